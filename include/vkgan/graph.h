@@ -1,0 +1,110 @@
+/* vkgan: graphs of tensors, the builder's ground floor, and differentiation.
+ *
+ * A graph is a recipe: it holds shapes and operations, no numbers. Numbers that outlive a run (parameters,
+ * running statistics, optimiser moments) are a vkg_state (vkgan/program.h); numbers of one run belong to a
+ * vkg_program.
+ *
+ * Tensors are channels last: images are [N, H, W, C]. A tensor belongs to its graph and dies with it.
+ *
+ * Errors: builder calls never return NULL. A call that breaks a rule returns a poisoned tensor; the first
+ * message (which call, which shapes, which rule) is kept in the graph, sent to its log, and returned by
+ * vkg_program_create. Whatever is built on a poisoned tensor is poisoned in silence.
+ * Thread-safety: one thread at a time a graph. */
+#ifndef VKGAN_GRAPH_H
+#define VKGAN_GRAPH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "vkgan/result.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define VKG_MAX_RANK 6
+
+typedef struct vkg_graph vkg_graph;
+typedef struct vkg_tensor vkg_tensor;
+
+typedef enum vkg_dtype { VKG_FLOAT32, VKG_UINT32 } vkg_dtype;
+
+/* Rank 0 is a scalar of one element. Every dimension is at least 1. */
+typedef struct vkg_shape {
+    uint32_t rank;
+    uint32_t dims[VKG_MAX_RANK];
+} vkg_shape;
+
+/* VKG_SHAPE(64, 28, 28, 1) is a vkg_shape of rank 4. */
+#define VKG_SHAPE(...)                                                                                       \
+    ((vkg_shape){.rank = sizeof((uint32_t[]){__VA_ARGS__}) / sizeof(uint32_t), .dims = {__VA_ARGS__}})
+#define VKG_SCALAR ((vkg_shape){.rank = 0})
+
+/* How a parameter starts. The numbers are drawn on the host by Philox, keyed by the seed of the vkg_state
+ * and the parameter's name, so they do not depend on the device or on what else the graph holds. */
+typedef struct vkg_init {
+    enum { VKG_INIT_CONSTANT, VKG_INIT_NORMAL, VKG_INIT_UNIFORM } kind;
+    float a; /* the constant; the mean; the low end */
+    float b; /* –; the standard deviation; the high end */
+} vkg_init;
+
+/* `log` may be NULL; it is copied, its user pointer must outlive the graph. */
+VKG_API vkg_result vkg_graph_create(const vkg_log *log, vkg_graph **graph);
+/* Frees the graph and all of its tensors, and clears the handle. NULL is fine. */
+VKG_API void vkg_graph_destroy(vkg_graph **graph);
+/* The first message of a broken rule, or NULL while there is none. Valid as long as the graph. */
+VKG_API const char *vkg_graph_error(const vkg_graph *graph);
+
+/* Names given between enter and leave are prefixed with "scope.": a network's parameters share a prefix. */
+VKG_API void vkg_graph_enter(vkg_graph *graph, const char *scope);
+VKG_API void vkg_graph_leave(vkg_graph *graph);
+
+/* --- leaves --- */
+
+/* A tensor whose numbers the host gives at every run. */
+VKG_API vkg_tensor *vkg_input(vkg_graph *graph, const char *name, vkg_shape shape);
+/* Every element is `value`. Costs no memory: it becomes part of the kernels that read it. */
+VKG_API vkg_tensor *vkg_constant(vkg_graph *graph, float value, vkg_shape shape);
+/* A trained tensor of the vkg_state. Asking again for a name gives the same parameter (its present version,
+ * where an optimiser has updated it since), so a network function may be called several times in one graph.
+ * Asking with another shape is an error. */
+VKG_API vkg_tensor *vkg_parameter(vkg_graph *graph, const char *name, vkg_shape shape, vkg_init init);
+/* The same for a tensor that is kept and saved, but not trained: running statistics, for example. */
+VKG_API vkg_tensor *vkg_buffer(vkg_graph *graph, const char *name, vkg_shape shape, vkg_init init);
+/* From here on, `buffer` (a result of vkg_buffer or vkg_parameter) holds `value` (same shape): later calls
+ * of vkg_buffer with its name see the new value, tensors built earlier keep the old one. */
+VKG_API void vkg_assign(vkg_graph *graph, vkg_tensor *buffer, vkg_tensor *value);
+/* Standard normal numbers, or uniform ones in (0, 1): Philox 4x32-10 keyed by the state's seed, the step and
+ * the place of the call among the random calls of the graph; fresh at every run. */
+VKG_API vkg_tensor *vkg_random_normal(vkg_graph *graph, vkg_shape shape);
+VKG_API vkg_tensor *vkg_random_uniform(vkg_graph *graph, vkg_shape shape);
+
+/* Marks a tensor whose numbers the host reads after a run. */
+VKG_API void vkg_output(vkg_graph *graph, const char *name, vkg_tensor *tensor);
+
+/* --- what is known of a tensor --- */
+VKG_API vkg_shape vkg_tensor_shape(const vkg_tensor *tensor);
+VKG_API uint64_t vkg_tensor_elements(const vkg_tensor *tensor);
+VKG_API const char *vkg_tensor_name(const vkg_tensor *tensor); /* "" where it has none */
+
+/* --- differentiation --- */
+
+/* Reverse-mode differentiation as a graph-to-graph function: builds, out of ordinary operations, the
+ * gradient of `loss` with respect to each of wrt[0 … count−1] into gradients[0 … count−1]. As they are
+ * ordinary tensors, they can be used in a loss and differentiated again, to any order.
+ * `loss`: one element; for a tensor `loss` of more elements the gradient of its sum is meant.
+ * A tensor of wrt on which the loss does not depend gets a constant of zeros.
+ * Only what lies between wrt and loss is visited: what nobody asked for is not computed. */
+VKG_API void vkg_gradients(vkg_graph *graph, vkg_tensor *loss, vkg_tensor *const *wrt, uint32_t count,
+                           vkg_tensor **gradients);
+
+/* The parameters of the graph whose names begin with `prefix`, in the order in which they were made, in
+ * their present versions. Writes at most `capacity`; returns how many there are. */
+VKG_API uint32_t vkg_graph_parameters(vkg_graph *graph, const char *prefix, vkg_tensor **parameters,
+                                      uint32_t capacity);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

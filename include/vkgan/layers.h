@@ -1,0 +1,52 @@
+/* vkgan: layers, that is, operations with parameters of their own, named as PyTorch names them.
+ * `.name` is required: a layer called "main.0" owns "main.0.weight" and so on, below the graph's scope. */
+#ifndef VKGAN_LAYERS_H
+#define VKGAN_LAYERS_H
+
+#include "vkgan/ops.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Square kernels. init_std: standard deviation of the weight's normal start; 0 means 0.02 (Radford 2016). */
+typedef struct vkg_conv_desc {
+    const char *name;
+    uint32_t out;            /* output channels, required */
+    uint32_t kernel;         /* required */
+    uint32_t stride;         /* 0 means 1 */
+    uint32_t pad;            /* zeros on every side */
+    uint32_t output_padding; /* transposed only: rows and columns added at the far end; < stride */
+    bool bias;
+    float init_std;
+} vkg_conv_desc;
+
+/* x [N,H,W,C] → [N,H',W',out]; H' = (H + 2·pad − kernel)/stride + 1. Parameter "weight" [k,k,C,out], saved as
+ * PyTorch's [out,C,k,k]; "bias" [out] from zeros. */
+VKG_API vkg_tensor *vkg_conv2d(vkg_graph *graph, vkg_tensor *x, const vkg_conv_desc *desc);
+/* H' = (H − 1)·stride − 2·pad + kernel + output_padding. "weight" [k,k,out,C], saved as PyTorch's [C,out,k,k]. */
+VKG_API vkg_tensor *vkg_conv_transpose2d(vkg_graph *graph, vkg_tensor *x, const vkg_conv_desc *desc);
+
+typedef struct vkg_linear_desc {
+    const char *name;
+    uint32_t out;
+    bool bias;
+    float init_std; /* 0 means 0.02 */
+} vkg_linear_desc;
+/* x [N,C] → [N,out]. "weight" [C,out], saved as PyTorch's [out,C]; "bias" [out]. */
+VKG_API vkg_tensor *vkg_linear(vkg_graph *graph, vkg_tensor *x, const vkg_linear_desc *desc);
+
+typedef struct vkg_batch_norm_desc {
+    const char *name;
+    float epsilon;   /* 0 means 1e-5 */
+    float momentum;  /* share of the new statistics in the running ones; 0 means 0.1 */
+    float init_std;  /* the weight starts from N(1, init_std); 0 means 0.02; negative means all ones */
+    bool evaluation; /* normalise with the running statistics, and leave them alone */
+} vkg_batch_norm_desc;
+/* x [..., C]. Parameters "weight", "bias" [C]; buffers "running_mean", "running_var" (unbiased) [C]. */
+VKG_API vkg_tensor *vkg_batch_norm(vkg_graph *graph, vkg_tensor *x, const vkg_batch_norm_desc *desc);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,95 @@
+/* vkgan: state (numbers that last) and programs (graphs made ready to run).
+ *
+ *     graph ──▶ vkg_state_create (which numbers last) ──▶ vkg_program_create (plan, kernels, recording)
+ *           ──▶ vkg_program_submit / vkg_program_wait, again and again
+ *
+ * A program is built once: kernels, memory plan and command buffers. A run only submits. */
+#ifndef VKGAN_PROGRAM_H
+#define VKGAN_PROGRAM_H
+
+#include "vkgan/device.h"
+#include "vkgan/graph.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* --- state --- */
+
+typedef struct vkg_state vkg_state;
+
+/* One tensor that lasts. */
+typedef struct vkg_state_entry {
+    const char *name;
+    vkg_dtype dtype;
+    vkg_shape shape;    /* as the kernels see it */
+    bool trained;       /* a parameter, not a buffer */
+    uint64_t elements;
+    /* PyTorch's order: axis i there is axis torch_axes[i] here. Files hold PyTorch's order. */
+    uint32_t torch_axes[VKG_MAX_RANK];
+} vkg_state_entry;
+
+/* Lays out, allocates and initialises every parameter and buffer that the graphs name. Parameters that share
+ * the first part of their names (up to the first '.') lie in one contiguous block. `seed` keys initial values
+ * and all random operations of the programs. The device must outlive the state; the graphs need not. */
+VKG_API vkg_result vkg_state_create(vkg_device *device, vkg_graph *const *graphs, uint32_t graph_count, uint64_t seed,
+                                    vkg_state **state);
+VKG_API void vkg_state_destroy(vkg_state **state);
+
+VKG_API uint32_t vkg_state_count(const vkg_state *state);
+VKG_API const vkg_state_entry *vkg_state_get(const vkg_state *state, uint32_t index);
+/* The index of a name, or UINT32_MAX. */
+VKG_API uint32_t vkg_state_find(const vkg_state *state, const char *name);
+/* Copies one entry out of or into the device, in the kernels' order; waits for the device first. */
+VKG_API vkg_result vkg_state_read(vkg_state *state, uint32_t index, void *data);
+VKG_API vkg_result vkg_state_write(vkg_state *state, uint32_t index, const void *data);
+
+/* All entries, in PyTorch's axis order, to and from a safetensors file. `step` is kept in the file's metadata.
+ * save: written beside and renamed. load: checks everything (every entry there, same shape and type; with
+ * `prefix` not NULL only entries with that prefix are asked for) before it changes anything. */
+VKG_API vkg_result vkg_state_save(vkg_state *state, const char *path, uint64_t step);
+VKG_API vkg_result vkg_state_load(vkg_state *state, const char *path, const char *prefix, uint64_t *step);
+
+/* --- programs --- */
+
+typedef struct vkg_program vkg_program;
+
+typedef struct vkg_program_desc {
+    const char *name;         /* for messages; NULL means "program" */
+    uint32_t slots;           /* runs that may be in flight, each with its inputs and outputs; 0 means 1 */
+    double submission_flops;  /* a submission is cut before it passes this much work; 0 means the device's default */
+    bool no_aliasing;         /* every tensor its own memory: for finding faults */
+} vkg_program_desc;
+
+/* Differentiated, fused, planned and recorded. Fails with the graph's first error, if it has one. The graph must
+ * outlive the program (its tensors name inputs and outputs); the state too. `desc` may be NULL. */
+VKG_API vkg_result vkg_program_create(vkg_device *device, vkg_graph *graph, vkg_state *state,
+                                      const vkg_program_desc *desc, vkg_program **program);
+VKG_API void vkg_program_destroy(vkg_program **program);
+
+/* Where the host puts an input of the next run in `slot`; mapped memory, elements in row-major order; NULL for a
+ * tensor that is not an input. Write it only while the slot is not in flight. */
+VKG_API float *vkg_program_input(vkg_program *program, const vkg_tensor *input, uint32_t slot);
+/* Where an output lies once the slot's run is waited for; NULL for a tensor that is not an output. */
+VKG_API const float *vkg_program_output(const vkg_program *program, const vkg_tensor *output, uint32_t slot);
+
+/* Sends a run to the device and returns at once. The slot must not be in flight. Allocates nothing. */
+VKG_API vkg_result vkg_program_submit(vkg_program *program, uint32_t slot);
+/* Waits for the slot's run; at once where there is none. */
+VKG_API vkg_result vkg_program_wait(vkg_program *program, uint32_t slot);
+/* Submits slot 0 and waits. */
+VKG_API vkg_result vkg_program_run(vkg_program *program);
+
+typedef struct vkg_program_stats {
+    uint64_t temporary_bytes;           /* memory of the run's tensors, after aliasing */
+    uint64_t temporary_bytes_unaliased; /* what they would take without */
+    uint64_t state_bytes;
+    uint32_t dispatches, barriers, submissions, pipelines;
+    double flops; /* of convolutions and matrix products, one run */
+} vkg_program_stats;
+VKG_API vkg_program_stats vkg_program_get_stats(const vkg_program *program);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

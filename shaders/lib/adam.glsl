@@ -1,0 +1,13 @@
+// What the two kernels of Adam share. 1 − βᵗ is kept as c ← β·c + (1 − β), which loses no digits at small t,
+// where 1 − pow(β, t) would lose most of them.
+layout(push_constant) uniform push_constants
+{
+    uint count; // vec4
+    float beta1, beta2, epsilon;
+};
+
+vec2 next_corrections(vec2 corrections)
+{
+    vec2 beta = vec2(beta1, beta2);
+    return beta * corrections + (1.0 - beta);
+}

@@ -1,0 +1,53 @@
+// What generated kernels are made of. T is float, or vec4 where VECTOR is 1.
+#if VECTOR
+#define T vec4
+#define WHERE_LESS(a, limit, x, y) mix(y, x, lessThan(a, T(limit)))
+#else
+#define T float
+#define WHERE_LESS(a, limit, x, y) ((a) < (limit) ? (x) : (y))
+#endif
+
+// a > 0 ? 1 : slope
+T leaky_step(T a, T slope)
+{
+    return WHERE_LESS(-a, 0.0, T(1), slope);
+}
+
+// eᵃ and log a: the driver's own are good enough (a few units in the last place) wherever they were measured.
+T precise_exp(T a)
+{
+    return exp(a);
+}
+
+T precise_log(T a)
+{
+    return log(a);
+}
+
+// Drivers build tanh from exponentials, which overflows at large |a| and loses its digits at small ones.
+T precise_tanh(T a)
+{
+    T e = exp(2.0 * clamp(a, T(-10), T(10)));
+    T s = a * a;
+    T series = a * (1.0 + s * (-1.0 / 3.0 + s * (2.0 / 15.0 + s * (-17.0 / 315.0 + s * (62.0 / 2835.0)))));
+    return WHERE_LESS(abs(a), 0.3, series, (e - 1.0) / (e + 1.0));
+}
+
+T sigmoid(T a)
+{
+    T e = exp(-abs(a));
+    T r = 1.0 / (1.0 + e);
+    return WHERE_LESS(a, 0.0, e * r, r);
+}
+
+// log(1 + e) for 0 ≤ e ≤ 1; the series where 1 + e would round e away
+T log_of_one_plus(T e)
+{
+    T series = e * (1.0 - e * (0.5 - e * (1.0 / 3.0 - e * 0.25)));
+    return WHERE_LESS(e, 0.03, series, log(1.0 + e));
+}
+
+T softplus(T a)
+{
+    return max(a, T(0)) + log_of_one_plus(exp(-abs(a)));
+}

@@ -1,0 +1,248 @@
+#include "data/dataset.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "data/source.h"
+
+/* Tried in this order. */
+static const struct source_format *const FORMATS[] = {&idx_format, &npy_format, &folder_format};
+
+static const char DEFAULT_PATH[] = "/usr/share/datasets/fashion-mnist";
+static const char DEFAULT_PACKAGE[] = "dataset-fashion-mnist";
+
+/* Images that cost something to make are kept in memory where the whole set takes no more than this. */
+static const uint64_t CACHE_BYTES = UINT64_C(512) << 20;
+enum { MAX_SIZE = 16384 };
+
+enum cache_state { CACHE_EMPTY, CACHE_FILLING, CACHE_READY };
+
+struct vkg_dataset {
+    struct source source;
+    uint32_t height, width, channels; /* of the images given out */
+    uint32_t classes;
+    uint8_t *cache;             /* count images, or NULL */
+    atomic_uchar *cache_states; /* an enum cache_state each; READY publishes the image */
+};
+
+/* --- opening --- */
+
+static const char *choose_path(const vkg_dataset_desc *desc)
+{
+    const char *named = getenv("VKGAN_DATA");
+    if (desc->path)
+        return desc->path;
+    return named && *named ? named : DEFAULT_PATH;
+}
+
+static vkg_result look_at(const vkg_log *log, const char *path, struct source_clue *clue)
+{
+    struct stat status;
+    *clue = (struct source_clue){.path = path};
+    if (stat(path, &status) != 0) {
+        if (strcmp(path, DEFAULT_PATH) == 0)
+            return vkg_fail(log, VKG_ERROR_IO, "%s: %s; install the Debian package %s, or name a set of images",
+                            path, strerror(errno), DEFAULT_PACKAGE);
+        return vkg_fail(log, VKG_ERROR_IO, "%s: cannot be opened: %s", path, strerror(errno));
+    }
+    clue->folder = S_ISDIR(status.st_mode);
+    if (clue->folder)
+        return VKG_OK;
+    int fd;
+    uint64_t size;
+    vkg_result result = file_open(log, path, &fd, &size);
+    if (result != VKG_OK)
+        return result;
+    clue->head_size = size < sizeof clue->head ? (size_t)size : sizeof clue->head;
+    result = file_read_at(log, path, fd, 0, clue->head, clue->head_size);
+    close(fd);
+    return result;
+}
+
+static vkg_result open_source(struct source *source)
+{
+    struct source_clue clue;
+    vkg_result result = look_at(&source->log, source->path, &clue);
+    if (result != VKG_OK)
+        return result;
+    for (size_t i = 0; i < sizeof FORMATS / sizeof *FORMATS; ++i) {
+        if (FORMATS[i]->probe(&clue)) {
+            source->format = FORMATS[i];
+            return source->format->open(source);
+        }
+    }
+    char head[3 * sizeof clue.head + 1] = " nothing";
+    for (size_t k = 0; k < clue.head_size; ++k)
+        snprintf(head + 3 * k, 4, " %02x", clue.head[k]);
+    return vkg_fail(
+        &source->log, VKG_ERROR_FORMAT,
+        "%s: begins with%s, expected an IDX file (00 00 08 03, plain or gzip), a .npy file (93 4e 55 4d), or "
+        "a folder of PNG or JPEG files",
+        source->path, head);
+}
+
+static void choose_shape(vkg_dataset *dataset, const vkg_dataset_desc *desc)
+{
+    const struct source *source = &dataset->source;
+    dataset->channels = desc->channels ? desc->channels : source->channels;
+    dataset->width = desc->image_size ? desc->image_size : source->width;
+    dataset->height = desc->image_size ? desc->image_size : source->height;
+    for (uint32_t i = 0; source->labels && i < source->count; ++i)
+        if (source->labels[i] >= dataset->classes)
+            dataset->classes = source->labels[i] + 1u;
+}
+
+/* Without memory for it there is simply no cache. */
+static void create_cache(vkg_dataset *dataset)
+{
+    const struct source *source = &dataset->source;
+    bool fitted = source->width != dataset->width || source->height != dataset->height;
+    uint64_t image = (uint64_t)dataset->width * dataset->height * dataset->channels;
+    if ((!source->format->costly && !fitted) || image > CACHE_BYTES / source->count)
+        return;
+    dataset->cache = malloc((size_t)image * source->count);
+    dataset->cache_states = calloc(source->count, sizeof *dataset->cache_states);
+    if (!dataset->cache || !dataset->cache_states) {
+        free(dataset->cache);
+        dataset->cache = NULL;
+    }
+}
+
+static vkg_result check_desc(const vkg_log *log, const vkg_dataset_desc *desc)
+{
+    if (desc->image_size > MAX_SIZE)
+        return vkg_fail(log, VKG_ERROR_INVALID, "dataset: image size %u, expected at most %d", desc->image_size,
+                        MAX_SIZE);
+    if (desc->channels != 0 && desc->channels != 1 && desc->channels != 3)
+        return vkg_fail(log, VKG_ERROR_INVALID,
+                        "dataset: %u channels, expected 1, 3, or 0 for those of the data", desc->channels);
+    return VKG_OK;
+}
+
+vkg_result vkg_dataset_open(const vkg_log *log, const vkg_dataset_desc *desc, vkg_dataset **dataset)
+{
+    static const vkg_dataset_desc DEFAULTS;
+    *dataset = NULL;
+    if (!desc)
+        desc = &DEFAULTS;
+    vkg_result result = check_desc(log, desc);
+    if (result != VKG_OK)
+        return result;
+    const char *path = choose_path(desc);
+    vkg_dataset *opened = calloc(1, sizeof *opened);
+    if (!opened || !(opened->source.path = strdup(path))) {
+        free(opened);
+        return vkg_fail(log, VKG_ERROR_OUT_OF_MEMORY, "%s: cannot be opened: no memory", path);
+    }
+    opened->source.log = log ? *log : (vkg_log){0};
+    opened->source.any_size = desc->image_size != 0;
+    result = open_source(&opened->source);
+    if (result != VKG_OK) {
+        vkg_dataset_close(&opened);
+        return result;
+    }
+    choose_shape(opened, desc);
+    create_cache(opened);
+    *dataset = opened;
+    return VKG_OK;
+}
+
+void vkg_dataset_close(vkg_dataset **dataset)
+{
+    if (!dataset || !*dataset)
+        return;
+    if ((*dataset)->source.format)
+        (*dataset)->source.format->close(&(*dataset)->source);
+    free((*dataset)->source.path);
+    free((*dataset)->cache);
+    free((*dataset)->cache_states);
+    free(*dataset);
+    *dataset = NULL;
+}
+
+/* --- asking --- */
+
+vkg_dataset_info vkg_dataset_get_info(const vkg_dataset *dataset)
+{
+    return (vkg_dataset_info){
+        .path = dataset->source.path,
+        .format = dataset->source.format->name,
+        .count = dataset->source.count,
+        .height = dataset->height,
+        .width = dataset->width,
+        .channels = dataset->channels,
+        .classes = dataset->classes,
+    };
+}
+
+int32_t vkg_dataset_label(const vkg_dataset *dataset, uint32_t index)
+{
+    return dataset->source.labels && index < dataset->source.count ? dataset->source.labels[index] : -1;
+}
+
+const vkg_log *dataset_log(const vkg_dataset *dataset)
+{
+    return &dataset->source.log;
+}
+
+/* --- reading --- */
+
+static uint8_t *cache_place(const vkg_dataset *dataset, uint32_t index)
+{
+    return dataset->cache + (size_t)index * dataset->width * dataset->height * dataset->channels;
+}
+
+static bool find_cached(const vkg_dataset *dataset, uint32_t index, struct picture *picture)
+{
+    if (!dataset->cache ||
+        atomic_load_explicit(&dataset->cache_states[index], memory_order_acquire) != CACHE_READY)
+        return false;
+    *picture = (struct picture){dataset->width, dataset->height, dataset->channels, false,
+                                cache_place(dataset, index)};
+    return true;
+}
+
+static void keep(const vkg_dataset *dataset, uint32_t index, const struct picture *picture)
+{
+    unsigned char empty = CACHE_EMPTY;
+    if (!dataset->cache || picture->floats ||
+        !atomic_compare_exchange_strong(&dataset->cache_states[index], &empty, CACHE_FILLING))
+        return; /* another reader is at it */
+    memcpy(cache_place(dataset, index), picture->pixels, picture_bytes(picture));
+    atomic_store_explicit(&dataset->cache_states[index], CACHE_READY, memory_order_release);
+}
+
+vkg_result dataset_read(const vkg_dataset *dataset, uint32_t index, struct scratch *scratch, float *pixels)
+{
+    const struct source *source = &dataset->source;
+    struct picture picture;
+    if (index >= source->count)
+        return vkg_fail(&source->log, VKG_ERROR_INVALID, "%s: image %u asked for, there are %u", source->path,
+                        index, source->count);
+    if (!find_cached(dataset, index, &picture)) {
+        vkg_result result = source->format->read(source, index, scratch, &picture);
+        if (result != VKG_OK)
+            return result;
+        if (!picture_fit(&picture, dataset->width, dataset->height, dataset->channels, scratch))
+            return vkg_fail(&source->log, VKG_ERROR_OUT_OF_MEMORY, "%s: no memory to resize image %u",
+                            source->path, index);
+        keep(dataset, index, &picture);
+    }
+    picture_write_floats(&picture, pixels);
+    return VKG_OK;
+}
+
+vkg_result vkg_dataset_read(const vkg_dataset *dataset, uint32_t index, float *pixels)
+{
+    struct scratch scratch = {0};
+    vkg_result result = dataset_read(dataset, index, &scratch, pixels);
+    scratch_free(&scratch);
+    return result;
+}

@@ -1,0 +1,96 @@
+/* The device room: everything that the rest of the library needs of Vulkan.
+ * Only this folder and program/record.c see volk.h. */
+#ifndef VKG_DEVICE_DEVICE_H
+#define VKG_DEVICE_DEVICE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <volk.h>
+
+#include "device/instance.h"
+#include "vkgan/device.h"
+
+struct pipeline_cache;
+
+struct vkg_device {
+    vkg_log log;
+    vkg_device_caps caps; /* public, plain: see vkgan/device.h */
+    VkInstance instance;
+    uint32_t instance_version; /* of Vulkan, as the instance was made for */
+    VkPhysicalDevice physical;
+    VkDevice handle;
+    VkQueue queue; /* compute queue; every submission goes through device_submit */
+    uint32_t queue_family;
+    VkPhysicalDeviceMemoryProperties memory;
+    struct VolkDeviceTable vk; /* the device's own entry points: several devices can live side by side */
+    struct instance_functions instance_vk; /* its instance's */
+    struct pipeline_cache *pipelines;
+    bool owned; /* false: adopted from the application */
+    bool lost;  /* sticky */
+    void (*lock_queue)(void *user); /* adopted devices only; may be NULL */
+    void (*unlock_queue)(void *user);
+    void *lock_user;
+    struct VkDebugUtilsMessengerEXT_T *messenger;
+    uint32_t validation_messages; /* errors and warnings seen since creation, for tests */
+};
+
+/* Turns a VkResult into a vkg_result and a message that names the call; remembers a lost device. */
+vkg_result device_check(vkg_device *device, VkResult result, const char *call);
+
+/* --- memory: few, large blocks; sub-ranges are the planner's work --- */
+enum buffer_kind {
+    BUFFER_DEVICE,   /* tensors: storage, uniform texel, transfer; device local where there is such */
+    BUFFER_UPLOAD,   /* host visible and coherent, mapped; source of copies */
+    BUFFER_READBACK, /* host visible (cached if possible) and coherent, mapped; destination of copies */
+};
+
+struct buffer {
+    VkBuffer handle;
+    VkDeviceMemory memory;
+    VkDeviceSize size;
+    void *mapped; /* NULL for BUFFER_DEVICE, unless that memory happens to be host visible: still NULL */
+};
+
+vkg_result buffer_create(vkg_device *device, enum buffer_kind kind, VkDeviceSize size, const char *name,
+                         struct buffer *buffer);
+void buffer_destroy(vkg_device *device, struct buffer *buffer); /* clears it; a zeroed one is fine */
+
+/* --- pipelines: one per distinct (SPIR-V, specialisation), kept for the life of the device --- */
+enum binding_kind { BINDING_STORAGE, BINDING_TEXEL };
+
+#define PIPELINE_MAX_BINDINGS 16
+#define PIPELINE_MAX_CONSTANTS 48
+#define PIPELINE_PUSH_BYTES 128 /* the least that Vulkan promises */
+
+struct pipeline_desc {
+    const char *name; /* for messages and debug labels */
+    const uint32_t *spirv;
+    size_t spirv_bytes;
+    uint32_t binding_count;
+    enum binding_kind bindings[PIPELINE_MAX_BINDINGS];
+    uint32_t constant_count; /* specialisation constants 0 … count−1, 32 bits each */
+    uint32_t constants[PIPELINE_MAX_CONSTANTS];
+};
+
+struct pipeline {
+    VkPipeline handle;
+    VkPipelineLayout layout; /* one descriptor set, PIPELINE_PUSH_BYTES of push constants, compute stage */
+    VkDescriptorSetLayout set_layout;
+};
+
+/* Finds or builds. The result lives as long as the device. Thread-safety: one thread at a time a device. */
+vkg_result pipeline_get(vkg_device *device, const struct pipeline_desc *desc, const struct pipeline **pipeline);
+
+/* The folder for caches on disk, made already; NULL where there is none (it could not be made). */
+const char *device_cache_folder(const vkg_device *device);
+
+/* --- the queue --- */
+vkg_result device_submit(vkg_device *device, uint32_t count, const VkCommandBuffer *commands, VkFence fence);
+/* Waits without a limit, in slices, so that a lost device ends it. */
+vkg_result device_wait(vkg_device *device, VkFence fence);
+/* Waits until the queue is empty. */
+vkg_result device_wait_idle(vkg_device *device);
+
+#endif

@@ -1,0 +1,271 @@
+/* Compute pipelines: built once a (SPIR-V, bindings, constants), found again by its hash. */
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/log.h"
+#include "device/internal.h"
+
+struct entry {
+    struct pipeline pipeline;
+    uint64_t hash;
+    struct pipeline_desc desc; /* its spirv is our copy */
+};
+
+struct pipeline_cache {
+    VkPipelineCache driver; /* what the driver compiled, in this run and, from the file, in earlier ones */
+    struct pipeline_file file;
+    struct entry **entries; /* pointers, so that pipelines stay where they are */
+    size_t count, capacity;
+};
+
+/* --- the driver's cache --- */
+
+static vkg_result open_driver_cache(vkg_device *device, struct pipeline_cache *cache)
+{
+    void *data = pipeline_file_load(device, &cache->file);
+    VkPipelineCacheCreateInfo info = {
+        .sType = VK_STRUCTURE_TYPE_PIPELINE_CACHE_CREATE_INFO,
+        .initialDataSize = data ? cache->file.bytes : 0,
+        .pInitialData = data,
+    };
+    VkResult result = device->vk.vkCreatePipelineCache(device->handle, &info, NULL, &cache->driver);
+    free(data);
+    return device_check(device, result, "vkCreatePipelineCache");
+}
+
+static void save_driver_cache(vkg_device *device, const struct pipeline_cache *cache)
+{
+    size_t bytes = 0;
+    VkResult result = device->vk.vkGetPipelineCacheData(device->handle, cache->driver, &bytes, NULL);
+    if (result != VK_SUCCESS || bytes <= cache->file.bytes)
+        return;
+    void *data = malloc(bytes);
+    if (data && device->vk.vkGetPipelineCacheData(device->handle, cache->driver, &bytes, data) == VK_SUCCESS)
+        pipeline_file_save(device, &cache->file, data, bytes);
+    free(data);
+}
+
+vkg_result pipelines_create(vkg_device *device, const char *cache_dir)
+{
+    device->pipelines = calloc(1, sizeof *device->pipelines);
+    if (!device->pipelines)
+        return vkg_fail(&device->log, VKG_ERROR_OUT_OF_MEMORY, "no memory for the pipelines of a device");
+    vkg_result result = pipeline_file_open(device, cache_dir, &device->pipelines->file);
+    if (result == VKG_OK)
+        result = open_driver_cache(device, device->pipelines);
+    return result;
+}
+
+static void destroy_entry(vkg_device *device, struct entry *entry)
+{
+    device->vk.vkDestroyPipeline(device->handle, entry->pipeline.handle, NULL);
+    device->vk.vkDestroyPipelineLayout(device->handle, entry->pipeline.layout, NULL);
+    device->vk.vkDestroyDescriptorSetLayout(device->handle, entry->pipeline.set_layout, NULL);
+    free((void *)entry->desc.spirv);
+    free((void *)entry->desc.name);
+    free(entry);
+}
+
+void pipelines_destroy(vkg_device *device)
+{
+    struct pipeline_cache *cache = device->pipelines;
+    if (!cache)
+        return;
+    if (cache->driver && cache->file.path && !device->lost)
+        save_driver_cache(device, cache);
+    for (size_t i = 0; i < cache->count; ++i)
+        destroy_entry(device, cache->entries[i]);
+    device->vk.vkDestroyPipelineCache(device->handle, cache->driver, NULL);
+    pipeline_file_close(&cache->file);
+    free(cache->entries);
+    free(cache);
+    device->pipelines = NULL;
+}
+
+/* --- building one --- */
+
+static vkg_result check_desc(vkg_device *device, const struct pipeline_desc *desc)
+{
+    static const uint32_t SPIRV_MAGIC = 0x07230203;
+    assert(desc->name && desc->spirv);
+    assert(desc->binding_count <= PIPELINE_MAX_BINDINGS && desc->constant_count <= PIPELINE_MAX_CONSTANTS);
+    if (desc->spirv_bytes < 20 || desc->spirv_bytes % 4 != 0 || desc->spirv[0] != SPIRV_MAGIC)
+        return vkg_fail(&device->log, VKG_ERROR_INVALID, "the kernel \"%s\" is not SPIR-V", desc->name);
+    uint32_t storage = 0, texel = 0;
+    for (uint32_t i = 0; i < desc->binding_count; ++i) {
+        storage += desc->bindings[i] == BINDING_STORAGE;
+        texel += desc->bindings[i] == BINDING_TEXEL;
+    }
+    const vkg_device_caps *caps = &device->caps;
+    if (storage > caps->max_storage_buffers_per_stage || texel > caps->max_texel_buffers_per_stage ||
+        storage + texel > caps->max_resources_per_stage)
+        return vkg_fail(&device->log, VKG_ERROR_UNSUPPORTED,
+                        "the kernel \"%s\" binds %u storage and %u texel buffers; the device \"%s\" takes at most %u, "
+                        "%u, and %u together",
+                        desc->name, storage, texel, caps->name, caps->max_storage_buffers_per_stage,
+                        caps->max_texel_buffers_per_stage, caps->max_resources_per_stage);
+    return VKG_OK;
+}
+
+static VkResult create_layouts(vkg_device *device, const struct pipeline_desc *desc, struct pipeline *pipeline)
+{
+    VkDescriptorSetLayoutBinding bindings[PIPELINE_MAX_BINDINGS];
+    for (uint32_t i = 0; i < desc->binding_count; ++i)
+        bindings[i] = (VkDescriptorSetLayoutBinding){
+            .binding = i,
+            .descriptorType = desc->bindings[i] == BINDING_TEXEL ? VK_DESCRIPTOR_TYPE_UNIFORM_TEXEL_BUFFER
+                                                                 : VK_DESCRIPTOR_TYPE_STORAGE_BUFFER,
+            .descriptorCount = 1,
+            .stageFlags = VK_SHADER_STAGE_COMPUTE_BIT,
+        };
+    VkDescriptorSetLayoutCreateInfo set = {
+        .sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_LAYOUT_CREATE_INFO,
+        .bindingCount = desc->binding_count,
+        .pBindings = bindings,
+    };
+    VkResult result = device->vk.vkCreateDescriptorSetLayout(device->handle, &set, NULL, &pipeline->set_layout);
+    if (result < 0)
+        return result;
+    VkPushConstantRange push = {.stageFlags = VK_SHADER_STAGE_COMPUTE_BIT, .size = PIPELINE_PUSH_BYTES};
+    VkPipelineLayoutCreateInfo layout = {
+        .sType = VK_STRUCTURE_TYPE_PIPELINE_LAYOUT_CREATE_INFO,
+        .setLayoutCount = 1,
+        .pSetLayouts = &pipeline->set_layout,
+        .pushConstantRangeCount = 1,
+        .pPushConstantRanges = &push,
+    };
+    return device->vk.vkCreatePipelineLayout(device->handle, &layout, NULL, &pipeline->layout);
+}
+
+static VkResult create_pipeline(vkg_device *device, const struct pipeline_desc *desc, VkShaderModule module,
+                                struct pipeline *pipeline)
+{
+    VkSpecializationMapEntry constants[PIPELINE_MAX_CONSTANTS];
+    for (uint32_t i = 0; i < desc->constant_count; ++i)
+        constants[i] = (VkSpecializationMapEntry){
+            .constantID = i, .offset = i * (uint32_t)sizeof(uint32_t), .size = sizeof(uint32_t)};
+    VkSpecializationInfo special = {
+        .mapEntryCount = desc->constant_count,
+        .pMapEntries = constants,
+        .dataSize = desc->constant_count * sizeof(uint32_t),
+        .pData = desc->constants,
+    };
+    VkComputePipelineCreateInfo info = {
+        .sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
+        .stage = {.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
+                  .stage = VK_SHADER_STAGE_COMPUTE_BIT,
+                  .module = module,
+                  .pName = "main",
+                  .pSpecializationInfo = &special},
+        .layout = pipeline->layout,
+    };
+    return device->vk.vkCreateComputePipelines(device->handle, device->pipelines->driver, 1, &info, NULL,
+                                               &pipeline->handle);
+}
+
+static vkg_result build(vkg_device *device, const struct pipeline_desc *desc, struct pipeline *pipeline)
+{
+    VkShaderModuleCreateInfo code = {
+        .sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO, .codeSize = desc->spirv_bytes, .pCode = desc->spirv};
+    VkShaderModule module = VK_NULL_HANDLE;
+    VkResult result = create_layouts(device, desc, pipeline);
+    if (result >= 0)
+        result = device->vk.vkCreateShaderModule(device->handle, &code, NULL, &module);
+    if (result >= 0) {
+        validation_name(device, VK_OBJECT_TYPE_SHADER_MODULE, (uint64_t)module, desc->name);
+        result = create_pipeline(device, desc, module, pipeline);
+    }
+    device->vk.vkDestroyShaderModule(device->handle, module, NULL);
+    if (result < 0) {
+        char call[128];
+        snprintf(call, sizeof call, "building the kernel \"%.80s\"", desc->name);
+        return device_check(device, result, call);
+    }
+    validation_name(device, VK_OBJECT_TYPE_PIPELINE, (uint64_t)pipeline->handle, desc->name);
+    return VKG_OK;
+}
+
+/* --- finding and keeping --- */
+
+/* FNV-1a. */
+static uint64_t hash_bytes(uint64_t hash, const void *data, size_t bytes)
+{
+    const unsigned char *byte = data;
+    for (size_t i = 0; i < bytes; ++i)
+        hash = (hash ^ byte[i]) * UINT64_C(0x100000001b3);
+    return hash;
+}
+
+static uint64_t hash_desc(const struct pipeline_desc *desc)
+{
+    uint64_t hash = hash_bytes(UINT64_C(0xcbf29ce484222325), desc->spirv, desc->spirv_bytes);
+    hash = hash_bytes(hash, desc->bindings, desc->binding_count * sizeof *desc->bindings);
+    return hash_bytes(hash, desc->constants, desc->constant_count * sizeof *desc->constants);
+}
+
+static bool same_desc(const struct pipeline_desc *a, const struct pipeline_desc *b)
+{
+    return a->spirv_bytes == b->spirv_bytes && a->binding_count == b->binding_count &&
+           a->constant_count == b->constant_count && memcmp(a->spirv, b->spirv, a->spirv_bytes) == 0 &&
+           memcmp(a->bindings, b->bindings, a->binding_count * sizeof *a->bindings) == 0 &&
+           memcmp(a->constants, b->constants, a->constant_count * sizeof *a->constants) == 0;
+}
+
+static struct entry *copy_desc(const struct pipeline_desc *desc)
+{
+    struct entry *entry = calloc(1, sizeof *entry);
+    uint32_t *spirv = malloc(desc->spirv_bytes);
+    char *name = strdup(desc->name);
+    if (!entry || !spirv || !name) {
+        free(entry);
+        free(spirv);
+        free(name);
+        return NULL;
+    }
+    memcpy(spirv, desc->spirv, desc->spirv_bytes);
+    entry->desc = *desc;
+    entry->desc.spirv = spirv;
+    entry->desc.name = name;
+    return entry;
+}
+
+vkg_result pipeline_get(vkg_device *device, const struct pipeline_desc *desc, const struct pipeline **pipeline)
+{
+    struct pipeline_cache *cache = device->pipelines;
+    *pipeline = NULL;
+    vkg_result result = device_usable(device, "pipeline_get");
+    if (result == VKG_OK)
+        result = check_desc(device, desc);
+    if (result != VKG_OK)
+        return result;
+    uint64_t hash = hash_desc(desc);
+    for (size_t i = 0; i < cache->count; ++i) {
+        if (cache->entries[i]->hash == hash && same_desc(&cache->entries[i]->desc, desc)) {
+            *pipeline = &cache->entries[i]->pipeline;
+            return VKG_OK;
+        }
+    }
+    struct entry *entry = copy_desc(desc);
+    if (!entry || !array_reserve((void **)&cache->entries, &cache->capacity, cache->count, sizeof *cache->entries)) {
+        if (entry)
+            destroy_entry(device, entry);
+        return vkg_fail(&device->log, VKG_ERROR_OUT_OF_MEMORY, "no memory for the kernel \"%s\"", desc->name);
+    }
+    entry->hash = hash;
+    result = build(device, desc, &entry->pipeline);
+    if (result != VKG_OK) {
+        destroy_entry(device, entry);
+        return result;
+    }
+    cache->entries[cache->count++] = entry;
+    *pipeline = &entry->pipeline;
+    return VKG_OK;
+}
+
+const char *device_cache_folder(const vkg_device *device)
+{
+    return device->pipelines ? device->pipelines->file.folder : NULL;
+}

@@ -1,0 +1,156 @@
+/* The graph room: tensors, the operations' table row, construction. No device is known here. */
+#ifndef VKG_GRAPH_GRAPH_H
+#define VKG_GRAPH_GRAPH_H
+
+#include "base/arena.h"
+#include "base/log.h"
+#include "kernels/convolution_problem.h"
+#include "vkgan/graph.h"
+
+struct lowering; /* kernels/lowering.h */
+
+enum op_kind {
+    OP_LEAF,      /* input, state: its memory is filled by someone else */
+    OP_POINTWISE, /* one GLSL expression an element, with broadcasting; fused into chains */
+    OP_REDUCE,    /* a sum over axes; the chain that feeds it is fused into it */
+    OP_VIEW,      /* another shape, or another name, of the same memory */
+    OP_COMPOSITE, /* built of other operations, with a gradient rule of its own */
+    OP_KERNEL,    /* its lowering names the kernels */
+    OP_UPDATE,    /* changes state in place */
+};
+
+/* One row of the table of operations. */
+struct op {
+    const char *name;
+    const char *doc; /* one line: formula */
+    enum op_kind kind;
+    bool expensive; /* OP_POINTWISE: tens of instructions, so never computed twice to save memory */
+    bool unique; /* two calls with equal inputs are two different things: never merged */
+    /* OP_POINTWISE: an expression of the inputs a, b and of the attributes p, q, each of type T. */
+    const char *glsl;
+    /* For every i with wanted[i]: builds the gradient with respect to input i, given dy, the gradient with
+     * respect to the node, into gradients[i]. NULL: no gradient passes. */
+    void (*gradient)(vkg_graph *graph, vkg_tensor *node, vkg_tensor *dy, const bool *wanted, vkg_tensor **gradients);
+    /* Runs for every node before any is lowered: to decide where tensors lie. May be NULL. */
+    vkg_result (*prepare)(struct lowering *lowering, const vkg_tensor *node);
+    /* OP_KERNEL, OP_UPDATE: adds the node's dispatches. */
+    vkg_result (*lower)(struct lowering *lowering, const vkg_tensor *node);
+};
+
+struct attributes {
+    float p, q;               /* pointwise operations' constants */
+    uint32_t axes;            /* reductions */
+    uint32_t index;           /* random: which stream; state, assign: which declaration; adam: which update */
+    struct conv_problem conv; /* convolutions */
+};
+
+struct vkg_tensor {
+    vkg_graph *graph;
+    const struct op *op;
+    uint32_t id; /* its place in the order of creation, which is the order of execution */
+    uint32_t superseded; /* state: the id of the update after which this version is gone */
+    bool poisoned;
+    vkg_dtype dtype;
+    vkg_shape shape;
+    const char *name;
+    uint32_t input_count; /* inputs that have a gradient; a composite's saved tensors follow them */
+    vkg_tensor **inputs;
+    vkg_tensor *value; /* view, composite: the tensor whose memory this one shares */
+    struct attributes attributes;
+};
+
+/* A parameter or buffer that some call named. */
+struct declaration {
+    const char *name;
+    vkg_shape shape;
+    vkg_dtype dtype;
+    vkg_init init;
+    bool trained;
+    uint32_t torch_axes[VKG_MAX_RANK];
+    vkg_tensor *current; /* the version that later calls see */
+};
+
+/* One optimiser update: vkg_adam's call. */
+struct adam_update {
+    uint32_t count;
+    uint32_t *parameters, *first_moments, *second_moments; /* declarations, `count` of each */
+    uint32_t lr, corrections; /* declarations: [learning rate], [1 − β₁ᵗ, 1 − β₂ᵗ, –, –] */
+    float beta1, beta2, epsilon;
+};
+
+struct graph_output {
+    const char *name;
+    vkg_tensor *tensor;
+};
+
+struct vkg_graph {
+    struct arena arena;
+    vkg_log log;
+    char *error; /* first broken rule */
+    bool out_of_memory;
+    char scope[256];
+    vkg_tensor *poison;
+    vkg_tensor **tensors;
+    size_t tensor_count, tensor_capacity;
+    struct declaration *declarations;
+    size_t declaration_count, declaration_capacity;
+    struct adam_update *adams;
+    size_t adam_count, adam_capacity;
+    struct graph_output *outputs;
+    size_t output_count, output_capacity;
+    uint32_t random_count;
+    uint32_t *buckets; /* hash of equal nodes: tensor id + 1, 0 is empty */
+    size_t bucket_count;
+};
+
+/* Adds a node, or finds the equal one that is there already. Poisoned inputs give a poisoned node.
+ * saved: tensors that a composite's gradient rule needs, after the inputs. */
+struct node_desc {
+    const struct op *op;
+    vkg_shape shape;
+    uint32_t input_count, saved_count;
+    vkg_tensor *const *inputs; /* input_count + saved_count */
+    vkg_tensor *value;
+    struct attributes attributes;
+    vkg_dtype dtype;
+};
+vkg_tensor *graph_add_node(vkg_graph *graph, const struct node_desc *desc);
+
+/* Breaks a rule: remembers and logs the first message, returns the poisoned tensor. */
+__attribute__((format(printf, 2, 3)))
+vkg_tensor *graph_fail(vkg_graph *graph, const char *format, ...);
+
+/* A parameter, buffer or optimiser tensor by its full name below the present scope. torch_axes may be NULL. */
+struct declaration_desc {
+    const char *name;
+    vkg_shape shape;
+    vkg_dtype dtype;
+    vkg_init init;
+    bool trained;
+    const uint32_t *torch_axes;
+    bool absolute; /* the name is taken as it is, without the scope */
+};
+vkg_tensor *graph_declare(vkg_graph *graph, const struct declaration_desc *desc);
+/* Says that `update` changed the declaration: its current version is now a new leaf behind it. */
+void graph_supersede(vkg_graph *graph, uint32_t declaration, vkg_tensor *update);
+/* The seed and step of random operations: uint32 [4], seed low, seed high, step low, step high. */
+vkg_tensor *graph_random_state(vkg_graph *graph);
+
+/* The tensor that holds the memory: follows views and composites. */
+static inline const vkg_tensor *tensor_storage(const vkg_tensor *tensor)
+{
+    while (tensor->value)
+        tensor = tensor->value;
+    return tensor;
+}
+
+uint64_t shape_elements(const vkg_shape *shape);
+bool shape_equal(const vkg_shape *a, const vkg_shape *b);
+/* "[64, 28, 28, 1]" into text, which is returned. */
+enum { SHAPE_TEXT = 96 };
+const char *shape_text(const vkg_shape *shape, char text[SHAPE_TEXT]);
+#define SHAPE(shape) shape_text((shape), (char[SHAPE_TEXT]){0})
+
+extern const struct op op_input, op_state;
+
+#endif

@@ -1,0 +1,14 @@
+/* The numbers that describe a two-dimensional convolution, channels last. */
+#ifndef VKG_KERNELS_CONVOLUTION_PROBLEM_H
+#define VKG_KERNELS_CONVOLUTION_PROBLEM_H
+
+#include <stdint.h>
+
+/* y[n,oh,ow,co] = Σ x[n, oh·sh − ph + kh·dh, ow·sw − pw + kw·dw, ci] · w[kh,kw,ci,co] */
+struct conv_problem {
+    uint32_t n, ih, iw, ci, oh, ow, co, kh, kw, sh, sw, ph, pw, dh, dw;
+};
+
+enum conv_direction { CONV_FORWARD, CONV_INPUT_GRAD, CONV_WEIGHT_GRAD };
+
+#endif

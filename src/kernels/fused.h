@@ -1,0 +1,33 @@
+/* A fused kernel: a chain of pointwise operations over one space of indices, ending in up to four results that
+ * are written, or summed over one run of axes. */
+#ifndef VKG_KERNELS_FUSED_H
+#define VKG_KERNELS_FUSED_H
+
+#include "kernels/lowering.h"
+
+enum { FUSED_MAX_OUTPUTS = 4, FUSED_MAX_LEAVES = 10 };
+
+struct fused_kernel {
+    vkg_shape space; /* the shape of every pointwise node in it; of what is summed, where it sums */
+    uint32_t axes;   /* summed over; 0: nothing is */
+    uint32_t output_count;
+    const vkg_tensor *outputs[FUSED_MAX_OUTPUTS];
+};
+
+/* The space in which a pointwise operation or a sum works. */
+static inline const vkg_shape *fused_space(const vkg_tensor *node)
+{
+    return node->op->kind == OP_REDUCE ? &node->inputs[0]->shape : &node->shape;
+}
+
+/* Is the tensor that is read here computed in place (true) or loaded from memory? inlined: a flag a tensor id. */
+static inline bool fused_is_inline(const vkg_tensor *read, const bool *inlined)
+{
+    const vkg_tensor *storage = tensor_storage(read);
+    return inlined[storage->id] && (shape_equal(&storage->shape, &read->shape) || storage->input_count == 0);
+}
+
+/* Writes the GLSL, finds its shader, adds one dispatch (two for a sum in two stages). */
+vkg_result lower_fused(struct lowering *lowering, const struct fused_kernel *kernel, const bool *inlined);
+
+#endif

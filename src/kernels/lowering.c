@@ -1,0 +1,132 @@
+#include "kernels/lowering.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "program/state.h"
+
+vkg_result lowering_out_of_memory(struct lowering *lowering)
+{
+    return vkg_fail(&lowering->device->log, VKG_ERROR_OUT_OF_MEMORY, "building the program: out of host memory");
+}
+
+vkg_result lowering_add_storage(struct lowering *lowering, enum storage_kind kind, uint64_t bytes, uint32_t *storage)
+{
+    if (!array_reserve((void **)&lowering->storages, &lowering->storage_capacity, lowering->storage_count,
+                       sizeof *lowering->storages))
+        return lowering_out_of_memory(lowering);
+    *storage = (uint32_t)lowering->storage_count;
+    bytes = (bytes + STORAGE_GRAIN - 1) / STORAGE_GRAIN * STORAGE_GRAIN;
+    lowering->storages[lowering->storage_count++] = (struct storage){.kind = kind, .bytes = bytes,
+                                                                     .first = UINT32_MAX};
+    return VKG_OK;
+}
+
+static enum storage_kind tensor_storage_kind(const struct lowering *lowering, const vkg_tensor *tensor)
+{
+    if (tensor->op == &op_input)
+        return STORAGE_INPUT;
+    for (size_t i = 0; i < lowering->graph->output_count; i++)
+        if (tensor_storage(lowering->graph->outputs[i].tensor) == tensor)
+            return STORAGE_OUTPUT;
+    return STORAGE_TEMPORARY;
+}
+
+vkg_result lowering_place(struct lowering *lowering, const vkg_tensor *tensor, struct placement *placement)
+{
+    tensor = tensor_storage(tensor);
+    struct placement *known = &lowering->placements[tensor->id];
+    vkg_result result = VKG_OK;
+    if (known->storage == UINT32_MAX) {
+        if (tensor->op == &op_state) {
+            result = lowering_add_storage(lowering, STORAGE_STATE, shape_elements(&tensor->shape) * 4, &known->storage);
+            if (result == VKG_OK)
+                result = state_address(lowering->state, tensor->name,
+                                       &lowering->storages[known->storage].address);
+        } else {
+            result = lowering_add_storage(lowering, tensor_storage_kind(lowering, tensor),
+                                          shape_elements(&tensor->shape) * 4, &known->storage);
+        }
+    }
+    *placement = *known;
+    return result;
+}
+
+void lowering_place_at(struct lowering *lowering, const vkg_tensor *tensor, uint32_t storage, uint64_t offset)
+{
+    struct placement *placement = &lowering->placements[tensor_storage(tensor)->id];
+    assert(placement->storage == UINT32_MAX);
+    *placement = (struct placement){.storage = storage, .offset = offset};
+}
+
+struct dispatch *lowering_add_dispatch(struct lowering *lowering, const char *label, const struct shader *shader)
+{
+    if (!array_reserve((void **)&lowering->dispatches, &lowering->dispatch_capacity, lowering->dispatch_count,
+                       sizeof *lowering->dispatches))
+        return NULL;
+    struct dispatch *dispatch = &lowering->dispatches[lowering->dispatch_count++];
+    *dispatch = (struct dispatch){.label = label, .shader = shader, .groups = {1, 1, 1}};
+    return dispatch;
+}
+
+void dispatch_bind(struct dispatch *dispatch, struct placement placement, uint64_t bytes, enum binding_format format,
+                   bool read, bool written)
+{
+    assert(dispatch->binding_count < PIPELINE_MAX_BINDINGS);
+    uint64_t grain = format == FORMAT_TEXEL_SCALAR ? 4 : 16; /* memory is given out in larger grains */
+    dispatch->bindings[dispatch->binding_count++] = (struct binding){
+        .storage = placement.storage, .offset = placement.offset, .bytes = (bytes + grain - 1) / grain * grain,
+        .format = format, .read = read, .written = written};
+}
+
+vkg_result lowering_bind_tensor(struct lowering *lowering, struct dispatch *dispatch, const vkg_tensor *tensor,
+                                enum binding_format format, bool read, bool written)
+{
+    struct placement placement;
+    vkg_result result = lowering_place(lowering, tensor, &placement);
+    if (result != VKG_OK)
+        return result;
+    uint64_t bytes = shape_elements(&tensor->shape) * 4;
+    if (format == FORMAT_STORAGE && bytes > lowering->device->caps.max_storage_buffer_range)
+        return vkg_fail(&lowering->device->log, VKG_ERROR_UNSUPPORTED,
+                        "%s: a tensor of shape %s takes %llu bytes, and a buffer range on %s at most %llu "
+                        "(maxStorageBufferRange): use a smaller batch or size",
+                        dispatch->label, SHAPE(&tensor->shape), (unsigned long long)bytes,
+                        lowering->device->caps.name, (unsigned long long)lowering->device->caps.max_storage_buffer_range);
+    dispatch_bind(dispatch, placement, bytes, format, read, written);
+    return VKG_OK;
+}
+
+void dispatch_push(struct dispatch *dispatch, const void *data, uint32_t bytes)
+{
+    assert(bytes <= PIPELINE_PUSH_BYTES && bytes % 4 == 0);
+    memcpy(dispatch->push, data, bytes);
+    dispatch->push_bytes = bytes;
+}
+
+vkg_result dispatch_grid(struct lowering *lowering, struct dispatch *dispatch, uint64_t groups)
+{
+    const uint32_t *most = lowering->device->caps.max_workgroup_count;
+    uint64_t rows = (groups + most[0] - 1) / most[0];
+    if (rows > most[1])
+        return vkg_fail(&lowering->device->log, VKG_ERROR_UNSUPPORTED,
+                        "%s: %llu workgroups are more than %s can run (maxComputeWorkGroupCount)", dispatch->label,
+                        (unsigned long long)groups, lowering->device->caps.name);
+    dispatch->groups[0] = (uint32_t)((groups + rows - 1) / rows);
+    dispatch->groups[1] = (uint32_t)rows;
+    return VKG_OK;
+}
+
+enum binding_format lowering_read_format(const struct lowering *lowering, uint64_t bytes, bool vec4)
+{
+    const vkg_device_caps *caps = &lowering->device->caps;
+    if (caps->kernels != VKG_KERNELS_TEXEL || bytes / (vec4 ? 16 : 4) > caps->max_texel_buffer_elements)
+        return FORMAT_STORAGE;
+    return vec4 ? FORMAT_TEXEL_VEC4 : FORMAT_TEXEL_SCALAR;
+}
+
+uint32_t lowering_workgroup(const struct lowering *lowering)
+{
+    return lowering->device->caps.type == VKG_DEVICE_CPU ? 32 : 128;
+}

@@ -1,0 +1,104 @@
+/* From nodes to dispatches. A lowering collects, in the order of execution, every dispatch of a program, and
+ * every piece of memory that they name; the plan then gives that memory its place. Pure C: no device is called. */
+#ifndef VKG_KERNELS_LOWERING_H
+#define VKG_KERNELS_LOWERING_H
+
+#include "base/arena.h"
+#include "device/device.h"
+#include "graph/graph.h"
+#include "kernels/shaders.h"
+
+struct vkg_state;
+
+/* How a kernel sees a range of memory. */
+enum binding_format {
+    FORMAT_STORAGE,      /* a storage buffer */
+    FORMAT_TEXEL_VEC4,   /* a uniform texel buffer of RGBA32F: one texel is 4 floats */
+    FORMAT_TEXEL_SCALAR, /* a uniform texel buffer of R32F */
+};
+
+struct binding {
+    uint32_t storage; /* index into lowering.storages */
+    uint64_t offset, bytes;
+    enum binding_format format;
+    bool read, written;
+};
+
+struct dispatch {
+    const char *label; /* for messages, debug labels, profiles */
+    const struct shader *shader;
+    uint32_t constant_count, constants[PIPELINE_MAX_CONSTANTS];
+    uint32_t binding_count;
+    struct binding bindings[PIPELINE_MAX_BINDINGS];
+    uint32_t groups[3];
+    uint32_t push_bytes;
+    unsigned char push[PIPELINE_PUSH_BYTES];
+    double flops; /* of products; 0 for what is bound by memory */
+};
+
+enum storage_kind {
+    STORAGE_TEMPORARY, /* lives from its first to its last dispatch; may share memory with others */
+    STORAGE_INPUT,     /* lives from the start of the run to its last dispatch */
+    STORAGE_OUTPUT,    /* lives from its first dispatch to the end of the run */
+    STORAGE_STATE,     /* lies in the vkg_state at `address` */
+};
+
+struct storage {
+    enum storage_kind kind;
+    uint64_t bytes;
+    uint64_t address; /* STORAGE_STATE: in the state's buffer; else given by the plan */
+    uint32_t block;   /* given by the plan: which buffer of the program */
+    uint32_t first, last; /* dispatches, from the plan */
+};
+
+struct placement {
+    uint32_t storage; /* UINT32_MAX: none yet */
+    uint64_t offset;
+};
+
+struct lowering {
+    vkg_device *device;
+    vkg_graph *graph;
+    struct vkg_state *state;
+    struct arena arena;
+    struct placement *placements; /* one a tensor of the graph */
+    struct storage *storages;
+    size_t storage_count, storage_capacity;
+    struct dispatch *dispatches;
+    size_t dispatch_count, dispatch_capacity;
+    struct shader_cache *shaders; /* generated ones */
+};
+
+/* Ranges are bound, and views are made, in multiples of this; memory is given out in multiples of the device's. */
+enum { STORAGE_GRAIN = 256 };
+
+vkg_result lowering_add_storage(struct lowering *lowering, enum storage_kind kind, uint64_t bytes, uint32_t *storage);
+/* The memory of a tensor (of what it is a view of): made at first use, or the state's. */
+vkg_result lowering_place(struct lowering *lowering, const vkg_tensor *tensor, struct placement *placement);
+/* Places a tensor at a given spot: a gradient in its network's block. */
+void lowering_place_at(struct lowering *lowering, const vkg_tensor *tensor, uint32_t storage, uint64_t offset);
+
+/* Starts a dispatch with no bindings; valid until the next call of it. NULL when memory is out. */
+struct dispatch *lowering_add_dispatch(struct lowering *lowering, const char *label, const struct shader *shader);
+void dispatch_bind(struct dispatch *dispatch, struct placement placement, uint64_t bytes, enum binding_format format,
+                   bool read, bool written);
+/* Binds the whole of a tensor. */
+vkg_result lowering_bind_tensor(struct lowering *lowering, struct dispatch *dispatch, const vkg_tensor *tensor,
+                                enum binding_format format, bool read, bool written);
+void dispatch_push(struct dispatch *dispatch, const void *data, uint32_t bytes);
+/* One-dimensional grids of `groups` workgroups, folded over y where x would pass the device's limit: shaders
+ * index with gl_WorkGroupID.y * gl_NumWorkGroups.x + gl_WorkGroupID.x and test the end. */
+vkg_result dispatch_grid(struct lowering *lowering, struct dispatch *dispatch, uint64_t groups);
+vkg_result lowering_out_of_memory(struct lowering *lowering);
+
+/* Reads go through texel buffers (CPU drivers: see docs/performance.md) or storage buffers. A tensor too large
+ * for a texel view is read as a storage buffer. */
+enum binding_format lowering_read_format(const struct lowering *lowering, uint64_t bytes, bool vec4);
+
+/* Workgroup size of the simple one-dimensional kernels. */
+uint32_t lowering_workgroup(const struct lowering *lowering);
+
+/* The last dispatch of a program that draws random numbers: the next run gets fresh ones. ops/random.c */
+vkg_result lower_random_advance(struct lowering *lowering);
+
+#endif

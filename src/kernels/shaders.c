@@ -1,0 +1,243 @@
+/* Generated shaders: compiled once a machine, then found on disk by a hash of their text. */
+#include "kernels/shaders.h"
+
+#include <shaderc/shaderc.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/file.h"
+#include "kernels/embedded.h"
+
+const struct shader *shader_find(const char *name)
+{
+    for (size_t i = 0; i < embedded_shader_count; i++)
+        if (strcmp(embedded_shaders[i].name, name) == 0)
+            return &embedded_shaders[i];
+    return NULL;
+}
+
+struct generated {
+    struct generated *next;
+    uint64_t hash[2];
+    char *source;
+    void *spirv; /* owned */
+    struct shader shader;
+};
+
+struct shader_cache {
+    vkg_device *device;
+    shaderc_compiler_t compiler; /* made at the first miss */
+    shaderc_compile_options_t options;
+    struct generated *generated;
+};
+
+vkg_result shader_cache_create(vkg_device *device, struct shader_cache **cache)
+{
+    *cache = calloc(1, sizeof **cache);
+    if (!*cache)
+        return vkg_fail(&device->log, VKG_ERROR_OUT_OF_MEMORY, "shader cache: out of host memory");
+    (*cache)->device = device;
+    return VKG_OK;
+}
+
+void shader_cache_free(struct shader_cache **cache)
+{
+    if (!*cache)
+        return;
+    for (struct generated *g = (*cache)->generated, *next; g; g = next) {
+        next = g->next;
+        free(g->source);
+        free(g->spirv);
+        free(g);
+    }
+    shaderc_compile_options_release((*cache)->options);
+    shaderc_compiler_release((*cache)->compiler);
+    free(*cache);
+    *cache = NULL;
+}
+
+/* --- compilation --- */
+
+static shaderc_include_result *include_library(void *user, const char *requested, int type, const char *requesting,
+                                               size_t depth)
+{
+    (void)user, (void)type, (void)requesting, (void)depth;
+    shaderc_include_result *result = calloc(1, sizeof *result);
+    if (!result)
+        return NULL;
+    result->content = "no such file in shaders/";
+    for (size_t i = 0; i < embedded_source_count; i++)
+        if (strcmp(embedded_sources[i].name, requested) == 0) {
+            result->source_name = embedded_sources[i].name;
+            result->content = embedded_sources[i].text;
+        }
+    result->source_name_length = result->source_name ? strlen(result->source_name) : 0;
+    result->content_length = strlen(result->content);
+    return result;
+}
+
+static void release_include(void *user, shaderc_include_result *result)
+{
+    (void)user;
+    free(result);
+}
+
+static vkg_result start_compiler(struct shader_cache *cache)
+{
+    if (cache->compiler)
+        return VKG_OK;
+    cache->compiler = shaderc_compiler_initialize();
+    cache->options = shaderc_compile_options_initialize();
+    if (!cache->compiler || !cache->options)
+        return vkg_fail(&cache->device->log, VKG_ERROR_OUT_OF_MEMORY, "shaderc could not be started");
+    shaderc_compile_options_set_target_env(cache->options, shaderc_target_env_vulkan, shaderc_env_version_vulkan_1_1);
+    shaderc_compile_options_set_optimization_level(cache->options, shaderc_optimization_level_performance);
+    shaderc_compile_options_set_include_callbacks(cache->options, include_library, release_include, NULL);
+    return VKG_OK;
+}
+
+static vkg_result compile(struct shader_cache *cache, const char *name, struct generated *generated)
+{
+    vkg_result result = start_compiler(cache);
+    if (result != VKG_OK)
+        return result;
+    shaderc_compilation_result_t compiled = shaderc_compile_into_spv(
+        cache->compiler, generated->source, strlen(generated->source), shaderc_compute_shader, name, "main",
+        cache->options);
+    if (shaderc_result_get_compilation_status(compiled) != shaderc_compilation_status_success) {
+        result = vkg_fail(&cache->device->log, VKG_ERROR_DEVICE, "the generated kernel \"%s\" does not compile: %s", name,
+                          shaderc_result_get_error_message(compiled));
+        vkg_logf(&cache->device->log, VKG_LOG_DEBUG, "%s", generated->source);
+    } else {
+        generated->shader.spirv_bytes = shaderc_result_get_length(compiled);
+        generated->spirv = malloc(generated->shader.spirv_bytes);
+        if (generated->spirv)
+            memcpy(generated->spirv, shaderc_result_get_bytes(compiled), generated->shader.spirv_bytes);
+        else
+            result = vkg_fail(&cache->device->log, VKG_ERROR_OUT_OF_MEMORY, "shader cache: out of host memory");
+    }
+    shaderc_result_release(compiled);
+    return result;
+}
+
+/* --- on disk --- */
+
+static uint64_t hash_text(uint64_t hash, const char *text)
+{
+    for (; *text; text++)
+        hash = (hash ^ (unsigned char)*text) * 0x100000001b3u; /* FNV-1a */
+    return hash;
+}
+
+/* Two hashes of all that decides the result: the text, the shared pieces that it includes, the library. */
+static void hash_source(const char *source, uint64_t hash[2])
+{
+    const uint64_t start[2] = {0xcbf29ce484222325u, 0x9ae16a3b2f90404fu};
+    for (int i = 0; i < 2; i++) {
+        hash[i] = hash_text(start[i], VKGAN_VERSION);
+        for (size_t k = 0; k < embedded_source_count; k++)
+            hash[i] = hash_text(hash[i], embedded_sources[k].text);
+        hash[i] = hash_text(hash[i], source);
+    }
+}
+
+struct file_header {
+    char magic[8];
+    uint64_t hash[2], bytes, checksum;
+};
+
+static uint64_t checksum(const void *data, size_t bytes)
+{
+    const unsigned char *byte = data;
+    uint64_t sum = 0xcbf29ce484222325u;
+    for (size_t i = 0; i < bytes; i++)
+        sum = (sum ^ byte[i]) * 0x100000001b3u;
+    return sum;
+}
+
+static const char magic[8] = "vkgspv1";
+
+static bool cache_path(const struct shader_cache *cache, const struct generated *generated, char *path, size_t size)
+{
+    const char *folder = device_cache_folder(cache->device);
+    return folder && snprintf(path, size, "%s/%016llx%016llx.spv", folder, (unsigned long long)generated->hash[0],
+                              (unsigned long long)generated->hash[1]) < (int)size;
+}
+
+static bool load_cached(struct shader_cache *cache, struct generated *generated)
+{
+    char path[4096];
+    void *data;
+    size_t size;
+    struct file_header header;
+    if (!cache_path(cache, generated, path, sizeof path) || file_read_whole(NULL, path, 1 << 24, &data, &size) != VKG_OK)
+        return false;
+    bool good = size > sizeof header;
+    if (good) {
+        memcpy(&header, data, sizeof header);
+        good = memcmp(header.magic, magic, sizeof magic) == 0 &&
+               memcmp(header.hash, generated->hash, sizeof header.hash) == 0 && header.bytes == size - sizeof header &&
+               header.bytes % 4 == 0 && header.checksum == checksum((char *)data + sizeof header, header.bytes);
+    }
+    if (good)
+        generated->spirv = malloc(header.bytes);
+    if (good && generated->spirv) {
+        memcpy(generated->spirv, (char *)data + sizeof header, header.bytes);
+        generated->shader.spirv_bytes = header.bytes;
+    } else if (!good) {
+        vkg_logf(&cache->device->log, VKG_LOG_DEBUG, "%s: damaged, ignored", path);
+    }
+    free(data);
+    return generated->spirv != NULL;
+}
+
+/* A cache that cannot be written costs time, nothing else. */
+static void store_cached(struct shader_cache *cache, const struct generated *generated)
+{
+    char path[4096];
+    if (!cache_path(cache, generated, path, sizeof path))
+        return;
+    struct file_header header = {.bytes = generated->shader.spirv_bytes,
+                                 .checksum = checksum(generated->spirv, generated->shader.spirv_bytes)};
+    memcpy(header.magic, magic, sizeof magic);
+    memcpy(header.hash, generated->hash, sizeof header.hash);
+    const struct file_part parts[] = {{&header, sizeof header}, {generated->spirv, generated->shader.spirv_bytes}};
+    (void)file_write_atomic(NULL, path, parts, 2);
+}
+
+vkg_result shader_cache_get(struct shader_cache *cache, const char *name, const char *source, const struct shader **shader)
+{
+    uint64_t hash[2];
+    hash_source(source, hash);
+    for (struct generated *g = cache->generated; g; g = g->next)
+        if (g->hash[0] == hash[0] && strcmp(g->source, source) == 0) {
+            *shader = &g->shader;
+            return VKG_OK;
+        }
+    struct generated *generated = calloc(1, sizeof *generated);
+    if (generated)
+        generated->source = strdup(source);
+    if (!generated || !generated->source) {
+        free(generated);
+        return vkg_fail(&cache->device->log, VKG_ERROR_OUT_OF_MEMORY, "shader cache: out of host memory");
+    }
+    generated->next = cache->generated;
+    cache->generated = generated;
+    memcpy(generated->hash, hash, sizeof hash);
+    generated->shader.name = name;
+    if (!load_cached(cache, generated)) {
+        vkg_result result = compile(cache, name, generated);
+        if (result != VKG_OK) {
+            cache->generated = generated->next;
+            free(generated->source);
+            free(generated);
+            return result;
+        }
+        store_cached(cache, generated);
+    }
+    generated->shader.spirv = generated->spirv;
+    *shader = &generated->shader;
+    return VKG_OK;
+}

@@ -1,0 +1,290 @@
+/* Fusion. A pointwise node is computed inside its consumers ("inlined") where all of them are pointwise
+ * operations or sums over the same space, and where that costs less than writing it to memory and reading it
+ * back. What is left is grouped: neighbours in the order of execution that share a space share a kernel. */
+#include "program/fuse.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "ops/ops.h"
+
+enum {
+    MAX_COST = 64,         /* operations in one kernel's chain */
+    MAX_REPEATED_COST = 16, /* of a chain that several kernels compute again */
+    MAX_REPEATED_LEAVES = 6,
+    WINDOW = 12, /* how many units back a node may join */
+};
+
+/* What a chain that ends in a node reads, and what it costs. */
+struct chain {
+    uint32_t leaf_count;
+    const vkg_tensor *leaves[FUSED_MAX_LEAVES];
+    uint32_t cost;
+    uint32_t superseded; /* the first update that overwrites state which the chain reads */
+};
+
+struct analysis {
+    const vkg_graph *graph;
+    struct fusion *fusion;
+    bool *candidate;      /* all consumers can take it in */
+    uint32_t *uses;       /* edges from live nodes */
+    uint32_t *last_use;   /* the greatest id of a live consumer */
+    struct chain *chains; /* of pointwise nodes and sums */
+    uint32_t *unit_of;    /* id → unit that computes it */
+    uint32_t max_bindings;
+    size_t unit_capacity;
+};
+
+static bool is_fusible(const vkg_tensor *node)
+{
+    return node->op->kind == OP_POINTWISE || node->op->kind == OP_REDUCE;
+}
+
+static bool is_unit(const vkg_tensor *node)
+{
+    return is_fusible(node) || node->op->kind == OP_KERNEL || node->op->kind == OP_UPDATE;
+}
+
+/* --- who lives, who reads whom --- */
+
+static void mark_live(struct analysis *a)
+{
+    const vkg_graph *graph = a->graph;
+    bool *live = a->fusion->live;
+    for (size_t i = 0; i < graph->output_count; i++)
+        live[tensor_storage(graph->outputs[i].tensor)->id] = true;
+    for (size_t id = graph->tensor_count; id-- > 0;) {
+        const vkg_tensor *node = graph->tensors[id];
+        live[id] |= node->op->kind == OP_UPDATE || node->op == &op_assign;
+        for (uint32_t i = 0; live[id] && i < node->input_count; i++)
+            live[tensor_storage(node->inputs[i])->id] = true;
+    }
+}
+
+static void look_at_consumer(struct analysis *a, const vkg_tensor *consumer)
+{
+    for (uint32_t i = 0; i < consumer->input_count; i++) {
+        const vkg_tensor *read = consumer->inputs[i], *storage = tensor_storage(read);
+        a->uses[storage->id]++;
+        a->last_use[storage->id] = consumer->id;
+        bool same_space = is_fusible(consumer) && shape_equal(&read->shape, &storage->shape) &&
+                          shape_equal(&storage->shape, fused_space(consumer));
+        bool constant = storage->op->kind == OP_POINTWISE && storage->input_count == 0;
+        a->candidate[storage->id] &= is_fusible(consumer) && (same_space || constant);
+    }
+}
+
+static void find_candidates(struct analysis *a)
+{
+    const vkg_graph *graph = a->graph;
+    for (size_t id = 0; id < graph->tensor_count; id++)
+        a->candidate[id] = a->fusion->live[id] && graph->tensors[id]->op->kind == OP_POINTWISE &&
+                           graph->tensors[id]->op != &op_assign;
+    for (size_t id = 0; id < graph->tensor_count; id++)
+        if (a->fusion->live[id])
+            look_at_consumer(a, graph->tensors[id]);
+    for (size_t i = 0; i < graph->output_count; i++)
+        a->candidate[tensor_storage(graph->outputs[i].tensor)->id] = false;
+}
+
+/* --- chains --- */
+
+static bool chain_add_leaf(struct chain *chain, const vkg_tensor *read)
+{
+    const vkg_tensor *storage = tensor_storage(read);
+    for (uint32_t l = 0; l < chain->leaf_count; l++)
+        if (tensor_storage(chain->leaves[l]) == storage && shape_equal(&chain->leaves[l]->shape, &read->shape))
+            return true;
+    if (chain->leaf_count == FUSED_MAX_LEAVES)
+        return false;
+    chain->leaves[chain->leaf_count++] = read;
+    if (storage->superseded < chain->superseded)
+        chain->superseded = storage->superseded;
+    return true;
+}
+
+static bool chain_join(struct chain *chain, const struct chain *other)
+{
+    bool fits = true;
+    for (uint32_t l = 0; l < other->leaf_count; l++)
+        fits &= chain_add_leaf(chain, other->leaves[l]);
+    chain->cost += other->cost;
+    return fits && chain->cost <= MAX_COST;
+}
+
+/* The chain that ends in `node`. Where it gets too large, an input is computed on its own instead. */
+static void build_chain(struct analysis *a, const vkg_tensor *node)
+{
+    bool *inlined = a->fusion->inlined;
+    struct chain *chain = &a->chains[node->id];
+    for (bool fits = false; !fits;) {
+        fits = true;
+        *chain = (struct chain){.cost = 1, .superseded = UINT32_MAX};
+        uint32_t largest = UINT32_MAX, largest_cost = 0;
+        for (uint32_t i = 0; i < node->input_count; i++) {
+            const vkg_tensor *read = node->inputs[i], *storage = tensor_storage(read);
+            if (!fused_is_inline(read, inlined)) {
+                fits &= chain_add_leaf(chain, read);
+                continue;
+            }
+            fits &= chain_join(chain, &a->chains[storage->id]);
+            if (storage->input_count && a->chains[storage->id].cost > largest_cost) {
+                largest_cost = a->chains[storage->id].cost;
+                largest = storage->id;
+            }
+        }
+        if (!fits && largest == UINT32_MAX)
+            return; /* two leaves always fit */
+        if (!fits)
+            inlined[largest] = false;
+    }
+}
+
+static void decide_inlining(struct analysis *a)
+{
+    for (size_t id = 0; id < a->graph->tensor_count; id++) {
+        const vkg_tensor *node = a->graph->tensors[id];
+        if (!a->fusion->live[id] || !is_fusible(node))
+            continue;
+        build_chain(a, node);
+        const struct chain *chain = &a->chains[id];
+        bool cheap = a->uses[id] <= 1 || (!node->op->expensive && chain->cost <= MAX_REPEATED_COST &&
+                                          chain->leaf_count <= MAX_REPEATED_LEAVES);
+        a->fusion->inlined[id] = a->candidate[id] && cheap && a->last_use[id] < chain->superseded;
+    }
+}
+
+/* --- units --- */
+
+/* How often the chain that ends in `node` reads this storage. */
+static uint32_t count_reads(const struct analysis *a, const vkg_tensor *node, const vkg_tensor *storage)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < node->input_count; i++) {
+        const vkg_tensor *read = node->inputs[i];
+        if (tensor_storage(read) == storage)
+            count++;
+        else if (fused_is_inline(read, a->fusion->inlined))
+            count += count_reads(a, tensor_storage(read), storage);
+    }
+    return count;
+}
+
+/* May an assignment run earlier? Only when nobody but its own chain reads the old value. */
+static bool assign_may_move(const struct analysis *a, const vkg_tensor *node)
+{
+    for (size_t id = 0; id < node->id; id++) {
+        const vkg_tensor *leaf = a->graph->tensors[id];
+        if (leaf->op == &op_state && leaf->superseded == node->id)
+            return a->uses[id] == count_reads(a, node, leaf);
+    }
+    return false;
+}
+
+/* Is everything that the chain of `node` reads there when unit `u` runs? */
+static bool leaves_are_ready(const struct analysis *a, const vkg_tensor *node, uint32_t u)
+{
+    const struct fused_kernel *kernel = &a->fusion->units[u].fused;
+    const struct chain *chain = &a->chains[node->id];
+    for (uint32_t l = 0; l < chain->leaf_count; l++) {
+        const vkg_tensor *storage = tensor_storage(chain->leaves[l]);
+        if (storage->op->kind == OP_LEAF) {
+            if (storage->id > kernel->outputs[0]->id)
+                return false;
+            continue;
+        }
+        bool own = a->unit_of[storage->id] == u && kernel->axes == 0 &&
+                   shape_equal(&chain->leaves[l]->shape, &kernel->space);
+        if (a->unit_of[storage->id] >= u && !own)
+            return false;
+    }
+    return true;
+}
+
+static bool fits_bindings(const struct analysis *a, const struct fused_kernel *kernel, const vkg_tensor *node)
+{
+    struct chain all = {.superseded = UINT32_MAX};
+    bool fits = chain_join(&all, &a->chains[node->id]);
+    for (uint32_t i = 0; i < kernel->output_count; i++)
+        fits &= chain_join(&all, &a->chains[kernel->outputs[i]->id]);
+    return fits && all.leaf_count + kernel->output_count + 1 <= a->max_bindings;
+}
+
+static bool may_join(const struct analysis *a, const vkg_tensor *node, uint32_t u)
+{
+    const struct unit *unit = &a->fusion->units[u];
+    return !unit->node && unit->fused.output_count < FUSED_MAX_OUTPUTS &&
+           unit->fused.axes == (node->op->kind == OP_REDUCE ? node->attributes.axes : 0) &&
+           shape_equal(&unit->fused.space, fused_space(node)) && fits_bindings(a, &unit->fused, node) &&
+           leaves_are_ready(a, node, u) && (node->op != &op_assign || assign_may_move(a, node));
+}
+
+static bool add_unit(struct analysis *a, const vkg_tensor *node)
+{
+    struct fusion *fusion = a->fusion;
+    if (!array_reserve((void **)&fusion->units, &a->unit_capacity, fusion->unit_count, sizeof *fusion->units))
+        return false;
+    struct unit *unit = &fusion->units[fusion->unit_count];
+    *unit = (struct unit){.node = is_fusible(node) ? NULL : node};
+    if (is_fusible(node))
+        unit->fused = (struct fused_kernel){.space = *fused_space(node), .output_count = 1, .outputs = {node},
+                                            .axes = node->op->kind == OP_REDUCE ? node->attributes.axes : 0};
+    a->unit_of[node->id] = (uint32_t)fusion->unit_count++;
+    return true;
+}
+
+static bool group(struct analysis *a)
+{
+    struct fusion *fusion = a->fusion;
+    for (size_t id = 0; id < a->graph->tensor_count; id++) {
+        const vkg_tensor *node = a->graph->tensors[id];
+        if (!fusion->live[id] || fusion->inlined[id] || !is_unit(node))
+            continue;
+        bool joined = false;
+        for (size_t back = 1; is_fusible(node) && !joined && back <= WINDOW && back <= fusion->unit_count; back++) {
+            uint32_t u = (uint32_t)(fusion->unit_count - back);
+            joined = may_join(a, node, u);
+            if (joined) {
+                struct fused_kernel *kernel = &fusion->units[u].fused;
+                kernel->outputs[kernel->output_count++] = node;
+                a->unit_of[id] = u;
+            }
+        }
+        if (!joined && !add_unit(a, node))
+            return false;
+    }
+    return true;
+}
+
+bool fusion_create(const vkg_graph *graph, uint32_t max_bindings, struct fusion *fusion)
+{
+    size_t n = graph->tensor_count + 1;
+    *fusion = (struct fusion){.live = calloc(n, sizeof(bool)), .inlined = calloc(n, sizeof(bool))};
+    struct analysis a = {
+        .graph = graph, .fusion = fusion, .max_bindings = max_bindings, .candidate = calloc(n, sizeof(bool)),
+        .uses = calloc(n, sizeof(uint32_t)), .last_use = calloc(n, sizeof(uint32_t)),
+        .chains = calloc(n, sizeof(struct chain)), .unit_of = calloc(n, sizeof(uint32_t))};
+    bool made = fusion->live && fusion->inlined && a.candidate && a.uses && a.last_use && a.chains && a.unit_of;
+    if (made) {
+        mark_live(&a);
+        find_candidates(&a);
+        decide_inlining(&a);
+        made = group(&a);
+    }
+    free(a.candidate);
+    free(a.uses);
+    free(a.last_use);
+    free(a.chains);
+    free(a.unit_of);
+    if (!made)
+        fusion_free(fusion);
+    return made;
+}
+
+void fusion_free(struct fusion *fusion)
+{
+    free(fusion->live);
+    free(fusion->inlined);
+    free(fusion->units);
+    *fusion = (struct fusion){0};
+}

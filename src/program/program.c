@@ -1,0 +1,269 @@
+/* From a graph to something that runs, and running it. */
+#include "program/program.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "program/fuse.h"
+
+/* --- lowering --- */
+
+static vkg_result prepare_nodes(struct lowering *lowering, const struct fusion *fusion)
+{
+    for (size_t u = 0; u < fusion->unit_count; u++) {
+        const vkg_tensor *node = fusion->units[u].node;
+        vkg_result result = node && node->op->prepare ? node->op->prepare(lowering, node) : VKG_OK;
+        if (result != VKG_OK)
+            return result;
+    }
+    return VKG_OK;
+}
+
+static vkg_result lower_units(struct lowering *lowering, const struct fusion *fusion)
+{
+    for (size_t u = 0; u < fusion->unit_count; u++) {
+        const struct unit *unit = &fusion->units[u];
+        vkg_result result = unit->node ? unit->node->op->lower(lowering, unit->node)
+                                       : lower_fused(lowering, &unit->fused, fusion->inlined);
+        if (result != VKG_OK)
+            return result;
+    }
+    return lower_random_advance(lowering);
+}
+
+static vkg_result add_port(struct lowering *lowering, const vkg_tensor *tensor, struct port *port, uint64_t *slot_bytes)
+{
+    *port = (struct port){.tensor = tensor, .bytes = shape_elements(&tensor->shape) * 4, .offset = *slot_bytes};
+    *slot_bytes += (port->bytes + STORAGE_GRAIN - 1) / STORAGE_GRAIN * STORAGE_GRAIN;
+    return lowering_place(lowering, tensor, &port->placement);
+}
+
+static vkg_result add_ports(struct vkg_program *program, struct lowering *lowering)
+{
+    const vkg_graph *graph = lowering->graph;
+    program->inputs = calloc(graph->tensor_count + 1, sizeof *program->inputs);
+    program->outputs = calloc(graph->output_count + 1, sizeof *program->outputs);
+    if (!program->inputs || !program->outputs)
+        return lowering_out_of_memory(lowering);
+    vkg_result result = VKG_OK;
+    for (size_t id = 0; id < graph->tensor_count && result == VKG_OK; id++)
+        if (graph->tensors[id]->op == &op_input)
+            result = add_port(lowering, graph->tensors[id], &program->inputs[program->input_count++],
+                              &program->input_bytes);
+    for (size_t i = 0; i < graph->output_count && result == VKG_OK; i++)
+        result = add_port(lowering, graph->outputs[i].tensor, &program->outputs[program->output_count++],
+                          &program->output_bytes);
+    return result;
+}
+
+static vkg_result lower_graph(struct vkg_program *program, struct lowering *lowering)
+{
+    vkg_graph *graph = lowering->graph;
+    const vkg_device_caps *caps = &program->device->caps;
+    struct fusion fusion = {0};
+    uint32_t bindings = PIPELINE_MAX_BINDINGS;
+    bindings = bindings < caps->max_storage_buffers_per_stage ? bindings : caps->max_storage_buffers_per_stage;
+    bindings = bindings < caps->max_texel_buffers_per_stage ? bindings : caps->max_texel_buffers_per_stage;
+    lowering->placements = malloc((graph->tensor_count + 1) * sizeof *lowering->placements);
+    if (!lowering->placements || !fusion_create(graph, bindings, &fusion))
+        return lowering_out_of_memory(lowering);
+    for (size_t id = 0; id < graph->tensor_count; id++)
+        lowering->placements[id] = (struct placement){.storage = UINT32_MAX};
+    vkg_result result = prepare_nodes(lowering, &fusion);
+    if (result == VKG_OK)
+        result = add_ports(program, lowering);
+    if (result == VKG_OK)
+        result = lower_units(lowering, &fusion);
+    fusion_free(&fusion);
+    return result;
+}
+
+/* --- memory --- */
+
+static uint64_t greatest(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+static vkg_result allocate(struct vkg_program *program, struct lowering *lowering, bool aliasing)
+{
+    vkg_device *device = program->device;
+    const uint64_t gibibyte = 1024ull * 1024 * 1024;
+    struct plan plan;
+    struct plan_options options = {
+        .aliasing = aliasing,
+        .alignment = greatest(STORAGE_GRAIN, greatest(device->caps.min_storage_buffer_offset_alignment,
+                                                      device->caps.min_texel_buffer_offset_alignment)),
+        /* what drivers report as the largest allocation is not always true; a GiB is */
+        .block_bytes = device->caps.max_memory_allocation_size < gibibyte ? device->caps.max_memory_allocation_size
+                                                                          : gibibyte};
+    uint32_t *kept = calloc(program->output_count + 1, sizeof *kept);
+    if (!kept)
+        return lowering_out_of_memory(lowering);
+    for (uint32_t i = 0; i < program->output_count; i++)
+        kept[i] = program->outputs[i].placement.storage;
+    vkg_result result = plan_memory(lowering, &options, kept, program->output_count, &plan);
+    free(kept);
+    for (; result == VKG_OK && program->block_count < plan.block_count; program->block_count++)
+        result = buffer_create(device, BUFFER_DEVICE, plan.block_bytes[program->block_count], program->name,
+                               &program->blocks[program->block_count]);
+    program->stats.temporary_bytes = plan.bytes;
+    program->stats.temporary_bytes_unaliased = plan.unaliased_bytes;
+    if (result == VKG_OK && program->input_bytes)
+        result = buffer_create(device, BUFFER_UPLOAD, program->input_bytes * program->slot_count, "inputs",
+                               &program->upload);
+    if (result == VKG_OK && program->output_bytes)
+        result = buffer_create(device, BUFFER_READBACK, program->output_bytes * program->slot_count, "outputs",
+                               &program->readback);
+    return result;
+}
+
+/* --- the public calls --- */
+
+static vkg_result check_graph(vkg_device *device, vkg_graph *graph, const struct vkg_state *state)
+{
+    if (vkg_graph_error(graph))
+        return vkg_fail(&device->log, graph->out_of_memory ? VKG_ERROR_OUT_OF_MEMORY : VKG_ERROR_INVALID, "%s",
+                        vkg_graph_error(graph));
+    if (!state && graph->declaration_count)
+        return vkg_fail(&device->log, VKG_ERROR_INVALID, "the graph names parameters (\"%s\", …), and there is no state",
+                        graph->declarations[0].name);
+    return state ? state_check_graph(state, graph) : VKG_OK;
+}
+
+static vkg_result build(struct vkg_program *program, vkg_graph *graph, const vkg_program_desc *desc)
+{
+    struct lowering lowering = {.device = program->device, .graph = graph, .state = program->state};
+    vkg_result result = shader_cache_create(program->device, &lowering.shaders);
+    if (result == VKG_OK)
+        result = lower_graph(program, &lowering);
+    if (result == VKG_OK)
+        result = allocate(program, &lowering, !desc->no_aliasing);
+    /* seconds are fatal on some systems: about a tenth of one on the slowest device of each kind */
+    double cost = program->device->caps.type == VKG_DEVICE_CPU ? 20e9 : 100e9;
+    if (result == VKG_OK)
+        result = record_program(program, &lowering, desc->submission_flops > 0 ? desc->submission_flops : cost);
+    for (size_t i = 0; i < lowering.dispatch_count; i++)
+        program->stats.flops += lowering.dispatches[i].flops;
+    shader_cache_free(&lowering.shaders);
+    free(lowering.placements);
+    free(lowering.storages);
+    free(lowering.dispatches);
+    arena_free(&lowering.arena);
+    return result;
+}
+
+vkg_result vkg_program_create(vkg_device *device, vkg_graph *graph, vkg_state *state, const vkg_program_desc *desc,
+                              vkg_program **program)
+{
+    static const vkg_program_desc defaults = {0};
+    *program = NULL;
+    desc = desc ? desc : &defaults;
+    vkg_result result = check_graph(device, graph, state);
+    if (result != VKG_OK)
+        return result;
+    struct vkg_program *made = calloc(1, sizeof *made);
+    uint32_t slot_count = desc->slots ? desc->slots : 1;
+    if (made)
+        made->slots = calloc(slot_count, sizeof *made->slots);
+    if (!made || !made->slots) {
+        free(made);
+        return vkg_fail(&device->log, VKG_ERROR_OUT_OF_MEMORY, "vkg_program_create: out of host memory");
+    }
+    made->device = device;
+    made->state = state;
+    made->slot_count = slot_count;
+    made->name = desc->name ? desc->name : "program";
+    made->stats.state_bytes = state ? state->bytes : 0;
+    result = build(made, graph, desc);
+    if (result != VKG_OK)
+        vkg_program_destroy(&made);
+    *program = made;
+    return result;
+}
+
+void vkg_program_destroy(vkg_program **program)
+{
+    struct vkg_program *p = program ? *program : NULL;
+    if (!p)
+        return;
+    device_wait_idle(p->device);
+    record_destroy(p);
+    for (uint32_t b = 0; b < PLAN_MAX_BLOCKS; b++)
+        buffer_destroy(p->device, &p->blocks[b]);
+    buffer_destroy(p->device, &p->upload);
+    buffer_destroy(p->device, &p->readback);
+    free(p->inputs);
+    free(p->outputs);
+    free(p->slots);
+    free(p);
+    *program = NULL;
+}
+
+static const struct port *find_port(const struct port *ports, uint32_t count, const vkg_tensor *tensor)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (ports[i].tensor == tensor)
+            return &ports[i];
+    return NULL;
+}
+
+float *vkg_program_input(vkg_program *program, const vkg_tensor *input, uint32_t slot)
+{
+    const struct port *port = find_port(program->inputs, program->input_count, input);
+    if (!port || slot >= program->slot_count)
+        return NULL;
+    return (float *)(void *)((char *)program->upload.mapped + slot * program->input_bytes + port->offset);
+}
+
+const float *vkg_program_output(const vkg_program *program, const vkg_tensor *output, uint32_t slot)
+{
+    const struct port *port = find_port(program->outputs, program->output_count, output);
+    if (!port || slot >= program->slot_count)
+        return NULL;
+    return (const float *)(const void *)((char *)program->readback.mapped + slot * program->output_bytes + port->offset);
+}
+
+vkg_result vkg_program_submit(vkg_program *program, uint32_t slot_index)
+{
+    vkg_device *device = program->device;
+    if (slot_index >= program->slot_count || program->slots[slot_index].in_flight)
+        return vkg_fail(&device->log, VKG_ERROR_INVALID, "%s: slot %u %s", program->name, slot_index,
+                        slot_index >= program->slot_count ? "does not exist" : "is still in flight: wait for it first");
+    struct slot *slot = &program->slots[slot_index];
+    vkg_result result = device_check(device, device->vk.vkResetFences(device->handle, 1, &slot->fence), "vkResetFences");
+    for (uint32_t s = 0; s < program->segment_count && result == VKG_OK; s++) {
+        bool last = s + 1 == program->segment_count;
+        uint32_t count = 0;
+        if (s == 0 && program->input_count)
+            program->submission[count++] = slot->upload;
+        program->submission[count++] = program->segments[s];
+        if (last && program->output_count)
+            program->submission[count++] = slot->download;
+        result = device_submit(device, count, program->submission, last ? slot->fence : VK_NULL_HANDLE);
+    }
+    slot->in_flight = result == VKG_OK;
+    return result;
+}
+
+vkg_result vkg_program_wait(vkg_program *program, uint32_t slot_index)
+{
+    if (slot_index >= program->slot_count)
+        return vkg_fail(&program->device->log, VKG_ERROR_INVALID, "%s: there is no slot %u", program->name, slot_index);
+    struct slot *slot = &program->slots[slot_index];
+    if (!slot->in_flight)
+        return VKG_OK;
+    slot->in_flight = false;
+    return device_wait(program->device, slot->fence);
+}
+
+vkg_result vkg_program_run(vkg_program *program)
+{
+    vkg_result result = vkg_program_submit(program, 0);
+    return result == VKG_OK ? vkg_program_wait(program, 0) : result;
+}
+
+vkg_program_stats vkg_program_get_stats(const vkg_program *program)
+{
+    return program->stats;
+}

@@ -1,0 +1,220 @@
+#include "program/state.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/philox.h"
+#include "graph/graph.h"
+#include "program/state_entry.h"
+
+enum { ENTRY_ALIGN = 256 };
+
+/* --- layout --- */
+
+static struct state_entry *find_entry(const struct vkg_state *state, const char *name)
+{
+    for (size_t i = 0; i < state->count; i++)
+        if (strcmp(state->entries[i].public.name, name) == 0)
+            return &state->entries[i];
+    return NULL;
+}
+
+static vkg_result add_entry(struct vkg_state *state, const struct declaration *declaration)
+{
+    const vkg_log *log = &state->device->log;
+    const struct state_entry *known = find_entry(state, declaration->name);
+    if (known) {
+        if (shape_equal(&known->public.shape, &declaration->shape) && known->public.dtype == declaration->dtype)
+            return VKG_OK;
+        return vkg_fail(log, VKG_ERROR_INVALID, "\"%s\" has shape %s in one graph and %s in another", declaration->name,
+                        SHAPE(&known->public.shape), SHAPE(&declaration->shape));
+    }
+    char *name = strdup(declaration->name);
+    if (!name || !array_reserve((void **)&state->entries, &state->capacity, state->count, sizeof *state->entries)) {
+        free(name);
+        return vkg_fail(log, VKG_ERROR_OUT_OF_MEMORY, "vkg_state_create: out of host memory");
+    }
+    struct state_entry *entry = &state->entries[state->count++];
+    *entry = (struct state_entry){
+        .public = {.name = name, .dtype = declaration->dtype, .shape = declaration->shape,
+                   .trained = declaration->trained, .elements = shape_elements(&declaration->shape)},
+        .init = declaration->init};
+    memcpy(entry->public.torch_axes, declaration->torch_axes, sizeof declaration->torch_axes);
+    return VKG_OK;
+}
+
+/* Entries of one block lie side by side: the same network (first part of the name) and the same role. */
+static bool same_block(const vkg_state_entry *a, const vkg_state_entry *b)
+{
+    size_t length = strcspn(a->name, ".");
+    return a->trained == b->trained && length == strcspn(b->name, ".") && strncmp(a->name, b->name, length) == 0;
+}
+
+static void lay_out(struct vkg_state *state)
+{
+    uint64_t end = 0;
+    for (size_t first = 0; first < state->count; first++) {
+        if (state->entries[first].placed)
+            continue;
+        for (size_t i = first; i < state->count; i++) {
+            struct state_entry *entry = &state->entries[i];
+            if (entry->placed || !same_block(&state->entries[first].public, &entry->public))
+                continue;
+            entry->placed = true;
+            entry->address = end;
+            end += (entry->public.elements * 4 + ENTRY_ALIGN - 1) / ENTRY_ALIGN * ENTRY_ALIGN;
+        }
+    }
+    state->bytes = end ? end : ENTRY_ALIGN;
+}
+
+/* --- initial values --- */
+
+static uint64_t hash_name(const char *name)
+{
+    uint64_t hash = 0xcbf29ce484222325u; /* FNV-1a */
+    for (; *name; name++)
+        hash = (hash ^ (unsigned char)*name) * 0x100000001b3u;
+    return hash;
+}
+
+static void initial_values(const struct state_entry *entry, uint64_t seed, float *values)
+{
+    const vkg_init *init = &entry->init;
+    uint64_t stream = hash_name(entry->public.name);
+    const uint32_t key[2] = {(uint32_t)seed, (uint32_t)(seed >> 32)};
+    for (uint64_t i = 0; i < entry->public.elements; i += 4) {
+        const uint32_t counter[4] = {(uint32_t)(i / 4), (uint32_t)stream, (uint32_t)(stream >> 32), 0x696e6974u};
+        uint32_t bits[4];
+        float numbers[4];
+        philox4x32(counter, key, bits);
+        if (init->kind == VKG_INIT_NORMAL) {
+            philox_normals(bits[0], bits[1], numbers);
+            philox_normals(bits[2], bits[3], numbers + 2);
+        }
+        for (uint64_t k = 0; k < 4 && i + k < entry->public.elements; k++) {
+            float *value = &values[i + k];
+            switch (init->kind) {
+            case VKG_INIT_CONSTANT: *value = init->a; break;
+            case VKG_INIT_NORMAL: *value = init->a + init->b * numbers[k]; break;
+            case VKG_INIT_UNIFORM: *value = init->a + (init->b - init->a) * philox_uniform(bits[k]); break;
+            }
+        }
+    }
+}
+
+static vkg_result initialise(struct vkg_state *state, uint64_t seed)
+{
+    unsigned char *image = calloc(1, state->bytes);
+    if (!image)
+        return vkg_fail(&state->device->log, VKG_ERROR_OUT_OF_MEMORY, "vkg_state_create: out of host memory");
+    for (size_t i = 0; i < state->count; i++) {
+        const struct state_entry *entry = &state->entries[i];
+        if (entry->public.dtype == VKG_FLOAT32)
+            initial_values(entry, seed, (float *)(image + entry->address));
+        else if (strcmp(entry->public.name, "random.state") == 0)
+            memcpy(image + entry->address, (uint32_t[]){(uint32_t)seed, (uint32_t)(seed >> 32), 0, 0}, 16);
+    }
+    vkg_result result = transfer_upload(state->device, &state->buffer, 0, state->bytes, image);
+    free(image);
+    return result;
+}
+
+/* --- the public calls --- */
+
+vkg_result vkg_state_create(vkg_device *device, vkg_graph *const *graphs, uint32_t graph_count, uint64_t seed,
+                            vkg_state **state)
+{
+    *state = NULL;
+    struct vkg_state *made = calloc(1, sizeof *made);
+    if (!made)
+        return vkg_fail(&device->log, VKG_ERROR_OUT_OF_MEMORY, "vkg_state_create: out of host memory");
+    made->device = device;
+    vkg_result result = VKG_OK;
+    for (uint32_t g = 0; g < graph_count && result == VKG_OK; g++) {
+        if (vkg_graph_error(graphs[g]))
+            result = vkg_fail(&device->log, VKG_ERROR_INVALID, "%s", vkg_graph_error(graphs[g]));
+        for (size_t i = 0; i < graphs[g]->declaration_count && result == VKG_OK; i++)
+            result = add_entry(made, &graphs[g]->declarations[i]);
+    }
+    if (result == VKG_OK) {
+        lay_out(made);
+        result = buffer_create(device, BUFFER_DEVICE, made->bytes, "state", &made->buffer);
+    }
+    if (result == VKG_OK)
+        result = initialise(made, seed);
+    if (result != VKG_OK)
+        vkg_state_destroy(&made);
+    *state = made;
+    return result;
+}
+
+void vkg_state_destroy(vkg_state **state)
+{
+    if (!state || !*state)
+        return;
+    device_wait_idle((*state)->device);
+    buffer_destroy((*state)->device, &(*state)->buffer);
+    for (size_t i = 0; i < (*state)->count; i++)
+        free((char *)(*state)->entries[i].public.name);
+    free((*state)->entries);
+    free(*state);
+    *state = NULL;
+}
+
+uint32_t vkg_state_count(const vkg_state *state)
+{
+    return (uint32_t)state->count;
+}
+
+const vkg_state_entry *vkg_state_get(const vkg_state *state, uint32_t index)
+{
+    return index < state->count ? &state->entries[index].public : NULL;
+}
+
+uint32_t vkg_state_find(const vkg_state *state, const char *name)
+{
+    const struct state_entry *entry = find_entry(state, name);
+    return entry ? (uint32_t)(entry - state->entries) : UINT32_MAX;
+}
+
+vkg_result vkg_state_read(vkg_state *state, uint32_t index, void *data)
+{
+    if (index >= state->count)
+        return vkg_fail(&state->device->log, VKG_ERROR_INVALID, "vkg_state_read: there is no entry %u", index);
+    const struct state_entry *entry = &state->entries[index];
+    return transfer_download(state->device, &state->buffer, entry->address, entry->public.elements * 4, data);
+}
+
+vkg_result vkg_state_write(vkg_state *state, uint32_t index, const void *data)
+{
+    if (index >= state->count)
+        return vkg_fail(&state->device->log, VKG_ERROR_INVALID, "vkg_state_write: there is no entry %u", index);
+    const struct state_entry *entry = &state->entries[index];
+    return transfer_upload(state->device, &state->buffer, entry->address, entry->public.elements * 4, data);
+}
+
+vkg_result state_address(const struct vkg_state *state, const char *name, uint64_t *address)
+{
+    const struct state_entry *entry = find_entry(state, name);
+    if (!entry)
+        return vkg_fail(&state->device->log, VKG_ERROR_INVALID,
+                        "the state has no \"%s\": it was created without the graph that names it", name);
+    *address = entry->address;
+    return VKG_OK;
+}
+
+vkg_result state_check_graph(const struct vkg_state *state, const struct vkg_graph *graph)
+{
+    for (size_t i = 0; i < graph->declaration_count; i++) {
+        const struct declaration *declaration = &graph->declarations[i];
+        const struct state_entry *entry = find_entry(state, declaration->name);
+        if (!entry || !shape_equal(&entry->public.shape, &declaration->shape) ||
+            entry->public.dtype != declaration->dtype)
+            return vkg_fail(&state->device->log, VKG_ERROR_INVALID,
+                            "the graph's \"%s\" of shape %s: the state has %s%s", declaration->name,
+                            SHAPE(&declaration->shape), entry ? "it with shape " : "no such tensor",
+                            entry ? SHAPE(&entry->public.shape) : "");
+    }
+    return VKG_OK;
+}

@@ -1,0 +1,28 @@
+/* The numbers that last: parameters, running statistics, optimiser moments, in one device buffer. */
+#ifndef VKG_PROGRAM_STATE_H
+#define VKG_PROGRAM_STATE_H
+
+#include "device/device.h"
+#include "vkgan/program.h"
+
+struct vkg_state {
+    vkg_device *device;
+    struct state_entry *entries;
+    size_t count, capacity;
+    struct buffer buffer;
+    uint64_t bytes;
+};
+
+/* Where a tensor lies in state->buffer. Fails, with a message, for a name that the state does not have. */
+vkg_result state_address(const struct vkg_state *state, const char *name, uint64_t *address);
+
+/* The index and the shape of every declaration of the graph are in the state? Says what is missing. */
+struct vkg_graph;
+vkg_result state_check_graph(const struct vkg_state *state, const struct vkg_graph *graph);
+
+/* Copies between host and a device buffer through memory of its own, and waits. Not for the training loop. */
+vkg_result transfer_download(vkg_device *device, const struct buffer *source, uint64_t offset, uint64_t bytes, void *data);
+vkg_result transfer_upload(vkg_device *device, const struct buffer *target, uint64_t offset, uint64_t bytes,
+                           const void *data);
+
+#endif

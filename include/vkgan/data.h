@@ -68,7 +68,7 @@ typedef struct vkg_loader_desc {
     uint32_t batch;      /* images a batch, required */
     uint64_t seed;       /* of the order */
     uint64_t first_step; /* the first batch that acquire gives: where a resumed run goes on */
-    uint32_t slots;      /* batches in the air; 0 means 3 */
+    uint32_t slots;      /* batches in the air, at most 64; 0 means 3 */
     /* Where the batches go: one pointer a slot, each to batch × height × width × channels floats, mapped
      * staging memory for example (it is written once, front to back, and never read). The array is copied, the
      * memory must outlive the loader. NULL: the loader's own memory. */

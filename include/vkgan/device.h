@@ -29,7 +29,8 @@ typedef enum vkg_device_type {
 
 /* The same operations, written for the kinds of device that exist. */
 typedef enum vkg_kernel_family {
-    VKG_KERNELS_PLAIN, /* one thread an element, no tricks: every device, and what the others are checked against */
+    VKG_KERNELS_PLAIN, /* one thread an element, no tricks: every device, and what the others are checked
+                          against */
     VKG_KERNELS_TEXEL, /* reads through texel buffers: much faster on drivers that run on a processor */
     VKG_KERNELS_TILED, /* tiles in shared memory: graphics cards */
 } vkg_kernel_family;
@@ -40,18 +41,18 @@ typedef enum vkg_kernel_family {
 /* What a device is, what it can do, and what the library uses of it. Sizes are in bytes. */
 typedef struct vkg_device_caps {
     /* Who it is. */
-    uint32_t index;                         /* among the devices that vkg_device_list gives */
+    uint32_t index;                         /* in vkg_device_list; UINT32_MAX for an adopted device */
     char name[VKG_DEVICE_NAME_SIZE];        /* "AMD Radeon RX 6800 (RADV NAVI21)", for example */
     char driver_name[VKG_DEVICE_NAME_SIZE]; /* "radv"; "" where the driver does not say */
     char driver_info[VKG_DEVICE_NAME_SIZE]; /* "Mesa 22.3.6"; "" where the driver does not say */
     /* "" for a device that can be used; otherwise what it lacks, and vkg_device_create refuses it. */
     char problem[128];
     vkg_device_type type;
-    uint32_t api_version[3];  /* the Vulkan version that is used: major, minor, patch */
-    uint32_t vendor_id;       /* PCI */
-    uint32_t device_id;       /* PCI */
-    uint32_t driver_id;       /* VkDriverId; 0 where the driver does not say */
-    uint32_t driver_version;  /* as the vendor packs it */
+    uint32_t api_version[3];   /* the Vulkan version that is used: major, minor, patch */
+    uint32_t vendor_id;        /* PCI */
+    uint32_t device_id;        /* PCI */
+    uint32_t driver_id;        /* VkDriverId; 0 where the driver does not say */
+    uint32_t driver_version;   /* as the vendor packs it */
     uint8_t pipeline_uuid[16]; /* VkPhysicalDeviceProperties::pipelineCacheUUID */
 
     /* What the library chose. */
@@ -70,8 +71,9 @@ typedef struct vkg_device_caps {
     uint32_t max_workgroup_count[3];
     uint32_t max_shared_memory;             /* of one workgroup */
     uint32_t max_storage_buffers_per_stage; /* storage bindings of one kernel */
-    uint32_t max_texel_buffers_per_stage;   /* texel bindings of one kernel (maxPerStageDescriptorSampledImages) */
-    uint32_t max_resources_per_stage;       /* bindings of one kernel, of all kinds together */
+    uint32_t
+        max_texel_buffers_per_stage;  /* texel bindings of one kernel (maxPerStageDescriptorSampledImages) */
+    uint32_t max_resources_per_stage; /* bindings of one kernel, of all kinds together */
     uint32_t max_push_constants;
     uint64_t max_memory_allocation_size;
     uint32_t heap_count;
@@ -84,18 +86,18 @@ typedef struct vkg_device_caps {
     uint32_t subgroup_size;
     uint32_t min_subgroup_size;
     uint32_t max_subgroup_size;
-    bool subgroup_basic;      /* in compute shaders, as the next two */
+    bool subgroup_basic; /* in compute shaders, as the next two */
     bool subgroup_arithmetic;
     bool subgroup_shuffle;
     bool subgroup_size_control; /* enabled */
 
     /* Enabled where the device has them. */
-    bool fp16_storage;       /* 16-bit floats in storage buffers */
-    bool shader_float16;     /* arithmetic on them */
+    bool fp16_storage;   /* 16-bit floats in storage buffers */
+    bool shader_float16; /* arithmetic on them */
     bool timeline_semaphore;
     bool robust_buffer_access; /* only where it was asked for */
-    /* The device has VK_KHR_cooperative_matrix. Only seen, not enabled yet: the oldest Vulkan headers that vkgan
-     * builds with (1.3.239) do not have the extension's structures. */
+    /* The device has VK_KHR_cooperative_matrix. Only seen, not enabled yet: the oldest Vulkan headers that
+     * vkgan builds with (1.3.239) do not have the extension's structures. */
     bool cooperative_matrix;
 } vkg_device_caps;
 
@@ -103,15 +105,17 @@ typedef struct vkg_device_caps {
 typedef struct vkg_device_desc {
     /* Where messages go; copied, its user pointer must outlive the device. */
     const vkg_log *log;
-    /* The index of a device, or a part of its name, upper or lower case alike. NULL or "": the environment variable
-     * VKGAN_DEVICE; where that is unset or empty, the best device: discrete, integrated, virtual, CPU. */
+    /* The index of a device, or a part of its name, upper or lower case alike. NULL or "": the environment
+     * variable VKGAN_DEVICE; where that is unset or empty, the best device: discrete, integrated, virtual, CPU.
+     */
     const char *name;
-    /* "texel", "tiled" or "plain". NULL or "": the environment variable VKGAN_KERNELS; where that is unset or empty,
-     * texel for devices of type CPU, tiled for all others. */
+    /* "texel", "tiled" or "plain". NULL or "": the environment variable VKGAN_KERNELS; where that is unset or
+     * empty, texel for devices of type CPU whose texel buffers hold at least 2^24 elements, tiled for all
+     * others. */
     const char *kernels;
     /* The folder of the pipeline cache; made where it is not there. NULL or "": $VKGAN_CACHE_DIR, else
-     * $XDG_CACHE_HOME/vkgan, else $HOME/.cache/vkgan. Where it cannot be made, the device works without a cache,
-     * with a warning. */
+     * $XDG_CACHE_HOME/vkgan, else $HOME/.cache/vkgan. Where it cannot be made, the device works without a
+     * cache, with a warning. */
     const char *cache_dir;
     /* Vulkan's validation layer with synchronisation validation, its messages in the log. Also turned on by the
      * environment variable VKGAN_VALIDATION=1. A warning where the layer is not installed. */
@@ -121,17 +125,20 @@ typedef struct vkg_device_desc {
 } vkg_device_desc;
 
 /* Opens a device. `desc` may be NULL.
- * Errors: NO_DEVICE (no Vulkan, no device, none of that name, none that can be used: the message lists what there
- * is), INVALID (unknown kernels, VKGAN_VALIDATION neither 0 nor 1), OUT_OF_MEMORY, DEVICE; *device is NULL then. */
+ * Errors: NO_DEVICE (no Vulkan, no device, none of that name, none that can be used: the message lists what
+ * there is), INVALID (unknown kernels, VKGAN_VALIDATION neither 0 nor 1), OUT_OF_MEMORY, DEVICE; *device is
+ * NULL then. */
 VKG_API vkg_result vkg_device_create(const vkg_device_desc *desc, vkg_device **device);
-/* Waits for the device, saves its pipeline cache if that grew, closes it and clears the handle. NULL is fine. */
+/* Waits for the device, saves its pipeline cache if that grew, closes it and clears the handle. NULL is fine.
+ */
 VKG_API void vkg_device_destroy(vkg_device **device);
 /* Valid as long as the device. Thread-safety: any. */
 VKG_API const vkg_device_caps *vkg_device_get_caps(const vkg_device *device);
 
-/* Every Vulkan device, with what the library would use of it (VKGAN_KERNELS counts). `*count` is the room in `caps`
- * on entry and the number of devices on return; at most the room is written. `caps` NULL: only counts. `log` may be
- * NULL. Errors: NO_DEVICE (no Vulkan, or no device at all), INVALID (VKGAN_KERNELS), OUT_OF_MEMORY; *count is 0 then. */
+/* Every Vulkan device, with what the library would use of it (VKGAN_KERNELS counts). `*count` is the room in
+ * `caps` on entry and the number of devices on return; at most the room is written. `caps` NULL: only counts.
+ * `log` may be NULL. Errors: NO_DEVICE (no Vulkan, or no device at all), INVALID (VKGAN_KERNELS),
+ * OUT_OF_MEMORY; *count is 0 then. */
 VKG_API vkg_result vkg_device_list(const vkg_log *log, vkg_device_caps *caps, uint32_t *count);
 
 /* How many errors and warnings the validation layer has had since the device was created; 0 without validation.

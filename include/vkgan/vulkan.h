@@ -13,7 +13,8 @@ extern "C" {
 #endif
 
 /* The application's Vulkan objects and what it enabled on them. All of them stay the application's: they must
- * outlive the vkg_device, and vkg_device_destroy does not touch them. The struct is read during the call only. */
+ * outlive the vkg_device, and vkg_device_destroy does not touch them. The struct is read during the call only.
+ */
 typedef struct vkg_device_adopt_desc {
     /* As in vkg_device_desc. */
     const vkg_log *log;
@@ -38,17 +39,17 @@ typedef struct vkg_device_adopt_desc {
     bool subgroup_size_control; /* VkPhysicalDeviceSubgroupSizeControlFeatures::subgroupSizeControl */
     bool robust_buffer_access;  /* VkPhysicalDeviceFeatures::robustBufferAccess */
 
-    /* Called around every use of the queue by vkgan, from the thread that calls vkgan. Needed where another thread
-     * of the application uses the queue too. Both or neither. */
+    /* Called around every use of the queue by vkgan, from the thread that calls vkgan. Needed where another
+     * thread of the application uses the queue too. Both or neither. */
     void (*lock_queue)(void *user);
     void (*unlock_queue)(void *user);
     void *lock_user;
 } vkg_device_adopt_desc;
 
 /* Makes a vkg_device of the application's objects; destroy it with vkg_device_destroy, before them.
- * Errors: INVALID (something required is missing or does not fit together; kernels unknown), UNSUPPORTED (a device
- * below Vulkan 1.1 or without what the library needs), NO_DEVICE (no Vulkan loader), OUT_OF_MEMORY, DEVICE; *device
- * is NULL then. */
+ * Errors: INVALID (something required is missing or does not fit together; kernels unknown), UNSUPPORTED (a
+ * device below Vulkan 1.1 or without what the library needs), NO_DEVICE (no Vulkan loader), OUT_OF_MEMORY,
+ * DEVICE; *device is NULL then. */
 VKG_API vkg_result vkg_device_adopt(const vkg_device_adopt_desc *desc, vkg_device **device);
 
 #ifdef __cplusplus

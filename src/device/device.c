@@ -57,13 +57,15 @@ vkg_result device_check(vkg_device *device, VkResult result, const char *call)
         return VKG_OK;
     if (result == VK_ERROR_DEVICE_LOST) {
         device->lost = true;
-        return vkg_fail(&device->log, VKG_ERROR_DEVICE_LOST,
-                        "%s: the device \"%s\" was lost: its driver gave up on it (work that ran too long, a fault "
-                        "of the driver, or an unplugged card); destroy the device and open it again",
-                        call, device->caps.name);
+        return vkg_fail(
+            &device->log, VKG_ERROR_DEVICE_LOST,
+            "%s: the device \"%s\" was lost: its driver gave up on it (work that ran too long, a fault "
+            "of the driver, or an unplugged card); destroy the device and open it again",
+            call, device->caps.name);
     }
     return vkg_fail(&device->log, translate(result), "%s failed%s%s: %s (%d)", call,
-                    *device->caps.name ? " on " : "", device->caps.name, vulkan_result_name(result), (int)result);
+                    *device->caps.name ? " on " : "", device->caps.name, vulkan_result_name(result),
+                    (int)result);
 }
 
 vkg_result device_usable(vkg_device *device, const char *call)
@@ -124,8 +126,7 @@ static vkg_result open_logical(vkg_device *device, const struct candidate *candi
         .enabledExtensionCount = enable_extensions(extensions, candidate),
         .ppEnabledExtensionNames = extensions,
     };
-    VkResult result =
-        device->instance_vk.vkCreateDevice(candidate->physical, &info, NULL, &device->handle);
+    VkResult result = device->instance_vk.vkCreateDevice(candidate->physical, &info, NULL, &device->handle);
     if (result < 0)
         return device_check(device, result, "vkCreateDevice");
     device_functions_load(device);
@@ -200,8 +201,9 @@ static vkg_result check_adopted(const vkg_device_adopt_desc *desc)
     if (missing)
         return vkg_fail(desc->log, VKG_ERROR_INVALID, "vkg_device_adopt: %s is NULL", missing);
     if (!desc->lock_queue != !desc->unlock_queue)
-        return vkg_fail(desc->log, VKG_ERROR_INVALID,
-                        "vkg_device_adopt: one of lock_queue and unlock_queue is NULL, expected both or neither");
+        return vkg_fail(
+            desc->log, VKG_ERROR_INVALID,
+            "vkg_device_adopt: one of lock_queue and unlock_queue is NULL, expected both or neither");
     if (desc->api_version && desc->api_version < VK_API_VERSION_1_1)
         return vkg_fail(desc->log, VKG_ERROR_UNSUPPORTED,
                         "vkg_device_adopt: api_version is %u.%u, expected 1.1 or later",
@@ -248,8 +250,9 @@ static vkg_result adopt_device(vkg_device *device, const vkg_device_adopt_desc *
     use_adopted(device, desc);
     result = candidate_inspect(device, &candidate);
     if (result == VKG_OK && *candidate.caps.problem)
-        result = vkg_fail(&device->log, VKG_ERROR_UNSUPPORTED, "vkg_device_adopt: the device \"%s\" cannot be used: %s",
-                          candidate.caps.name, candidate.caps.problem);
+        result = vkg_fail(&device->log, VKG_ERROR_UNSUPPORTED,
+                          "vkg_device_adopt: the device \"%s\" cannot be used: %s", candidate.caps.name,
+                          candidate.caps.problem);
     if (result == VKG_OK)
         result = kernels_choose(&device->log, setting(desc->kernels, "VKGAN_KERNELS"), &candidate.caps);
     if (result != VKG_OK)

@@ -11,8 +11,8 @@
 
 struct vkg_device;
 
-/* volk keeps one global set of these; a set an instance lets an application's instance, found in its own way, live
- * beside ours. */
+/* volk keeps one global set of these; a set an instance lets an application's instance, found in its own way,
+ * live beside ours. */
 struct instance_functions {
     PFN_vkGetInstanceProcAddr vkGetInstanceProcAddr;
     PFN_vkGetDeviceProcAddr vkGetDeviceProcAddr;
@@ -40,7 +40,8 @@ bool instance_functions_load(struct instance_functions *functions, PFN_vkGetInst
                              VkInstance instance);
 /* Of the loader and its drivers where `layer` is NULL, otherwise of the layer. */
 bool instance_has_extension(PFN_vkGetInstanceProcAddr get, const char *layer, const char *name);
-/* Fills instance, instance_version and instance_vk of a device whose log is set; with validation also messenger. */
+/* Fills instance, instance_version and instance_vk of a device whose log is set; with validation also
+ * messenger. */
 vkg_result instance_open(struct vkg_device *device, bool validation);
 void instance_close(struct vkg_device *device);
 /* Fills device->vk. */
@@ -50,9 +51,9 @@ void device_functions_load(struct vkg_device *device);
 
 /* What an instance with validation asks for. */
 struct validation {
-    bool layer;         /* is installed */
-    bool debug_utils;   /* messages can be received */
-    bool synchronise;   /* synchronisation validation can be asked for */
+    bool layer;       /* is installed */
+    bool debug_utils; /* messages can be received */
+    bool synchronise; /* synchronisation validation can be asked for */
     VkValidationFeatureEnableEXT enable;
     VkValidationFeaturesEXT features;
     VkDebugUtilsMessengerCreateInfoEXT messenger; /* also for what happens while the instance is made */

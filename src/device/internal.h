@@ -10,8 +10,8 @@
 
 #define VALIDATION_LAYER_NAME "VK_LAYER_KHRONOS_validation"
 
-#define NO_DRIVER_MESSAGE                                                                                    \
-    "no Vulkan device was found: install a driver (Debian package mesa-vulkan-drivers has those of AMD and " \
+#define NO_DRIVER_MESSAGE                                                                                      \
+    "no Vulkan device was found: install a driver (Debian package mesa-vulkan-drivers has those of AMD and "   \
     "Intel and one that works without a graphics card)"
 
 /* --- device.c --- */
@@ -36,7 +36,7 @@ struct extension_set {
     bool timeline;          /* VK_KHR_timeline_semaphore, or Vulkan 1.2 */
     bool subgroup_size;     /* VK_EXT_subgroup_size_control, or Vulkan 1.3 */
     bool cooperative_matrix;
-    bool portability;       /* VK_KHR_portability_subset: must be enabled where it is there */
+    bool portability; /* VK_KHR_portability_subset: must be enabled where it is there */
 };
 
 /* VkPhysicalDeviceFeatures2 and what hangs on it; the same for asking and for enabling. */

@@ -1,5 +1,5 @@
-/* Device memory: one allocation a buffer. The rest of the library asks for a few large buffers and shares them out
- * itself, so that drivers' limits on the number of allocations (4,096 at the least) are far away. */
+/* Device memory: one allocation a buffer. The rest of the library asks for a few large buffers and shares them
+ * out itself, so that drivers' limits on the number of allocations (4,096 at the least) are far away. */
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -33,7 +33,8 @@ static const VkMemoryPropertyFlags NEVER =
     VK_MEMORY_PROPERTY_PROTECTED_BIT | VK_MEMORY_PROPERTY_LAZILY_ALLOCATED_BIT |
     VK_MEMORY_PROPERTY_DEVICE_COHERENT_BIT_AMD | VK_MEMORY_PROPERTY_DEVICE_UNCACHED_BIT_AMD;
 
-/* The best of the types in the mask `types`, the first where several are alike; UINT32_MAX where none will do. */
+/* The best of the types in the mask `types`, the first where several are alike; UINT32_MAX where none will do.
+ */
 static uint32_t choose_type(const VkPhysicalDeviceMemoryProperties *memory, uint32_t types,
                             const struct kind_rule *rule)
 {
@@ -55,8 +56,8 @@ static uint32_t choose_type(const VkPhysicalDeviceMemoryProperties *memory, uint
 static vkg_result refuse_size(vkg_device *device, VkDeviceSize size, const char *name, const char *why)
 {
     return vkg_fail(&device->log, VKG_ERROR_OUT_OF_MEMORY,
-                    "no memory for \"%s\" on the device \"%s\": %" PRIu64 " bytes (%.1f MiB) are asked for; %s", name,
-                    device->caps.name, size, (double)size / (1 << 20), why);
+                    "no memory for \"%s\" on the device \"%s\": %" PRIu64 " bytes (%.1f MiB) are asked for; %s",
+                    name, device->caps.name, size, (double)size / (1 << 20), why);
 }
 
 /* Tries the types that will do, the best first: their heaps may be full separately. */
@@ -75,8 +76,9 @@ static vkg_result allocate(vkg_device *device, const struct kind_rule *rule, VkD
     bool tried = false;
     uint32_t type;
     while ((type = choose_type(&device->memory, needs.memoryTypeBits, rule)) != UINT32_MAX) {
-        VkMemoryAllocateInfo info = {
-            .sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO, .allocationSize = needs.size, .memoryTypeIndex = type};
+        VkMemoryAllocateInfo info = {.sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO,
+                                     .allocationSize = needs.size,
+                                     .memoryTypeIndex = type};
         result = device->vk.vkAllocateMemory(device->handle, &info, NULL, &buffer->memory);
         if (result != VK_ERROR_OUT_OF_DEVICE_MEMORY)
             break;
@@ -85,12 +87,14 @@ static vkg_result allocate(vkg_device *device, const struct kind_rule *rule, VkD
     }
     if (result == VK_ERROR_OUT_OF_DEVICE_MEMORY || result == VK_ERROR_OUT_OF_HOST_MEMORY)
         return refuse_size(device, size, name,
-                           !tried && result == VK_ERROR_OUT_OF_DEVICE_MEMORY ? "the device has no memory of this kind"
-                                                                             : "the driver has no more");
+                           !tried && result == VK_ERROR_OUT_OF_DEVICE_MEMORY
+                               ? "the device has no memory of this kind"
+                               : "the driver has no more");
     return device_check(device, result, "vkAllocateMemory");
 }
 
-static vkg_result build(vkg_device *device, const struct kind_rule *rule, const char *name, struct buffer *buffer)
+static vkg_result build(vkg_device *device, const struct kind_rule *rule, const char *name,
+                        struct buffer *buffer)
 {
     VkBufferCreateInfo info = {
         .sType = VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO,
@@ -110,7 +114,8 @@ static vkg_result build(vkg_device *device, const struct kind_rule *rule, const 
                               "vkBindBufferMemory");
     if (result == VKG_OK && (rule->required & VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT))
         result = device_check(
-            device, device->vk.vkMapMemory(device->handle, buffer->memory, 0, VK_WHOLE_SIZE, 0, &buffer->mapped),
+            device,
+            device->vk.vkMapMemory(device->handle, buffer->memory, 0, VK_WHOLE_SIZE, 0, &buffer->mapped),
             "vkMapMemory");
     return result;
 }
@@ -123,7 +128,8 @@ vkg_result buffer_create(vkg_device *device, enum buffer_kind kind, VkDeviceSize
     *buffer = (struct buffer){.size = size};
     vkg_result result = device_usable(device, "buffer_create");
     if (result == VKG_OK && size == 0)
-        result = vkg_fail(&device->log, VKG_ERROR_INVALID, "the buffer \"%s\" has no bytes, expected 1 or more", name);
+        result = vkg_fail(&device->log, VKG_ERROR_INVALID, "the buffer \"%s\" has no bytes, expected 1 or more",
+                          name);
     if (result == VKG_OK)
         result = build(device, rule, name, buffer);
     if (result != VKG_OK) {
@@ -131,7 +137,8 @@ vkg_result buffer_create(vkg_device *device, enum buffer_kind kind, VkDeviceSize
         return result;
     }
     validation_name(device, VK_OBJECT_TYPE_BUFFER, (uint64_t)buffer->handle, name);
-    vkg_logf(&device->log, VKG_LOG_DEBUG, "buffer \"%s\": %" PRIu64 " bytes of %s memory", name, size, rule->name);
+    vkg_logf(&device->log, VKG_LOG_DEBUG, "buffer \"%s\": %" PRIu64 " bytes of %s memory", name, size,
+             rule->name);
     return VKG_OK;
 }
 

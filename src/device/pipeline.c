@@ -102,11 +102,12 @@ static vkg_result check_desc(vkg_device *device, const struct pipeline_desc *des
     const vkg_device_caps *caps = &device->caps;
     if (storage > caps->max_storage_buffers_per_stage || texel > caps->max_texel_buffers_per_stage ||
         storage + texel > caps->max_resources_per_stage)
-        return vkg_fail(&device->log, VKG_ERROR_UNSUPPORTED,
-                        "the kernel \"%s\" binds %u storage and %u texel buffers; the device \"%s\" takes at most %u, "
-                        "%u, and %u together",
-                        desc->name, storage, texel, caps->name, caps->max_storage_buffers_per_stage,
-                        caps->max_texel_buffers_per_stage, caps->max_resources_per_stage);
+        return vkg_fail(
+            &device->log, VKG_ERROR_UNSUPPORTED,
+            "the kernel \"%s\" binds %u storage and %u texel buffers; the device \"%s\" takes at most %u, "
+            "%u, and %u together",
+            desc->name, storage, texel, caps->name, caps->max_storage_buffers_per_stage,
+            caps->max_texel_buffers_per_stage, caps->max_resources_per_stage);
     return VKG_OK;
 }
 
@@ -168,8 +169,9 @@ static VkResult create_pipeline(vkg_device *device, const struct pipeline_desc *
 
 static vkg_result build(vkg_device *device, const struct pipeline_desc *desc, struct pipeline *pipeline)
 {
-    VkShaderModuleCreateInfo code = {
-        .sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO, .codeSize = desc->spirv_bytes, .pCode = desc->spirv};
+    VkShaderModuleCreateInfo code = {.sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO,
+                                     .codeSize = desc->spirv_bytes,
+                                     .pCode = desc->spirv};
     VkShaderModule module = VK_NULL_HANDLE;
     VkResult result = create_layouts(device, desc, pipeline);
     if (result >= 0)
@@ -249,7 +251,8 @@ vkg_result pipeline_get(vkg_device *device, const struct pipeline_desc *desc, co
         }
     }
     struct entry *entry = copy_desc(desc);
-    if (!entry || !array_reserve((void **)&cache->entries, &cache->capacity, cache->count, sizeof *cache->entries)) {
+    if (!entry ||
+        !array_reserve((void **)&cache->entries, &cache->capacity, cache->count, sizeof *cache->entries)) {
         if (entry)
             destroy_entry(device, entry);
         return vkg_fail(&device->log, VKG_ERROR_OUT_OF_MEMORY, "no memory for the kernel \"%s\"", desc->name);

@@ -1,7 +1,8 @@
-/* The file of compiled pipelines: one a driver, device and library version. It only saves time: whatever is wrong
- * with it, work goes on without.
+/* The file of compiled pipelines: one a driver, device and library version. It only saves time: whatever is
+ * wrong with it, work goes on without.
  *
- * Layout, little endian: 8 bytes magic; 8 bytes length of the data; 8 bytes FNV-1a of the data; the driver's data. */
+ * Layout, little endian: 8 bytes magic; 8 bytes length of the data; 8 bytes FNV-1a of the data; the driver's
+ * data. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
@@ -51,20 +52,24 @@ static vkg_result choose_folder(const vkg_log *log, const char *argument, char *
     else if (home)
         *folder = format_text("%s/.cache/vkgan", home);
     else {
-        vkg_logf(log, VKG_LOG_WARNING, "no pipeline cache: none of VKGAN_CACHE_DIR, XDG_CACHE_HOME and HOME is set");
+        vkg_logf(log, VKG_LOG_WARNING,
+                 "no pipeline cache: none of VKGAN_CACHE_DIR, XDG_CACHE_HOME and HOME is set");
         return VKG_OK;
     }
-    return *folder ? VKG_OK : vkg_fail(log, VKG_ERROR_OUT_OF_MEMORY, "no memory for the path of the pipeline cache");
+    return *folder ? VKG_OK
+                   : vkg_fail(log, VKG_ERROR_OUT_OF_MEMORY, "no memory for the path of the pipeline cache");
 }
 
-/* Makes the folder and those above it, for the user alone as the XDG specification asks. errno tells what failed. */
+/* Makes the folder and those above it, for the user alone as the XDG specification asks. errno tells what
+ * failed. */
 static bool make_folder(char *path)
 {
     int first_error = 0;
     struct stat status;
     for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
         *slash = 0;
-        /* What fails here may be there all the same (on a file system that is only read): the last one decides. */
+        /* What fails here may be there all the same (on a file system that is only read): the last one decides.
+         */
         if (mkdir(path, 0700) != 0 && errno != EEXIST && !first_error)
             first_error = errno;
         *slash = '/';
@@ -86,8 +91,8 @@ static char *file_path(const vkg_device *device, const char *folder)
     char uuid[2 * sizeof caps->pipeline_uuid + 1];
     for (size_t i = 0; i < sizeof caps->pipeline_uuid; ++i)
         snprintf(uuid + 2 * i, 3, "%02x", caps->pipeline_uuid[i]);
-    return format_text("%s/pipelines-%s-%08" PRIx32 "-%08" PRIx32 "-%08" PRIx32 "-" VKGAN_VERSION ".bin", folder, uuid,
-                       caps->vendor_id, caps->device_id, caps->driver_version);
+    return format_text("%s/pipelines-%s-%08" PRIx32 "-%08" PRIx32 "-%08" PRIx32 "-" VKGAN_VERSION ".bin",
+                       folder, uuid, caps->vendor_id, caps->device_id, caps->driver_version);
 }
 
 vkg_result pipeline_file_open(vkg_device *device, const char *cache_dir, struct pipeline_file *file)
@@ -98,8 +103,8 @@ vkg_result pipeline_file_open(vkg_device *device, const char *cache_dir, struct 
     if (result != VKG_OK || !folder)
         return result;
     if (!make_folder(folder)) {
-        vkg_logf(&device->log, VKG_LOG_WARNING, "%s: no pipeline cache: the folder cannot be made or written: %s",
-                 folder, strerror(errno));
+        vkg_logf(&device->log, VKG_LOG_WARNING,
+                 "%s: no pipeline cache: the folder cannot be made or written: %s", folder, strerror(errno));
         free(folder);
         return VKG_OK;
     }

@@ -128,9 +128,10 @@ vkg_result device_select(vkg_device *device, const char *name, struct candidate 
     if (!chosen) {
         char names[700];
         list_names(candidates, count, names, sizeof names);
-        result = vkg_fail(&device->log, VKG_ERROR_NO_DEVICE,
-                          "there is no Vulkan device \"%.200s\", expected the index or a part of the name of one of: %s",
-                          name ? name : "", names);
+        result = vkg_fail(
+            &device->log, VKG_ERROR_NO_DEVICE,
+            "there is no Vulkan device \"%.200s\", expected the index or a part of the name of one of: %s",
+            name ? name : "", names);
     } else if (*chosen->caps.problem) {
         result = vkg_fail(&device->log, VKG_ERROR_NO_DEVICE, "the device %u \"%s\" cannot be used: %s",
                           chosen->caps.index, chosen->caps.name, chosen->caps.problem);

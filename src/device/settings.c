@@ -18,7 +18,7 @@ vkg_result setting_flag(const vkg_log *log, bool argument, const char *variable,
     const char *text = setting(NULL, variable);
     *value = argument || (text && strcmp(text, "1") == 0);
     if (text && strcmp(text, "0") != 0 && strcmp(text, "1") != 0)
-        return vkg_fail(log, VKG_ERROR_INVALID, "the environment variable %s is \"%s\", expected 0 or 1", variable,
-                        text);
+        return vkg_fail(log, VKG_ERROR_INVALID, "the environment variable %s is \"%s\", expected 0 or 1",
+                        variable, text);
     return VKG_OK;
 }

@@ -54,10 +54,10 @@ static void prepare_messenger(struct vkg_device *device, struct validation *vali
     validation->messenger = (VkDebugUtilsMessengerCreateInfoEXT){
         .sType = VK_STRUCTURE_TYPE_DEBUG_UTILS_MESSENGER_CREATE_INFO_EXT,
         .pNext = validation->synchronise ? &validation->features : NULL,
-        .messageSeverity = VK_DEBUG_UTILS_MESSAGE_SEVERITY_WARNING_BIT_EXT |
-                           VK_DEBUG_UTILS_MESSAGE_SEVERITY_ERROR_BIT_EXT,
-        .messageType = VK_DEBUG_UTILS_MESSAGE_TYPE_VALIDATION_BIT_EXT |
-                       VK_DEBUG_UTILS_MESSAGE_TYPE_PERFORMANCE_BIT_EXT,
+        .messageSeverity =
+            VK_DEBUG_UTILS_MESSAGE_SEVERITY_WARNING_BIT_EXT | VK_DEBUG_UTILS_MESSAGE_SEVERITY_ERROR_BIT_EXT,
+        .messageType =
+            VK_DEBUG_UTILS_MESSAGE_TYPE_VALIDATION_BIT_EXT | VK_DEBUG_UTILS_MESSAGE_TYPE_PERFORMANCE_BIT_EXT,
         .pfnUserCallback = receive_message,
         .pUserData = device,
     };
@@ -80,13 +80,15 @@ vkg_result validation_find(struct vkg_device *device, struct validation *validat
                  "vulkan-validationlayers): going on without");
         return VKG_OK;
     }
-    validation->debug_utils = instance_has_extension(get, NULL, VK_EXT_DEBUG_UTILS_EXTENSION_NAME) ||
-                              instance_has_extension(get, VALIDATION_LAYER_NAME, VK_EXT_DEBUG_UTILS_EXTENSION_NAME);
+    validation->debug_utils =
+        instance_has_extension(get, NULL, VK_EXT_DEBUG_UTILS_EXTENSION_NAME) ||
+        instance_has_extension(get, VALIDATION_LAYER_NAME, VK_EXT_DEBUG_UTILS_EXTENSION_NAME);
     validation->synchronise =
         validation->debug_utils &&
         instance_has_extension(get, VALIDATION_LAYER_NAME, VK_EXT_VALIDATION_FEATURES_EXTENSION_NAME);
     if (!validation->debug_utils)
-        vkg_logf(&device->log, VKG_LOG_WARNING, "validation: no VK_EXT_debug_utils, so its messages do not come here");
+        vkg_logf(&device->log, VKG_LOG_WARNING,
+                 "validation: no VK_EXT_debug_utils, so its messages do not come here");
     else if (!validation->synchronise)
         vkg_logf(&device->log, VKG_LOG_WARNING, "validation: this layer has no synchronisation validation");
     prepare_messenger(device, validation);
@@ -100,10 +102,10 @@ vkg_result validation_listen(struct vkg_device *device, const struct validation 
     if (!device->instance_vk.vkCreateDebugUtilsMessengerEXT ||
         !device->instance_vk.vkDestroyDebugUtilsMessengerEXT)
         return VKG_OK;
-    return device_check(device,
-                        device->instance_vk.vkCreateDebugUtilsMessengerEXT(device->instance, &info, NULL,
-                                                                           &device->messenger),
-                        "vkCreateDebugUtilsMessengerEXT");
+    return device_check(
+        device,
+        device->instance_vk.vkCreateDebugUtilsMessengerEXT(device->instance, &info, NULL, &device->messenger),
+        "vkCreateDebugUtilsMessengerEXT");
 }
 
 void validation_name(struct vkg_device *device, VkObjectType type, uint64_t object, const char *name)

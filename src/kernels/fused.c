@@ -345,34 +345,6 @@ static uint32_t choose_parts(const struct lowering *lowering, uint64_t kept, uin
     return (uint32_t)(parts > 1024 ? (least > 1024 ? least : 1024) : parts);
 }
 
-/* The second stage: adds the parts, [outer][parts][inner] → [outer][inner]. */
-static vkg_result add_parts(struct lowering *lowering, const struct fused_kernel *kernel, const struct sum_extents *extents,
-                            uint32_t width, const struct placement *partial)
-{
-    const struct shader *shader = shader_find(lowering->device->caps.kernels == VKG_KERNELS_TEXEL
-                                                  ? "sum_parts_texel" : "sum_parts_storage");
-    uint64_t inner = extents->inner * width, count = extents->outer * inner;
-    uint64_t part_bytes = count * extents->parts * 4;
-    if (lowering_read_format(lowering, part_bytes, false) == FORMAT_STORAGE)
-        shader = shader_find("sum_parts_storage");
-    for (uint32_t i = 0; i < kernel->output_count; i++) {
-        struct dispatch *dispatch = lowering_add_dispatch(lowering, "sum parts", shader);
-        if (!dispatch)
-            return lowering_out_of_memory(lowering);
-        uint32_t workgroup = lowering_workgroup(lowering);
-        const uint32_t push[3] = {(uint32_t)count, extents->parts, (uint32_t)inner};
-        dispatch_push(dispatch, push, sizeof push);
-        dispatch->constants[dispatch->constant_count++] = workgroup;
-        dispatch_bind(dispatch, partial[i], part_bytes, lowering_read_format(lowering, part_bytes, false), true, false);
-        vkg_result result = lowering_bind_tensor(lowering, dispatch, kernel->outputs[i], FORMAT_STORAGE, false, true);
-        if (result == VKG_OK)
-            result = dispatch_grid(lowering, dispatch, (count + workgroup - 1) / workgroup);
-        if (result != VKG_OK)
-            return result;
-    }
-    return VKG_OK;
-}
-
 static vkg_result lower_sum(struct writer *w)
 {
     struct lowering *lowering = w->lowering;
@@ -399,8 +371,10 @@ static vkg_result lower_sum(struct writer *w)
     }
     if (result == VKG_OK)
         result = dispatch_grid(lowering, dispatch, workgroups(lowering, invocations, 1));
-    if (result == VKG_OK && extents.parts > 1)
-        result = add_parts(lowering, w->kernel, &extents, dims->width, partial);
+    for (uint32_t i = 0; i < w->kernel->output_count && extents.parts > 1 && result == VKG_OK; i++)
+        result = lowering_sum_parts(lowering, &(struct sum_parts){.outer = extents.outer, .parts = extents.parts,
+                                                                  .inner = extents.inner * dims->width,
+                                                                  .at = partial[i]}, w->kernel->outputs[i]);
     return result;
 }
 

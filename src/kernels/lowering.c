@@ -60,6 +60,11 @@ void lowering_place_at(struct lowering *lowering, const vkg_tensor *tensor, uint
     *placement = (struct placement){.storage = storage, .offset = offset};
 }
 
+vkg_result lowering_state_address(const struct lowering *lowering, uint32_t declaration, uint64_t *address)
+{
+    return state_address(lowering->state, lowering->graph->declarations[declaration].name, address);
+}
+
 struct dispatch *lowering_add_dispatch(struct lowering *lowering, const char *label, const struct shader *shader)
 {
     if (!array_reserve((void **)&lowering->dispatches, &lowering->dispatch_capacity, lowering->dispatch_count,
@@ -129,4 +134,21 @@ enum binding_format lowering_read_format(const struct lowering *lowering, uint64
 uint32_t lowering_workgroup(const struct lowering *lowering)
 {
     return lowering->device->caps.type == VKG_DEVICE_CPU ? 32 : 128;
+}
+
+vkg_result lowering_sum_parts(struct lowering *lowering, const struct sum_parts *sum, const vkg_tensor *result_tensor)
+{
+    uint64_t count = sum->outer * sum->inner, bytes = count * sum->parts * 4;
+    enum binding_format format = lowering_read_format(lowering, bytes, false);
+    struct dispatch *dispatch = lowering_add_dispatch(
+        lowering, "sum parts", shader_find(format == FORMAT_STORAGE ? "sum_parts_storage" : "sum_parts_texel"));
+    if (!dispatch)
+        return lowering_out_of_memory(lowering);
+    uint32_t workgroup = lowering_workgroup(lowering);
+    const uint32_t push[3] = {(uint32_t)count, (uint32_t)sum->parts, (uint32_t)sum->inner};
+    dispatch_push(dispatch, push, sizeof push);
+    dispatch->constants[dispatch->constant_count++] = workgroup;
+    dispatch_bind(dispatch, sum->at, bytes, format, true, false);
+    vkg_result result = lowering_bind_tensor(lowering, dispatch, result_tensor, FORMAT_STORAGE, false, true);
+    return result == VKG_OK ? dispatch_grid(lowering, dispatch, (count + workgroup - 1) / workgroup) : result;
 }

@@ -6,16 +6,10 @@
 #include "base/arena.h"
 #include "device/device.h"
 #include "graph/graph.h"
+#include "kernels/binding_format.h"
 #include "kernels/shaders.h"
 
 struct vkg_state;
-
-/* How a kernel sees a range of memory. */
-enum binding_format {
-    FORMAT_STORAGE,      /* a storage buffer */
-    FORMAT_TEXEL_VEC4,   /* a uniform texel buffer of RGBA32F: one texel is 4 floats */
-    FORMAT_TEXEL_SCALAR, /* a uniform texel buffer of R32F */
-};
 
 struct binding {
     uint32_t storage; /* index into lowering.storages */
@@ -78,6 +72,9 @@ vkg_result lowering_place(struct lowering *lowering, const vkg_tensor *tensor, s
 /* Places a tensor at a given spot: a gradient in its network's block. */
 void lowering_place_at(struct lowering *lowering, const vkg_tensor *tensor, uint32_t storage, uint64_t offset);
 
+/* Where a parameter or buffer lies in the state's memory. */
+vkg_result lowering_state_address(const struct lowering *lowering, uint32_t declaration, uint64_t *address);
+
 /* Starts a dispatch with no bindings; valid until the next call of it. NULL when memory is out. */
 struct dispatch *lowering_add_dispatch(struct lowering *lowering, const char *label, const struct shader *shader);
 void dispatch_bind(struct dispatch *dispatch, struct placement placement, uint64_t bytes, enum binding_format format,
@@ -94,6 +91,13 @@ vkg_result lowering_out_of_memory(struct lowering *lowering);
 /* Reads go through texel buffers (CPU drivers: see docs/performance.md) or storage buffers. A tensor too large
  * for a texel view is read as a storage buffer. */
 enum binding_format lowering_read_format(const struct lowering *lowering, uint64_t bytes, bool vec4);
+
+/* y[outer][inner] = Σ_part x[outer][part][inner], x lying at `at`: the second stage of a sum in two. */
+struct sum_parts {
+    uint64_t outer, parts, inner;
+    struct placement at;
+};
+vkg_result lowering_sum_parts(struct lowering *lowering, const struct sum_parts *sum, const vkg_tensor *result);
 
 /* Workgroup size of the simple one-dimensional kernels. */
 uint32_t lowering_workgroup(const struct lowering *lowering);

@@ -65,45 +65,31 @@ static void weight_gradient_gradient(vkg_graph *graph, vkg_tensor *node, vkg_ten
         gradients[1] = vkg_convolution(graph, node->inputs[0], dw, geometry_of(p));
 }
 
-static vkg_result add_step(struct lowering *lowering, const vkg_tensor *node, const struct conv_plan *plan, uint32_t s,
-                           struct placement scratch)
-{
-    const struct conv_step *step = &plan->steps[s];
-    bool writes_scratch = s + 1 < plan->step_count;
-    struct dispatch *dispatch = lowering_add_dispatch(lowering, node->op->name, shader_find(step->shader));
-    if (!dispatch)
-        return lowering_out_of_memory(lowering);
-    vkg_result result = VKG_OK;
-    if (s > 0)
-        dispatch_bind(dispatch, scratch, plan->scratch_floats * 4, step->formats[0], true, false);
-    for (uint32_t i = 0; s == 0 && i < 2 && result == VKG_OK; i++)
-        result = lowering_bind_tensor(lowering, dispatch, node->inputs[i], step->formats[i], true, false);
-    if (writes_scratch)
-        dispatch_bind(dispatch, scratch, plan->scratch_floats * 4, FORMAT_STORAGE, false, true);
-    else if (result == VKG_OK)
-        result = lowering_bind_tensor(lowering, dispatch, node, FORMAT_STORAGE, false, true);
-    memcpy(dispatch->constants, step->constants, sizeof step->constants);
-    memcpy(dispatch->groups, step->groups, sizeof step->groups);
-    dispatch->constant_count = step->constant_count;
-    dispatch->flops = s == 0 ? plan->flops : 0;
-    dispatch_push(dispatch, &step->push, sizeof step->push);
-    return result;
-}
-
 static vkg_result lower_convolution(struct lowering *lowering, const vkg_tensor *node, enum conv_direction direction)
 {
     struct conv_plan plan;
-    struct placement scratch = {0};
     const vkg_device_caps *caps = &lowering->device->caps;
-    vkg_result result = conv_plan_build(caps, caps->kernels, direction, &node->attributes.conv, &plan);
+    vkg_result result = conv_plan_build(caps, direction, &node->attributes.conv, &plan);
     if (result != VKG_OK)
         return vkg_fail(&lowering->device->log, result, "%s of shape %s: no kernel can run it on %s", node->op->name,
                         SHAPE(&node->shape), caps->name);
-    if (plan.scratch_floats)
-        result = lowering_add_storage(lowering, STORAGE_TEMPORARY, plan.scratch_floats * 4, &scratch.storage);
-    for (uint32_t s = 0; s < plan.step_count && result == VKG_OK; s++)
-        result = add_step(lowering, node, &plan, s, scratch);
-    return result;
+    struct dispatch *dispatch = lowering_add_dispatch(lowering, plan.step.shader, shader_find(plan.step.shader));
+    if (!dispatch)
+        return lowering_out_of_memory(lowering);
+    for (uint32_t i = 0; i < 2 && result == VKG_OK; i++)
+        result = lowering_bind_tensor(lowering, dispatch, node->inputs[i], plan.step.formats[i], true, false);
+    memcpy(dispatch->groups, plan.step.groups, sizeof plan.step.groups);
+    dispatch->constants[dispatch->constant_count++] = plan.step.workgroup;
+    dispatch->flops = plan.flops;
+    dispatch_push(dispatch, &plan.push, sizeof plan.push);
+    if (result != VKG_OK || plan.push.split == 1)
+        return result == VKG_OK ? lowering_bind_tensor(lowering, dispatch, node, FORMAT_STORAGE, false, true) : result;
+    struct sum_parts sum = {.outer = 1, .parts = plan.push.split, .inner = shape_elements(&node->shape)};
+    result = lowering_add_storage(lowering, STORAGE_TEMPORARY, sum.parts * sum.inner * 4, &sum.at.storage);
+    if (result != VKG_OK)
+        return result;
+    dispatch_bind(dispatch, sum.at, sum.parts * sum.inner * 4, FORMAT_STORAGE, false, true);
+    return lowering_sum_parts(lowering, &sum, node);
 }
 
 static vkg_result lower_forward(struct lowering *lowering, const vkg_tensor *node)

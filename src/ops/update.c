@@ -41,21 +41,16 @@ struct adam_run {
     uint64_t bytes;
 };
 
-static vkg_result state_offset(struct lowering *lowering, uint32_t declaration, uint64_t *address)
-{
-    return state_address(lowering->state, lowering->graph->declarations[declaration].name, address);
-}
-
 /* The bytes from parameter `first` to the end of the run of parameters that begins there. */
 static vkg_result find_run(struct lowering *lowering, const struct adam_update *update, uint32_t first,
                            struct adam_run *run)
 {
-    uint64_t start[3], address[3];
+    uint64_t start[3] = {0}, address[3];
     *run = (struct adam_run){.first = first};
     for (uint32_t i = first; i < update->count; i++) {
         const uint32_t tensors[3] = {update->parameters[i], update->first_moments[i], update->second_moments[i]};
         for (int k = 0; k < 3; k++) {
-            vkg_result result = state_offset(lowering, tensors[k], &address[k]);
+            vkg_result result = lowering_state_address(lowering, tensors[k], &address[k]);
             if (result != VKG_OK)
                 return result;
         }
@@ -77,11 +72,11 @@ static vkg_result place_gradients(struct lowering *lowering, const vkg_tensor *n
                                   const struct adam_update *update, const struct adam_run *run, uint32_t *storage)
 {
     uint64_t start, address;
-    vkg_result result = state_offset(lowering, update->parameters[run->first], &start);
+    vkg_result result = lowering_state_address(lowering, update->parameters[run->first], &start);
     if (result == VKG_OK)
         result = lowering_add_storage(lowering, STORAGE_TEMPORARY, run->bytes, storage);
     for (uint32_t i = run->first; i < run->first + run->count && result == VKG_OK; i++) {
-        result = state_offset(lowering, update->parameters[i], &address);
+        result = lowering_state_address(lowering, update->parameters[i], &address);
         if (result == VKG_OK)
             lowering_place_at(lowering, node->inputs[i], *storage, address - start);
     }

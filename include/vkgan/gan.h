@@ -1,0 +1,152 @@
+/* vkgan: training. A step is a list of phases; the common case, discriminator then generator, is vkg_gan_phases.
+ *
+ *     phases ──▶ vkg_trainer_create ──▶ vkg_trainer_step, again and again ──▶ vkg_trainer_finish
+ *
+ * All phases of a step are one recorded program: a step submits, and allocates, compiles and records nothing. */
+#ifndef VKGAN_GAN_H
+#define VKGAN_GAN_H
+
+#include "vkgan/optimizer.h"
+#include "vkgan/program.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* --- networks --- */
+
+/* What a network function is told of the run. */
+typedef struct vkg_network_settings {
+    uint32_t image[3];    /* height, width, channels of the data */
+    uint32_t latent;      /* size of the generator's input */
+    uint32_t width;       /* channels of the narrowest layer ("ngf", "ndf") */
+    bool evaluation;      /* true: batch norms use running statistics */
+    const void *user;     /* the program's own settings */
+} vkg_network_settings;
+
+/* Records a network's layers. A generator takes [N, latent] and returns [N, H, W, C] in [−1, 1]; a discriminator
+ * takes images and returns logits, [N, 1] or [N, h, w, 1]. May be called several times in one graph: parameters
+ * are shared by name. The library enters the network's scope ("generator", "discriminator") around it. */
+typedef vkg_tensor *(*vkg_network)(vkg_graph *graph, vkg_tensor *input, const vkg_network_settings *settings);
+
+/* --- phases --- */
+
+/* A step under construction, as a loss function sees it. */
+typedef struct vkg_step vkg_step;
+
+VKG_API vkg_graph *vkg_step_graph(vkg_step *step);
+/* This phase's batch of real images, [batch, H, W, C]. Every phase (and each of its `times`) that asks gets the
+ * next batch of the data; asking twice in one phase gives the same. */
+VKG_API vkg_tensor *vkg_step_real(vkg_step *step);
+/* Fresh latents, [batch, latent], standard normal. */
+VKG_API vkg_tensor *vkg_step_latents(vkg_step *step);
+/* A scalar that is logged at every step: "loss_d". A name given by several phases of a step: the last counts. */
+VKG_API void vkg_step_report(vkg_step *step, const char *name, vkg_tensor *scalar);
+/* One pointer that lives as long as the step's construction: phases of one step share what they built. */
+VKG_API void **vkg_step_shared(vkg_step *step);
+
+/* Zero is the default of every field but name, loss and trains. The strings must outlive the trainer's creation. */
+typedef struct vkg_phase {
+    const char *name;
+    /* Builds the phase's loss, a scalar, out of ordinary operations. */
+    vkg_tensor *(*loss)(vkg_step *step, void *user);
+    void *user;
+    const char *trains;  /* the parameters whose names begin with this: "discriminator." */
+    vkg_adam_desc adam;
+    uint32_t every;      /* runs at steps 0, every, 2·every, …; 0 means 1 */
+    uint32_t times;      /* so often, one after the other, within a step; 0 means 1 */
+} vkg_phase;
+
+/* --- the common case --- */
+
+typedef enum vkg_loss {
+    VKG_LOSS_NON_SATURATING, /* BCE with logits; G maximises log D(G(z)). Goodfellow et al. 2014 */
+} vkg_loss;
+
+typedef struct vkg_gan_desc {
+    vkg_network generator, discriminator; /* required */
+    vkg_network_settings settings;        /* image, latent and width required */
+    vkg_loss loss;
+    vkg_adam_desc adam_g, adam_d;
+    uint32_t discriminator_times;         /* discriminator updates a step; 0 means 1 */
+} vkg_gan_desc;
+
+/* Writes two phases, discriminator then generator, after PyTorch's DCGAN example: the discriminator sees real and
+ * fake images in separate batches (so that batch statistics do not mix), the generator's phase uses the same
+ * fakes once more, judged by the updated discriminator. Reports loss_d, loss_g, d_real, d_fake (means of
+ * σ(logits) in the discriminator's phase). `gan` must outlive the trainer's creation. */
+VKG_API void vkg_gan_phases(const vkg_gan_desc *gan, vkg_phase phases[2]);
+
+/* --- the trainer --- */
+
+typedef struct vkg_trainer vkg_trainer;
+
+typedef struct vkg_trainer_desc {
+    const vkg_phase *phases;
+    uint32_t phase_count;
+    uint32_t batch;
+    uint32_t image[3]; /* of the data: height, width, channels */
+    uint32_t latent;
+    uint64_t seed;
+    uint32_t in_flight; /* steps that may be queued at once; 0 means 2 */
+} vkg_trainer_desc;
+
+/* Builds the step's programs (one for each combination of phases that coincide) and the state.
+ * Errors: those of vkg_program_create; INVALID for a phase that trains nothing. */
+VKG_API vkg_result vkg_trainer_create(vkg_device *device, const vkg_trainer_desc *desc, vkg_trainer **trainer);
+VKG_API void vkg_trainer_destroy(vkg_trainer **trainer);
+
+/* Everything that training changes, to be read, saved and loaded; belongs to the trainer. After loading a
+ * checkpoint, tell the trainer its step. Call these with no step in flight (vkg_trainer_finish). */
+VKG_API vkg_state *vkg_trainer_state(vkg_trainer *trainer);
+VKG_API uint64_t vkg_trainer_get_step(const vkg_trainer *trainer); /* steps done since the run began */
+VKG_API void vkg_trainer_set_step(vkg_trainer *trainer, uint64_t step);
+
+/* Batches of real images that the next step takes (0 where no phase that is due asks for one), and the most that
+ * any step takes. */
+VKG_API uint32_t vkg_trainer_batches(const vkg_trainer *trainer);
+
+/* What a step reported. */
+typedef struct vkg_trainer_report {
+    uint64_t step;    /* which step the values are of, counted from 1 */
+    uint32_t count;
+    const char *const *names; /* all names that any phase reports; belong to the trainer */
+    const float *values;      /* NaN where the step did not report the name; valid until the next call */
+} vkg_trainer_report;
+
+/* Sends one step to the device. `real`: the batches that the step takes, vkg_trainer_batches pointers to
+ * [batch, H, W, C] floats; copied before the call returns. When as many steps are in flight as may be, waits for
+ * the oldest first; *report (may be NULL) tells what the newest finished step reported: report->step is 0 while
+ * none has. */
+VKG_API vkg_result vkg_trainer_step(vkg_trainer *trainer, const float *const *real, vkg_trainer_report *report);
+/* Waits for all steps in flight; *report (may be NULL): the newest one's. */
+VKG_API vkg_result vkg_trainer_finish(vkg_trainer *trainer, vkg_trainer_report *report);
+
+/* Of the program that does the most in a step. */
+VKG_API vkg_program_stats vkg_trainer_get_stats(const vkg_trainer *trainer);
+
+/* --- sampling --- */
+
+typedef struct vkg_sampler vkg_sampler;
+
+typedef struct vkg_sampler_desc {
+    vkg_network generator;
+    vkg_network_settings settings; /* `evaluation` is set by the sampler */
+    uint32_t batch;                /* images a run; 0 means 64 */
+    vkg_state *state;              /* that holds "generator."; must outlive the sampler */
+} vkg_sampler_desc;
+
+VKG_API vkg_result vkg_sampler_create(vkg_device *device, const vkg_sampler_desc *desc, vkg_sampler **sampler);
+VKG_API void vkg_sampler_destroy(vkg_sampler **sampler);
+/* Images first … first+count−1 of the endless list that `seed` defines, [count, H, W, C] in [−1, 1]: an image
+ * depends on the seed and its number alone. */
+VKG_API vkg_result vkg_sampler_generate(vkg_sampler *sampler, uint64_t seed, uint64_t first, uint32_t count,
+                                        float *images);
+/* A state that holds the generator's tensors alone, for sampling from a checkpoint (vkg_state_load with prefix
+ * "generator."). Destroy it after the sampler. */
+VKG_API vkg_result vkg_sampler_create_state(vkg_device *device, const vkg_sampler_desc *desc, vkg_state **state);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

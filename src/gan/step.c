@@ -1,0 +1,52 @@
+/* What a phase's loss function may ask of the step that it is part of. */
+#include "gan/step.h"
+
+#include <string.h>
+
+vkg_graph *vkg_step_graph(vkg_step *step)
+{
+    return step->graph;
+}
+
+vkg_tensor *vkg_step_real(vkg_step *step)
+{
+    if (step->real)
+        return step->real;
+    if (step->real_count == STEP_MAX_REALS)
+        return graph_fail(step->graph, "the phases of one step take more than %d batches", STEP_MAX_REALS);
+    step->real = vkg_input(step->graph, "real", VKG_SHAPE(step->batch, step->image[0], step->image[1], step->image[2]));
+    step->reals[step->real_count++] = step->real;
+    return step->real;
+}
+
+vkg_tensor *vkg_step_latents(vkg_step *step)
+{
+    if (step->latent == 0)
+        return graph_fail(step->graph, "a phase asks for latents, and the trainer's latent size is 0");
+    return vkg_random_normal(step->graph, VKG_SHAPE(step->batch, step->latent));
+}
+
+void vkg_step_report(vkg_step *step, const char *name, vkg_tensor *scalar)
+{
+    if (scalar->poisoned)
+        return;
+    if (shape_elements(&scalar->shape) != 1) {
+        graph_fail(step->graph, "vkg_step_report \"%s\": shape %s is not a scalar", name, SHAPE(&scalar->shape));
+        return;
+    }
+    uint32_t i = 0;
+    while (i < step->report_count && strcmp(step->reports[i].name, name) != 0)
+        i++;
+    const char *copy = arena_strdup(&step->graph->arena, name);
+    if (i == STEP_MAX_REPORTS || !copy) {
+        graph_fail(step->graph, "vkg_step_report \"%s\": more than %d names, or out of memory", name, STEP_MAX_REPORTS);
+        return;
+    }
+    step->report_count += i == step->report_count;
+    step->reports[i] = (struct step_report){.name = copy, .scalar = scalar};
+}
+
+void **vkg_step_shared(vkg_step *step)
+{
+    return &step->shared;
+}

@@ -1,0 +1,311 @@
+/* The schedule: phases become graphs, one for every combination that coincides in a step, and run in turn. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "gan/step.h"
+#include "program/program.h"
+
+enum { MAX_VARIANTS = 16, MAX_PERIOD = 4096, MAX_IN_FLIGHT = 8 };
+
+/* A combination of phases that run in the same step, as one program. */
+struct variant {
+    uint64_t phases; /* a bit a phase */
+    struct vkg_step step;
+    vkg_program *program;
+};
+
+/* A run that was sent and not yet looked at. */
+struct flight {
+    bool pending;
+    uint32_t variant;
+    uint64_t step;
+};
+
+struct vkg_trainer {
+    vkg_device *device;
+    vkg_state *state;
+    struct variant variants[MAX_VARIANTS];
+    uint32_t variant_count;
+    uint8_t *schedule; /* step modulo period → variant */
+    uint32_t period;
+    uint64_t steps_done;
+    struct flight flights[MAX_IN_FLIGHT];
+    uint32_t in_flight;
+    uint64_t batch_bytes;
+    const char *names[STEP_MAX_REPORTS]; /* every name that any variant reports; owned by the variants' steps */
+    uint32_t name_count;
+    float values[STEP_MAX_REPORTS];
+    uint64_t reported_step;
+};
+
+/* --- which phases coincide --- */
+
+static uint64_t phases_at(const vkg_trainer_desc *desc, uint32_t step)
+{
+    uint64_t phases = 0;
+    for (uint32_t p = 0; p < desc->phase_count; p++)
+        if (step % (desc->phases[p].every ? desc->phases[p].every : 1) == 0)
+            phases |= 1ull << p;
+    return phases;
+}
+
+static uint32_t least_common_multiple(uint32_t a, uint32_t b)
+{
+    uint32_t x = a, y = b;
+    while (y) {
+        uint32_t rest = x % y;
+        x = y;
+        y = rest;
+    }
+    uint64_t multiple = (uint64_t)a / x * b;
+    return multiple > MAX_PERIOD ? MAX_PERIOD + 1 : (uint32_t)multiple;
+}
+
+static vkg_result find_variants(vkg_trainer *trainer, const vkg_trainer_desc *desc)
+{
+    const vkg_log *log = &trainer->device->log;
+    trainer->period = 1;
+    for (uint32_t p = 0; p < desc->phase_count; p++)
+        trainer->period = least_common_multiple(trainer->period, desc->phases[p].every ? desc->phases[p].every : 1);
+    if (trainer->period > MAX_PERIOD)
+        return vkg_fail(log, VKG_ERROR_INVALID, "the phases' `every` repeat only after more than %d steps", MAX_PERIOD);
+    trainer->schedule = calloc(trainer->period, 1);
+    if (!trainer->schedule)
+        return vkg_fail(log, VKG_ERROR_OUT_OF_MEMORY, "vkg_trainer_create: out of host memory");
+    for (uint32_t step = 0; step < trainer->period; step++) {
+        uint64_t phases = phases_at(desc, step);
+        uint32_t v = 0;
+        while (v < trainer->variant_count && trainer->variants[v].phases != phases)
+            v++;
+        if (!phases)
+            return vkg_fail(log, VKG_ERROR_INVALID, "no phase runs at step %u: at least one must have every = 1", step);
+        if (v == MAX_VARIANTS)
+            return vkg_fail(log, VKG_ERROR_INVALID, "more than %d combinations of phases", MAX_VARIANTS);
+        if (v == trainer->variant_count)
+            trainer->variants[trainer->variant_count++].phases = phases;
+        trainer->schedule[step] = (uint8_t)v;
+    }
+    return VKG_OK;
+}
+
+/* --- graphs --- */
+
+/* The loss, its gradient with respect to what the phase trains and nothing else, and the update. */
+static void build_phase(struct vkg_step *step, const vkg_phase *phase)
+{
+    enum { MAX_PARAMETERS = 4096 };
+    vkg_graph *graph = step->graph;
+    step->real = NULL;
+    vkg_tensor *loss = phase->loss(step, phase->user);
+    uint32_t count = vkg_graph_parameters(graph, phase->trains, NULL, 0);
+    vkg_tensor **parameters = arena_alloc(&graph->arena, (count + 1) * sizeof *parameters);
+    vkg_tensor **gradients = arena_alloc(&graph->arena, (count + 1) * sizeof *gradients);
+    if (!parameters || !gradients) {
+        graph->out_of_memory = true;
+        return;
+    }
+    if (loss->shape.rank != 0 && !loss->poisoned) {
+        graph_fail(graph, "the loss of phase \"%s\" has shape %s, expected a scalar", phase->name, SHAPE(&loss->shape));
+        return;
+    }
+    if (count == 0) {
+        graph_fail(graph, "phase \"%s\" trains \"%s…\": the graph has no such parameter", phase->name, phase->trains);
+        return;
+    }
+    vkg_graph_parameters(graph, phase->trains, parameters, count);
+    vkg_gradients(graph, loss, parameters, count, gradients);
+    vkg_adam(graph, phase->name, parameters, gradients, count, &phase->adam);
+}
+
+static vkg_result build_variant(vkg_trainer *trainer, const vkg_trainer_desc *desc, struct variant *variant)
+{
+    struct vkg_step *step = &variant->step;
+    *step = (struct vkg_step){.batch = desc->batch, .latent = desc->latent,
+                              .image = {desc->image[0], desc->image[1], desc->image[2]}};
+    vkg_result result = vkg_graph_create(&trainer->device->log, &step->graph);
+    for (uint32_t p = 0; p < desc->phase_count && result == VKG_OK; p++) {
+        const vkg_phase *phase = &desc->phases[p];
+        for (uint32_t t = 0; variant->phases >> p & 1 && t < (phase->times ? phase->times : 1); t++)
+            build_phase(step, phase);
+    }
+    for (uint32_t i = 0; i < step->report_count && result == VKG_OK; i++)
+        vkg_output(step->graph, step->reports[i].name, step->reports[i].scalar);
+    return result;
+}
+
+static vkg_result collect_names(vkg_trainer *trainer)
+{
+    for (uint32_t v = 0; v < trainer->variant_count; v++) {
+        struct vkg_step *step = &trainer->variants[v].step;
+        for (uint32_t i = 0; i < step->report_count; i++) {
+            uint32_t n = 0;
+            while (n < trainer->name_count && strcmp(trainer->names[n], step->reports[i].name) != 0)
+                n++;
+            if (n == STEP_MAX_REPORTS)
+                return vkg_fail(&trainer->device->log, VKG_ERROR_INVALID, "phases report more than %d names",
+                                STEP_MAX_REPORTS);
+            if (n == trainer->name_count)
+                trainer->names[trainer->name_count++] = step->reports[i].name;
+            step->reports[i].index = n;
+        }
+    }
+    return VKG_OK;
+}
+
+static vkg_result check_desc(vkg_device *device, const vkg_trainer_desc *desc)
+{
+    if (desc->phase_count == 0 || desc->phase_count > 64 || desc->batch == 0 || !desc->image[0] || !desc->image[1] ||
+        !desc->image[2] || desc->in_flight > MAX_IN_FLIGHT)
+        return vkg_fail(&device->log, VKG_ERROR_INVALID,
+                        "vkg_trainer_create: %u phases (1 to 64), batch %u, image [%u, %u, %u] (none may be 0), in_flight "
+                        "%u (at most %d)",
+                        desc->phase_count, desc->batch, desc->image[0], desc->image[1], desc->image[2], desc->in_flight,
+                        MAX_IN_FLIGHT);
+    return VKG_OK;
+}
+
+static vkg_result create_state(vkg_trainer *trainer, uint64_t seed)
+{
+    vkg_graph *graphs[MAX_VARIANTS];
+    for (uint32_t v = 0; v < trainer->variant_count; v++)
+        graphs[v] = trainer->variants[v].step.graph;
+    return vkg_state_create(trainer->device, graphs, trainer->variant_count, seed, &trainer->state);
+}
+
+vkg_result vkg_trainer_create(vkg_device *device, const vkg_trainer_desc *desc, vkg_trainer **trainer)
+{
+    *trainer = NULL;
+    vkg_result result = check_desc(device, desc);
+    if (result != VKG_OK)
+        return result;
+    vkg_trainer *made = calloc(1, sizeof *made);
+    if (!made)
+        return vkg_fail(&device->log, VKG_ERROR_OUT_OF_MEMORY, "vkg_trainer_create: out of host memory");
+    made->device = device;
+    made->in_flight = desc->in_flight ? desc->in_flight : 2;
+    made->batch_bytes = (uint64_t)desc->batch * desc->image[0] * desc->image[1] * desc->image[2] * sizeof(float);
+    result = find_variants(made, desc);
+    for (uint32_t v = 0; v < made->variant_count && result == VKG_OK; v++)
+        result = build_variant(made, desc, &made->variants[v]);
+    if (result == VKG_OK)
+        result = collect_names(made);
+    if (result == VKG_OK)
+        result = create_state(made, desc->seed);
+    for (uint32_t v = 0; v < made->variant_count && result == VKG_OK; v++)
+        result = vkg_program_create(device, made->variants[v].step.graph, made->state,
+                                    &(vkg_program_desc){.name = "training step", .slots = made->in_flight},
+                                    &made->variants[v].program);
+    if (result != VKG_OK)
+        vkg_trainer_destroy(&made);
+    *trainer = made;
+    return result;
+}
+
+void vkg_trainer_destroy(vkg_trainer **trainer)
+{
+    vkg_trainer *t = trainer ? *trainer : NULL;
+    if (!t)
+        return;
+    for (uint32_t v = 0; v < t->variant_count; v++) {
+        vkg_program_destroy(&t->variants[v].program);
+        vkg_graph_destroy(&t->variants[v].step.graph);
+    }
+    vkg_state_destroy(&t->state);
+    free(t->schedule);
+    free(t);
+    *trainer = NULL;
+}
+
+/* --- running --- */
+
+vkg_state *vkg_trainer_state(vkg_trainer *trainer)
+{
+    return trainer->state;
+}
+
+uint64_t vkg_trainer_get_step(const vkg_trainer *trainer)
+{
+    return trainer->steps_done;
+}
+
+void vkg_trainer_set_step(vkg_trainer *trainer, uint64_t step)
+{
+    trainer->steps_done = step;
+    trainer->reported_step = 0;
+}
+
+static uint32_t variant_at(const vkg_trainer *trainer, uint64_t step)
+{
+    return trainer->schedule[step % trainer->period];
+}
+
+uint32_t vkg_trainer_batches(const vkg_trainer *trainer)
+{
+    return trainer->variants[variant_at(trainer, trainer->steps_done)].step.real_count;
+}
+
+/* Waits for a slot's run and keeps what it reported, if that is news. */
+static vkg_result land(vkg_trainer *trainer, uint32_t slot)
+{
+    struct flight *flight = &trainer->flights[slot];
+    if (!flight->pending)
+        return VKG_OK;
+    struct variant *variant = &trainer->variants[flight->variant];
+    flight->pending = false;
+    vkg_result result = vkg_program_wait(variant->program, slot);
+    if (result != VKG_OK || flight->step <= trainer->reported_step)
+        return result;
+    trainer->reported_step = flight->step;
+    for (uint32_t n = 0; n < trainer->name_count; n++)
+        trainer->values[n] = NAN;
+    for (uint32_t i = 0; i < variant->step.report_count; i++)
+        trainer->values[variant->step.reports[i].index] =
+            *vkg_program_output(variant->program, variant->step.reports[i].scalar, slot);
+    return VKG_OK;
+}
+
+static void fill_report(const vkg_trainer *trainer, vkg_trainer_report *report)
+{
+    if (report)
+        *report = (vkg_trainer_report){.step = trainer->reported_step, .count = trainer->name_count,
+                                       .names = trainer->names, .values = trainer->values};
+}
+
+vkg_result vkg_trainer_step(vkg_trainer *trainer, const float *const *real, vkg_trainer_report *report)
+{
+    uint32_t slot = (uint32_t)(trainer->steps_done % trainer->in_flight);
+    vkg_result result = land(trainer, slot);
+    if (result != VKG_OK)
+        return result;
+    uint32_t v = variant_at(trainer, trainer->steps_done);
+    struct variant *variant = &trainer->variants[v];
+    for (uint32_t i = 0; i < variant->step.real_count; i++)
+        memcpy(vkg_program_input(variant->program, variant->step.reals[i], slot), real[i], trainer->batch_bytes);
+    result = vkg_program_submit(variant->program, slot);
+    if (result != VKG_OK)
+        return result;
+    trainer->flights[slot] = (struct flight){.pending = true, .variant = v, .step = ++trainer->steps_done};
+    fill_report(trainer, report);
+    return VKG_OK;
+}
+
+vkg_result vkg_trainer_finish(vkg_trainer *trainer, vkg_trainer_report *report)
+{
+    vkg_result result = VKG_OK;
+    for (uint32_t i = 0; i < trainer->in_flight && result == VKG_OK; i++)
+        result = land(trainer, (uint32_t)((trainer->steps_done + i) % trainer->in_flight)); /* oldest first */
+    fill_report(trainer, report);
+    return result;
+}
+
+vkg_program_stats vkg_trainer_get_stats(const vkg_trainer *trainer)
+{
+    vkg_program_stats most = {0};
+    for (uint32_t v = 0; v < trainer->variant_count; v++) {
+        vkg_program_stats stats = vkg_program_get_stats(trainer->variants[v].program);
+        if (stats.dispatches > most.dispatches)
+            most = stats;
+    }
+    return most;
+}

@@ -1,0 +1,11 @@
+#ifndef VKG_KERNELS_BINDING_FORMAT_H
+#define VKG_KERNELS_BINDING_FORMAT_H
+
+/* How a kernel sees a range of memory. */
+enum binding_format {
+    FORMAT_STORAGE,      /* a storage buffer */
+    FORMAT_TEXEL_VEC4,   /* a uniform texel buffer of RGBA32F: one texel is 4 floats */
+    FORMAT_TEXEL_SCALAR, /* a uniform texel buffer of R32F */
+};
+
+#endif

@@ -8,6 +8,7 @@
 
 #include <dirent.h>
 #include <limits.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -529,6 +530,32 @@ static void two_devices_work_side_by_side(void **state)
     assert_int_equal(seen.count[VKG_LOG_WARNING], 0);
 }
 
+static void *open_build_close(void *user)
+{
+    vkg_device *device;
+    const struct pipeline *pipeline;
+    struct pipeline_desc desc = fill_desc(11);
+    vkg_result *result = user; /* no assertion here: cmocka's leave the thread that made them by longjmp */
+    *result = vkg_device_create(NULL, &device);
+    if (*result == VKG_OK)
+        *result = pipeline_get(device, &desc, &pipeline);
+    vkg_device_destroy(&device);
+    return NULL;
+}
+
+static void two_threads_with_a_device_each(void **state)
+{
+    (void)state;
+    pthread_t threads[2];
+    vkg_result results[2];
+    for (int i = 0; i < 2; ++i)
+        assert_int_equal(pthread_create(&threads[i], NULL, open_build_close, &results[i]), 0);
+    for (int i = 0; i < 2; ++i)
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+    assert_int_equal(results[0], VKG_OK);
+    assert_int_equal(results[1], VKG_OK);
+}
+
 static void validation_has_nothing_to_say(void **state)
 {
     (void)state;
@@ -932,6 +959,7 @@ int main(void)
         TEST(a_pipeline_is_built_once),
         TEST(what_is_no_pipeline_is_refused),
         TEST(two_devices_work_side_by_side),
+        TEST(two_threads_with_a_device_each),
         TEST(validation_has_nothing_to_say),
         TEST(validation_is_heard),
         TEST(validation_sees_a_race),

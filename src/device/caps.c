@@ -277,8 +277,8 @@ vkg_result candidate_inspect(vkg_device *device, struct candidate *candidate)
     vkg_device_caps *caps = &candidate->caps;
     VkPhysicalDeviceProperties properties;
     device->instance_vk.vkGetPhysicalDeviceProperties(candidate->physical, &properties);
-    candidate->version =
-        properties.apiVersion < device->instance_version ? properties.apiVersion : device->instance_version;
+    bool later = properties.apiVersion > (device->instance_version | 0xfff); /* whatever the patch */
+    candidate->version = later ? device->instance_version : properties.apiVersion;
     copy_identity(caps, &properties, candidate->version);
     if (candidate->version < VK_API_VERSION_1_1) {
         copy_limits(caps, &properties.limits);

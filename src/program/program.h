@@ -20,6 +20,13 @@ struct slot {
     bool in_flight;
 };
 
+/* What is remembered of a dispatch, for profiles and messages. */
+struct dispatch_info {
+    const char *label;
+    double flops, bytes;
+    uint32_t groups[3];
+};
+
 struct vkg_program {
     vkg_device *device;
     struct vkg_state *state;
@@ -39,6 +46,7 @@ struct vkg_program {
     VkCommandBuffer *segments; /* the run, cut into submissions */
     uint32_t segment_count;
     VkCommandBuffer *submission; /* room for one submission's command buffers */
+    struct dispatch_info *infos; /* stats.dispatches of them */
     vkg_program_stats stats;
 };
 

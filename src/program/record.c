@@ -267,13 +267,18 @@ static vkg_result record_dispatch(struct recorder *r, VkCommandBuffer commands, 
     return note_accesses(r, dispatch);
 }
 
-/* Memory traffic counts as work too: a byte as ten operations, about what devices are built for. */
-static double dispatch_cost(const struct dispatch *dispatch)
+static double dispatch_bytes(const struct dispatch *dispatch)
 {
     double bytes = 0;
     for (uint32_t b = 0; b < dispatch->binding_count; b++)
         bytes += (double)dispatch->bindings[b].bytes;
-    return dispatch->flops + 10 * bytes;
+    return bytes;
+}
+
+/* Memory traffic counts as work too: a byte as ten operations, about what devices are built for. */
+static double dispatch_cost(const struct dispatch *dispatch)
+{
+    return dispatch->flops + 10 * dispatch_bytes(dispatch);
 }
 
 /* The run, cut before the dispatch that would take a submission past its share of work: drivers cancel, or a
@@ -310,6 +315,20 @@ static vkg_result record_segments(struct recorder *r, double submission_cost)
     return result;
 }
 
+static vkg_result keep_infos(struct vkg_program *program, const struct lowering *lowering)
+{
+    program->infos = calloc(lowering->dispatch_count + 1, sizeof *program->infos);
+    if (!program->infos)
+        return vkg_fail(&program->device->log, VKG_ERROR_OUT_OF_MEMORY, "recording: out of host memory");
+    for (size_t i = 0; i < lowering->dispatch_count; i++) {
+        const struct dispatch *dispatch = &lowering->dispatches[i];
+        program->infos[i] = (struct dispatch_info){.label = dispatch->label, .flops = dispatch->flops,
+                                                   .bytes = dispatch_bytes(dispatch)};
+        memcpy(program->infos[i].groups, dispatch->groups, sizeof dispatch->groups);
+    }
+    return VKG_OK;
+}
+
 static uint32_t count_pipelines(const struct recorder *r)
 {
     uint32_t count = 0;
@@ -342,6 +361,8 @@ vkg_result record_program(struct vkg_program *program, const struct lowering *lo
         result = record_segments(&r, submission_cost);
     for (uint32_t s = 0; s < program->slot_count && result == VKG_OK; s++)
         result = record_slot(&r, s);
+    if (result == VKG_OK)
+        result = keep_infos(program, lowering);
     if (result == VKG_OK) {
         program->stats.dispatches = (uint32_t)lowering->dispatch_count;
         program->stats.submissions = program->segment_count;
@@ -364,6 +385,7 @@ void record_destroy(struct vkg_program *program)
         vk->vkDestroyBufferView(device, program->views[i], NULL);
     vk->vkDestroyDescriptorPool(device, program->descriptor_pool, NULL);
     vk->vkDestroyCommandPool(device, program->command_pool, NULL);
+    free(program->infos);
     free(program->views);
     free(program->segments);
     free(program->submission);

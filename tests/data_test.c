@@ -786,11 +786,11 @@ static void *read_all(void *argument)
     for (int round = 0; round < 3; ++round) {
         for (uint32_t i = 0; i < 12; ++i) {
             if (vkg_dataset_read(dataset, i, image) != VKG_OK)
-                return "a read failed";
+                return (void *)"a read failed";
             if (round == 0 && i == 0)
                 memcpy(first, image, sizeof first);
             if (i == 0 && memcmp(first, image, sizeof first) != 0)
-                return "an image changed";
+                return (void *)"an image changed";
         }
     }
     return NULL;

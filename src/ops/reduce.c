@@ -52,8 +52,39 @@ static void sum_gradient(vkg_graph *graph, vkg_tensor *node, vkg_tensor *dy, con
     gradients[0] = vkg_broadcast(graph, dy, node->inputs[0]->shape);
 }
 
-const struct op op_sum = {.name = "sum", .doc = "sum over axes, which stay as dimensions of 1", .kind = OP_REDUCE,
+const struct op op_sum = {.name = "sum", .doc = "sum over one run of axes, which stay as dimensions of 1", .kind = OP_REDUCE,
                           .gradient = sum_gradient};
+
+/* The first run of axes in the set that lie side by side (dimensions of 1 do not separate): kernels sum one run. */
+static uint32_t first_run(const vkg_shape *shape, uint32_t axes)
+{
+    uint32_t run = 0;
+    for (uint32_t i = 0; i < shape->rank; i++) {
+        if (axes >> i & 1)
+            run |= 1u << i;
+        else if (run && shape->dims[i] > 1)
+            break;
+    }
+    return run;
+}
+
+/* Sums over the set, run by run; reduced dimensions stay as 1. */
+static vkg_tensor *sum_keeping(vkg_graph *graph, vkg_tensor *a, uint32_t axes)
+{
+    for (uint32_t i = 0; i < a->shape.rank; i++)
+        if (a->shape.dims[i] == 1)
+            axes &= ~(1u << i); /* summing over a dimension of 1 does nothing */
+    while (axes) {
+        uint32_t run = first_run(&a->shape, axes);
+        vkg_shape kept = a->shape;
+        for (uint32_t i = 0; i < kept.rank; i++)
+            kept.dims[i] = run >> i & 1 ? 1 : kept.dims[i];
+        a = graph_add_node(graph, &(struct node_desc){.op = &op_sum, .shape = kept, .input_count = 1, .inputs = &a,
+                                                      .attributes.axes = run});
+        axes &= ~run;
+    }
+    return a;
+}
 
 vkg_tensor *vkg_sum(vkg_graph *graph, vkg_tensor *a, uint32_t axes, bool keep)
 {
@@ -66,23 +97,17 @@ vkg_tensor *vkg_sum(vkg_graph *graph, vkg_tensor *a, uint32_t axes, bool keep)
     axes &= all;
     vkg_shape kept = a->shape, squeezed = {.rank = 0};
     uint64_t reduced = 1;
-    uint32_t useful = 0; /* summing over a dimension of 1 does nothing */
     for (uint32_t i = 0; i < a->shape.rank; i++) {
         if (axes >> i & 1) {
             reduced *= a->shape.dims[i];
-            useful |= a->shape.dims[i] > 1 ? 1u << i : 0;
             kept.dims[i] = 1;
         } else {
             squeezed.dims[squeezed.rank++] = a->shape.dims[i];
         }
     }
     float value;
-    vkg_tensor *sum = a;
-    if (tensor_is_constant(a, &value))
-        sum = vkg_constant(graph, value * (float)reduced, kept);
-    else if (useful)
-        sum = graph_add_node(graph, &(struct node_desc){.op = &op_sum, .shape = kept, .input_count = 1, .inputs = &a,
-                                                        .attributes.axes = useful});
+    vkg_tensor *sum = tensor_is_constant(a, &value) ? vkg_constant(graph, value * (float)reduced, kept)
+                                                    : sum_keeping(graph, a, axes);
     return keep ? sum : vkg_reshape(graph, sum, squeezed);
 }
 

@@ -1,0 +1,174 @@
+/* Convolution in its three directions against a loop on the CPU in double precision, over fresh random shapes. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "kernels/convolution.h"
+#include "on_device.h"
+
+struct sums {
+    double *y, *dx, *dw;
+};
+
+static uint32_t output_size(uint32_t in, uint32_t kernel, uint32_t stride, uint32_t pad, uint32_t dilation)
+{
+    uint32_t extent = dilation * (kernel - 1) + 1;
+    return in + 2 * pad < extent ? 0 : (in + 2 * pad - extent) / stride + 1;
+}
+
+/* Draws a problem that has an output. Channels around what the kernels treat apart: 1, 3, vec4s, tiles. */
+static struct conv_problem random_problem(void)
+{
+    static const uint32_t channels[] = {1, 1, 2, 3, 4, 5, 8, 12, 16, 20, 31, 33, 64, 65, 100, 128};
+    struct conv_problem p;
+    do {
+        p = (struct conv_problem){
+            .n = 1 + test_random(test_random(3) ? 5 : 40), .ih = 1 + test_random(9), .iw = 1 + test_random(9),
+            .ci = channels[test_random(16)], .co = channels[test_random(16)],
+            .kh = 1 + test_random(5), .kw = 1 + test_random(5), .sh = 1 + test_random(3), .sw = 1 + test_random(3),
+            .ph = test_random(3), .pw = test_random(3), .dh = 1 + test_random(2), .dw = 1 + test_random(2)};
+        p.oh = output_size(p.ih, p.kh, p.sh, p.ph, p.dh);
+        p.ow = output_size(p.iw, p.kw, p.sw, p.pw, p.dw);
+    } while (!p.oh || !p.ow);
+    return p;
+}
+
+/* All three sums over one tap at one place of one image. */
+static void add_tap(const struct conv_problem *p, const float *x, const float *w, const float *y, uint64_t xi,
+                    uint64_t wi, uint64_t yi, struct sums *sums)
+{
+    for (uint32_t ci = 0; ci < p->ci; ci++)
+        for (uint32_t co = 0; co < p->co; co++) {
+            uint64_t at_x = xi * p->ci + ci, at_w = (wi * p->ci + ci) * p->co + co, at_y = yi * p->co + co;
+            sums->y[at_y] += (double)x[at_x] * w[at_w];
+            sums->dx[at_x] += (double)y[at_y] * w[at_w];
+            sums->dw[at_w] += (double)x[at_x] * y[at_y];
+        }
+}
+
+static void reference(const struct conv_problem *p, const float *x, const float *w, const float *y, struct sums *sums)
+{
+    for (uint32_t n = 0; n < p->n; n++)
+        for (uint32_t o = 0; o < p->oh * p->ow; o++)
+            for (uint32_t k = 0; k < p->kh * p->kw; k++) {
+                int64_t row = (int64_t)(o / p->ow) * p->sh + (k / p->kw) * p->dh - (int64_t)p->ph;
+                int64_t line = (int64_t)(o % p->ow) * p->sw + (k % p->kw) * p->dw - (int64_t)p->pw;
+                if (row >= 0 && row < p->ih && line >= 0 && line < p->iw)
+                    add_tap(p, x, w, y, ((uint64_t)n * p->ih + (uint64_t)row) * p->iw + (uint64_t)line, k,
+                            (uint64_t)n * p->oh * p->ow + o, sums);
+            }
+}
+
+/* Largest difference, relative to the largest value. NaN counts as infinite. */
+static double worst(const float *found, const double *expected, uint64_t count)
+{
+    double difference = 0, largest = 1e-30;
+    for (uint64_t i = 0; i < count; i++) {
+        double d = fabs(found[i] - expected[i]);
+        difference = d <= difference ? difference : isnan(d) ? INFINITY : d;
+        largest = fmax(largest, fabs(expected[i]));
+    }
+    return difference / largest;
+}
+
+static void fill(float *data, uint64_t count)
+{
+    for (uint64_t i = 0; i < count; i++)
+        data[i] = test_random_float();
+}
+
+static void check_problem(const struct conv_problem *p)
+{
+    const vkg_conv_geometry geometry = {{p->sh, p->sw}, {p->ph, p->pw}, {p->dh, p->dw}};
+    vkg_graph *graph;
+    vkg_program *program;
+    assert_int_equal(vkg_graph_create(test_log(), &graph), VKG_OK);
+    vkg_tensor *x = vkg_input(graph, "x", VKG_SHAPE(p->n, p->ih, p->iw, p->ci));
+    vkg_tensor *w = vkg_input(graph, "w", VKG_SHAPE(p->kh, p->kw, p->ci, p->co));
+    vkg_tensor *y = vkg_input(graph, "y", VKG_SHAPE(p->n, p->oh, p->ow, p->co));
+    vkg_tensor *results[3] = {vkg_convolution(graph, x, w, geometry),
+                              vkg_convolution_input_gradient(graph, y, w, geometry, p->ih, p->iw),
+                              vkg_convolution_weight_gradient(graph, x, y, geometry, p->kh, p->kw)};
+    for (int i = 0; i < 3; i++)
+        vkg_output(graph, "result", results[i]);
+    assert_int_equal(vkg_program_create(test_device(), graph, NULL, NULL, &program), VKG_OK);
+    float *px = vkg_program_input(program, x, 0), *pw = vkg_program_input(program, w, 0),
+          *py = vkg_program_input(program, y, 0);
+    uint64_t nx = vkg_tensor_elements(x), nw = vkg_tensor_elements(w), ny = vkg_tensor_elements(y);
+    fill(px, nx), fill(pw, nw), fill(py, ny);
+    assert_int_equal(vkg_program_run(program), VKG_OK);
+    struct sums sums = {calloc(ny, sizeof(double)), calloc(nx, sizeof(double)), calloc(nw, sizeof(double))};
+    reference(p, px, pw, py, &sums);
+    const double *expected[3] = {sums.y, sums.dx, sums.dw};
+    for (int i = 0; i < 3; i++) {
+        double error = worst(vkg_program_output(program, results[i], 0), expected[i], vkg_tensor_elements(results[i]));
+        if (!(error < 1e-5))
+            fail_msg("direction %d, n %u, in %ux%u, channels %u to %u, kernel %ux%u, stride %u %u, pad %u %u, dilation "
+                     "%u %u: error %g", i, p->n, p->ih, p->iw, p->ci, p->co, p->kh, p->kw, p->sh, p->sw, p->ph, p->pw,
+                     p->dh, p->dw, error);
+    }
+    free(sums.y), free(sums.dx), free(sums.dw);
+    vkg_program_destroy(&program);
+    vkg_graph_destroy(&graph);
+}
+
+static void random_shapes(void **unused)
+{
+    (void)unused;
+    for (int i = 0; i < 14; i++) {
+        struct conv_problem p = random_problem();
+        check_problem(&p);
+    }
+}
+
+static void shapes_of_a_dcgan(void **unused)
+{
+    (void)unused;
+    static const struct conv_problem problems[] = {
+        {3, 28, 28, 1, 14, 14, 8, 4, 4, 2, 2, 1, 1, 1, 1},   {2, 14, 14, 8, 7, 7, 12, 4, 4, 2, 2, 1, 1, 1, 1},
+        {16, 7, 7, 128, 1, 1, 1, 7, 7, 1, 1, 0, 0, 1, 1},    {17, 7, 7, 16, 1, 1, 100, 7, 7, 1, 1, 0, 0, 1, 1},
+        {1, 32, 32, 3, 16, 16, 16, 4, 4, 2, 2, 1, 1, 1, 1},  {33, 1, 1, 70, 1, 1, 10, 1, 1, 1, 1, 0, 0, 1, 1}};
+    for (size_t i = 0; i < sizeof problems / sizeof problems[0]; i++)
+        check_problem(&problems[i]);
+}
+
+/* Mesa's lavapipe before 25 ends an invocation's loops after 65,535 iterations, silently: sums of more must be cut. */
+static void sums_longer_than_a_driver_loops(void **unused)
+{
+    (void)unused;
+    static const struct conv_problem problems[] = {
+        {250, 16, 16, 1, 16, 16, 4, 1, 1, 1, 1, 0, 0, 1, 1}, {260, 17, 16, 1, 17, 16, 4, 1, 1, 1, 1, 0, 0, 1, 1}};
+    for (size_t i = 0; i < sizeof problems / sizeof problems[0]; i++)
+        check_problem(&problems[i]);
+}
+
+/* Whatever the plan chooses stays within the device's limits, for large problems too. Needs no device. */
+static void plans_keep_limits(void **unused)
+{
+    (void)unused;
+    const vkg_device_caps *caps = vkg_device_get_caps(test_device());
+    for (int i = 0; i < 3000; i++) {
+        struct conv_problem p = random_problem();
+        p.n *= 1 + test_random(8), p.ci *= 1 + test_random(8), p.ih += test_random(200), p.iw += test_random(200);
+        p.oh = output_size(p.ih, p.kh, p.sh, p.ph, p.dh), p.ow = output_size(p.iw, p.kw, p.sw, p.pw, p.dw);
+        for (int direction = 0; direction < 3; direction++) {
+            struct conv_plan plan;
+            if (conv_plan_build(caps, (enum conv_direction)direction, &p, &plan) != VKG_OK)
+                continue;
+            for (int axis = 0; axis < 3; axis++)
+                assert_in_range(plan.step.groups[axis], 1, caps->max_workgroup_count[axis]);
+            assert_in_range(plan.step.workgroup, 1, caps->max_workgroup_invocations);
+            assert_true((uint64_t)plan.push.chunk * plan.push.split >= (uint64_t)p.oh * p.ow);
+            if (direction == CONV_WEIGHT_GRAD)
+                assert_true((uint64_t)plan.push.chunk * p.n <= caps->max_loop_iterations);
+        }
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(plans_keep_limits), cmocka_unit_test(shapes_of_a_dcgan), cmocka_unit_test(random_shapes),
+        cmocka_unit_test(sums_longer_than_a_driver_loops)};
+    return cmocka_run_group_tests(tests, NULL, test_device_close);
+}

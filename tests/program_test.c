@@ -1,0 +1,301 @@
+/* Plans, recording, state: what holds whatever the graph is. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/convolution.h"
+#include "kernels/embedded.h"
+#include "on_device.h"
+#include "program/plan.h"
+#include "program/program.h"
+
+/* --- the memory plan, without a device --- */
+
+static bool live_together(const struct storage *a, const struct storage *b)
+{
+    return a->first <= b->last && b->first <= a->last;
+}
+
+static void random_dispatches(struct lowering *lowering, uint32_t dispatches, uint32_t storages)
+{
+    lowering->dispatch_count = dispatches;
+    lowering->dispatches = calloc(dispatches, sizeof *lowering->dispatches);
+    lowering->storage_count = storages;
+    lowering->storages = calloc(storages, sizeof *lowering->storages);
+    for (uint32_t s = 0; s < storages; s++)
+        lowering->storages[s] = (struct storage){.kind = test_random(9) ? STORAGE_TEMPORARY : STORAGE_INPUT,
+                                                 .bytes = 256ull * (1 + test_random(50)), .first = UINT32_MAX};
+    for (uint32_t d = 0; d < dispatches; d++)
+        for (int b = 0; b < 3; b++)
+            lowering->dispatches[d].bindings[lowering->dispatches[d].binding_count++].storage =
+                (d + test_random(10)) * storages / (dispatches + 10);
+}
+
+static void plan_never_shares_living_memory(void **unused)
+{
+    (void)unused;
+    vkg_device nobody = {0};
+    for (int round = 0; round < 50; round++) {
+        struct lowering lowering = {.device = &nobody};
+        struct plan plan;
+        random_dispatches(&lowering, 5 + test_random(60), 4 + test_random(60));
+        const struct plan_options options = {.alignment = 256, .block_bytes = 256 * 120, .aliasing = round % 5 != 0};
+        const uint32_t kept[1] = {test_random((uint32_t)lowering.storage_count)};
+        assert_int_equal(plan_memory(&lowering, &options, kept, 1, &plan), VKG_OK);
+        for (size_t i = 0; i < lowering.storage_count; i++) {
+            const struct storage *a = &lowering.storages[i];
+            assert_true(a->address % options.alignment == 0);
+            assert_true(a->address + a->bytes <= plan.block_bytes[a->block]);
+            for (size_t k = 0; k < i; k++) {
+                const struct storage *b = &lowering.storages[k];
+                bool overlap = a->block == b->block && a->address < b->address + b->bytes &&
+                               b->address < a->address + a->bytes;
+                assert_false(overlap && (live_together(a, b) || !options.aliasing));
+            }
+        }
+        assert_true(plan.bytes <= plan.unaliased_bytes);
+        assert_int_equal(lowering.storages[kept[0]].last, lowering.dispatch_count);
+        free(lowering.dispatches);
+        free(lowering.storages);
+    }
+}
+
+/* --- C and GLSL agree on push constants --- */
+
+/* Offsets of the members of the one struct in a shader that has explicit ones and is 17 members long. */
+static void push_constants_match_glsl(void **unused)
+{
+    (void)unused;
+    enum { OP_MEMBER_DECORATE = 72, DECORATION_OFFSET = 35 };
+    const struct shader *shader = shader_find("conv_forward_plain");
+    assert_non_null(shader);
+    uint32_t highest = 0, seen = 0;
+    for (size_t i = 5; i < shader->spirv_bytes / 4; i += shader->spirv[i] >> 16)
+        if ((shader->spirv[i] & 0xffff) == OP_MEMBER_DECORATE && shader->spirv[i + 3] == DECORATION_OFFSET) {
+            uint32_t member = shader->spirv[i + 2], offset = shader->spirv[i + 4];
+            assert_int_equal(offset, member * 4);
+            highest = offset > highest ? offset : highest;
+            seen++;
+        }
+    assert_true(seen >= 17);
+    assert_int_equal(highest, offsetof(struct conv_push, split));
+    assert_true(sizeof(struct conv_push) <= PIPELINE_PUSH_BYTES);
+}
+
+/* --- one graph, run in different ways --- */
+
+struct toy {
+    vkg_graph *graph;
+    vkg_tensor *x, *loss, *y;
+    vkg_state *state;
+};
+
+static void toy_create(struct toy *toy, uint64_t seed)
+{
+    assert_int_equal(vkg_graph_create(test_log(), &toy->graph), VKG_OK);
+    vkg_graph *g = toy->graph;
+    toy->x = vkg_input(g, "x", VKG_SHAPE(3, 6, 6, 2));
+    vkg_tensor *h = vkg_conv2d(g, toy->x, &(vkg_conv_desc){.name = "a", .out = 8, .kernel = 3, .pad = 1, .bias = true});
+    h = vkg_leaky_relu(g, vkg_batch_norm(g, h, &(vkg_batch_norm_desc){.name = "b"}), 0.2f);
+    h = vkg_add(g, h, vkg_affine(g, vkg_random_normal(g, VKG_SHAPE(3, 6, 6, 8)), 0.1f, 0));
+    toy->y = vkg_conv2d(g, h, &(vkg_conv_desc){.name = "c", .out = 1, .kernel = 6});
+    toy->loss = vkg_bce_with_logits(g, toy->y, 1);
+    vkg_tensor *parameters[8], *gradients[8];
+    uint32_t count = vkg_graph_parameters(g, "", parameters, 8);
+    vkg_gradients(g, toy->loss, parameters, count, gradients);
+    vkg_adam(g, "all", parameters, gradients, count, &(vkg_adam_desc){.lr = 0.01f});
+    vkg_output(g, "loss", toy->loss);
+    vkg_output(g, "y", toy->y);
+    assert_int_equal(vkg_state_create(test_device(), &toy->graph, 1, seed, &toy->state), VKG_OK);
+}
+
+static void toy_destroy(struct toy *toy)
+{
+    vkg_state_destroy(&toy->state);
+    vkg_graph_destroy(&toy->graph);
+}
+
+enum { TOY_STEPS = 6 };
+
+static void toy_run(const vkg_program_desc *desc, float losses[TOY_STEPS])
+{
+    struct toy toy;
+    vkg_program *program;
+    toy_create(&toy, 42);
+    assert_int_equal(vkg_program_create(test_device(), toy.graph, toy.state, desc, &program), VKG_OK);
+    uint32_t slots = desc->slots ? desc->slots : 1;
+    for (uint32_t step = 0; step < TOY_STEPS + slots; step++) {
+        uint32_t slot = step % slots;
+        assert_int_equal(vkg_program_wait(program, slot), VKG_OK);
+        if (step >= slots)
+            losses[step - slots] = *vkg_program_output(program, toy.loss, slot);
+        if (step >= TOY_STEPS)
+            continue;
+        float *x = vkg_program_input(program, toy.x, slot);
+        for (uint64_t i = 0; i < vkg_tensor_elements(toy.x); i++)
+            x[i] = sinf((float)(i * (step + 1)));
+        assert_int_equal(vkg_program_submit(program, slot), VKG_OK);
+    }
+    vkg_program_destroy(&program);
+    toy_destroy(&toy);
+}
+
+static void every_way_to_run_gives_the_same_bits(void **unused)
+{
+    (void)unused;
+    float plain[TOY_STEPS], other[TOY_STEPS];
+    const vkg_program_desc ways[] = {{0}, {.no_aliasing = true}, {.submission_flops = 1}, {.slots = 3}};
+    toy_run(&ways[0], plain);
+    assert_true(plain[TOY_STEPS - 1] < plain[0]);
+    for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
+        toy_run(&ways[i], other);
+        assert_memory_equal(plain, other, sizeof plain);
+    }
+}
+
+static void submissions_are_cut(void **unused)
+{
+    (void)unused;
+    struct toy toy;
+    vkg_program *program;
+    toy_create(&toy, 1);
+    assert_int_equal(vkg_program_create(test_device(), toy.graph, toy.state,
+                                        &(vkg_program_desc){.submission_flops = 1}, &program), VKG_OK);
+    vkg_program_stats stats = vkg_program_get_stats(program);
+    assert_int_equal(stats.submissions, stats.dispatches);
+    assert_true(stats.temporary_bytes < stats.temporary_bytes_unaliased);
+    vkg_program_destroy(&program);
+    toy_destroy(&toy);
+}
+
+static void slots_are_guarded(void **unused)
+{
+    (void)unused;
+    struct toy toy;
+    vkg_program *program;
+    toy_create(&toy, 1);
+    assert_int_equal(vkg_program_create(test_device(), toy.graph, toy.state, NULL, &program), VKG_OK);
+    assert_null(vkg_program_input(program, toy.x, 1));
+    assert_null(vkg_program_input(program, toy.loss, 0));
+    assert_null(vkg_program_output(program, toy.x, 0));
+    assert_int_equal(vkg_program_submit(program, 0), VKG_OK);
+    test_expect_errors(true);
+    assert_int_equal(vkg_program_submit(program, 0), VKG_ERROR_INVALID);
+    assert_int_equal(vkg_program_submit(program, 1), VKG_ERROR_INVALID);
+    assert_int_equal(test_error_count(), 2);
+    test_expect_errors(false);
+    assert_int_equal(vkg_program_wait(program, 0), VKG_OK);
+    vkg_program_destroy(&program);
+    toy_destroy(&toy);
+}
+
+/* --- long sums --- */
+
+static void sum_of(uint32_t rows, uint32_t columns)
+{
+    vkg_graph *graph;
+    vkg_program *program;
+    assert_int_equal(vkg_graph_create(test_log(), &graph), VKG_OK);
+    vkg_tensor *x = vkg_input(graph, "x", VKG_SHAPE(rows, columns));
+    vkg_tensor *all = vkg_sum(graph, x, VKG_ALL_AXES, false), *down = vkg_sum(graph, x, 1, false),
+               *across = vkg_sum(graph, x, 2, false);
+    vkg_output(graph, "all", all), vkg_output(graph, "down", down), vkg_output(graph, "across", across);
+    assert_int_equal(vkg_program_create(test_device(), graph, NULL, NULL, &program), VKG_OK);
+    float *data = vkg_program_input(program, x, 0);
+    for (uint64_t i = 0; i < vkg_tensor_elements(x); i++)
+        data[i] = 1;
+    assert_int_equal(vkg_program_run(program), VKG_OK);
+    assert_true(*vkg_program_output(program, all, 0) == (float)rows * (float)columns); /* exact below 2²⁴ */
+    for (uint32_t i = 0; i < columns; i++)
+        assert_true(vkg_program_output(program, down, 0)[i] == (float)rows);
+    for (uint32_t i = 0; i < rows; i++)
+        assert_true(vkg_program_output(program, across, 0)[i] == (float)columns);
+    vkg_program_destroy(&program);
+    vkg_graph_destroy(&graph);
+}
+
+static void sums_of_every_length_are_whole(void **unused)
+{
+    (void)unused;
+    sum_of(1, 1), sum_of(7, 5), sum_of(1, 65535), sum_of(65537, 1), sum_of(3, 70001), sum_of(70001, 4);
+    sum_of(1 + test_random(3000), 1 + test_random(3000));
+    sum_of(4000, 4000);
+}
+
+/* --- every Vulkan call fails once --- */
+
+static uint32_t calls_left;
+
+#define FAILING(call, parameters, arguments)                                                                 \
+    static PFN_##call real_##call;                                                                           \
+    static VKAPI_ATTR VkResult VKAPI_CALL failing_##call parameters                                          \
+    {                                                                                                        \
+        return calls_left-- == 0 ? VK_ERROR_OUT_OF_DEVICE_MEMORY : real_##call arguments;                    \
+    }
+FAILING(vkCreateBuffer, (VkDevice d, const VkBufferCreateInfo *i, const VkAllocationCallbacks *a, VkBuffer *o), (d, i, a, o))
+FAILING(vkAllocateMemory, (VkDevice d, const VkMemoryAllocateInfo *i, const VkAllocationCallbacks *a, VkDeviceMemory *o), (d, i, a, o))
+FAILING(vkBindBufferMemory, (VkDevice d, VkBuffer b, VkDeviceMemory m, VkDeviceSize o), (d, b, m, o))
+FAILING(vkMapMemory, (VkDevice d, VkDeviceMemory m, VkDeviceSize o, VkDeviceSize s, VkMemoryMapFlags f, void **p), (d, m, o, s, f, p))
+FAILING(vkCreateBufferView, (VkDevice d, const VkBufferViewCreateInfo *i, const VkAllocationCallbacks *a, VkBufferView *o), (d, i, a, o))
+FAILING(vkCreateDescriptorPool, (VkDevice d, const VkDescriptorPoolCreateInfo *i, const VkAllocationCallbacks *a, VkDescriptorPool *o), (d, i, a, o))
+FAILING(vkAllocateDescriptorSets, (VkDevice d, const VkDescriptorSetAllocateInfo *i, VkDescriptorSet *o), (d, i, o))
+FAILING(vkCreateCommandPool, (VkDevice d, const VkCommandPoolCreateInfo *i, const VkAllocationCallbacks *a, VkCommandPool *o), (d, i, a, o))
+FAILING(vkAllocateCommandBuffers, (VkDevice d, const VkCommandBufferAllocateInfo *i, VkCommandBuffer *o), (d, i, o))
+FAILING(vkBeginCommandBuffer, (VkCommandBuffer c, const VkCommandBufferBeginInfo *i), (c, i))
+FAILING(vkEndCommandBuffer, (VkCommandBuffer c), (c))
+FAILING(vkCreateFence, (VkDevice d, const VkFenceCreateInfo *i, const VkAllocationCallbacks *a, VkFence *o), (d, i, a, o))
+FAILING(vkQueueSubmit, (VkQueue q, uint32_t n, const VkSubmitInfo *i, VkFence f), (q, n, i, f))
+
+#define EACH_CALL(X)                                                                                         \
+    X(vkCreateBuffer) X(vkAllocateMemory) X(vkBindBufferMemory) X(vkMapMemory) X(vkCreateBufferView)         \
+    X(vkCreateDescriptorPool) X(vkAllocateDescriptorSets) X(vkCreateCommandPool) X(vkAllocateCommandBuffers) \
+    X(vkBeginCommandBuffer) X(vkEndCommandBuffer) X(vkCreateFence) X(vkQueueSubmit)
+#define INSTALL(call) real_##call = device->vk.call, device->vk.call = failing_##call;
+#define RESTORE(call) device->vk.call = real_##call;
+
+/* Builds a state and a program; true when nothing failed. */
+static bool try_to_build(struct toy *toy)
+{
+    vkg_program *program = NULL;
+    vkg_result result = vkg_state_create(test_device(), &toy->graph, 1, 1, &toy->state);
+    if (result == VKG_OK)
+        result = vkg_program_create(test_device(), toy->graph, toy->state, NULL, &program);
+    bool built = result == VKG_OK;
+    assert_true(built || (program == NULL && test_error_count() == 1));
+    vkg_program_destroy(&program);
+    vkg_state_destroy(&toy->state);
+    return built;
+}
+
+static void every_call_may_fail(void **unused)
+{
+    (void)unused;
+    struct toy toy;
+    toy_create(&toy, 1);
+    vkg_state_destroy(&toy.state);
+    vkg_device *device = test_device();
+    bool built = false;
+    uint32_t failures = 0;
+    while (!built) {
+        test_expect_errors(true);
+        calls_left = failures;
+        EACH_CALL(INSTALL)
+        built = try_to_build(&toy);
+        EACH_CALL(RESTORE)
+        failures += !built;
+    }
+    test_expect_errors(false);
+    assert_true(failures > 50); /* so many calls there are at the least */
+    toy_destroy(&toy);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(plan_never_shares_living_memory), cmocka_unit_test(push_constants_match_glsl),
+        cmocka_unit_test(every_way_to_run_gives_the_same_bits), cmocka_unit_test(submissions_are_cut),
+        cmocka_unit_test(slots_are_guarded), cmocka_unit_test(sums_of_every_length_are_whole),
+        cmocka_unit_test(every_call_may_fail)};
+    return cmocka_run_group_tests(tests, NULL, test_device_close);
+}

@@ -1,0 +1,216 @@
+/* Construction, shapes, errors and differentiation as graph surgery. No device is opened. */
+#include <stdio.h>
+#include <string.h>
+
+#include "graph/graph.h"
+#include "on_device.h"
+
+static vkg_graph *new_graph(void)
+{
+    vkg_graph *graph;
+    assert_int_equal(vkg_graph_create(test_log(), &graph), VKG_OK);
+    return graph;
+}
+
+static vkg_tensor *input(vkg_graph *g, vkg_shape shape)
+{
+    return vkg_input(g, "x", shape);
+}
+
+static void assert_shape(const vkg_tensor *tensor, vkg_shape expected)
+{
+    vkg_shape shape = vkg_tensor_shape(tensor);
+    if (!shape_equal(&shape, &expected))
+        fail_msg("%s, expected %s", SHAPE(&shape), SHAPE(&expected));
+}
+
+static void shapes_follow_the_rules(void **unused)
+{
+    (void)unused;
+    vkg_graph *g = new_graph();
+    vkg_tensor *x = input(g, VKG_SHAPE(2, 28, 28, 3));
+    assert_shape(vkg_conv2d(g, x, &(vkg_conv_desc){.name = "a", .out = 8, .kernel = 4, .stride = 2, .pad = 1}),
+                 VKG_SHAPE(2, 14, 14, 8));
+    assert_shape(vkg_conv2d(g, x, &(vkg_conv_desc){.name = "b", .out = 1, .kernel = 28}), VKG_SHAPE(2, 1, 1, 1));
+    vkg_tensor *z = input(g, VKG_SHAPE(2, 1, 1, 100));
+    assert_shape(vkg_conv_transpose2d(g, z, &(vkg_conv_desc){.name = "c", .out = 6, .kernel = 7}), VKG_SHAPE(2, 7, 7, 6));
+    assert_shape(vkg_conv_transpose2d(g, x, &(vkg_conv_desc){.name = "d", .out = 6, .kernel = 3, .stride = 2, .pad = 1,
+                                                             .output_padding = 1}), VKG_SHAPE(2, 56, 56, 6));
+    assert_shape(vkg_add(g, input(g, VKG_SHAPE(4, 1, 3)), input(g, VKG_SHAPE(5, 1))), VKG_SHAPE(4, 5, 3));
+    assert_shape(vkg_sum(g, x, 1 << 1 | 1 << 3, false), VKG_SHAPE(2, 28));
+    assert_shape(vkg_mean(g, x, 1 << 1 | 1 << 3, true), VKG_SHAPE(2, 1, 28, 1));
+    assert_shape(vkg_sum(g, x, VKG_ALL_AXES, false), VKG_SCALAR);
+    assert_shape(vkg_linear(g, input(g, VKG_SHAPE(5, 7)), &(vkg_linear_desc){.name = "e", .out = 9}), VKG_SHAPE(5, 9));
+    assert_null(vkg_graph_error(g));
+    vkg_graph_destroy(&g);
+    assert_null(g);
+}
+
+/* Every broken rule: what is said must name the call and the facts. */
+#define BROKEN(expression, ...)                                                                              \
+    do {                                                                                                     \
+        vkg_graph *g = new_graph();                                                                          \
+        vkg_tensor *x = input(g, VKG_SHAPE(2, 8, 8, 3)), *v = input(g, VKG_SHAPE(5));                        \
+        (void)x, (void)v;                                                                                    \
+        test_expect_errors(true);                                                                            \
+        (void)(expression);                                                                                  \
+        const char *const words[] = {__VA_ARGS__};                                                           \
+        assert_non_null(vkg_graph_error(g));                                                                 \
+        assert_int_equal(test_error_count(), 1);                                                             \
+        for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)                                          \
+            if (!strstr(vkg_graph_error(g), words[i]))                                                       \
+                fail_msg("\"%s\" does not say \"%s\"", vkg_graph_error(g), words[i]);                        \
+        test_expect_errors(false);                                                                           \
+        vkg_graph_destroy(&g);                                                                               \
+    } while (0)
+
+static void broken_rules_are_named(void **unused)
+{
+    (void)unused;
+    BROKEN(vkg_add(g, x, v), "vkg_add", "[2, 8, 8, 3]", "[5]");
+    BROKEN(vkg_input(g, "empty", VKG_SHAPE(3, 0)), "[3, 0]", "dimension of 0");
+    BROKEN(vkg_input(g, "huge", VKG_SHAPE(65536, 65536)), "2^31");
+    BROKEN(vkg_reshape(g, x, VKG_SHAPE(7)), "vkg_reshape", "384", "7");
+    BROKEN(vkg_broadcast(g, x, VKG_SHAPE(2, 8, 8, 4)), "vkg_broadcast", "[2, 8, 8, 4]");
+    BROKEN(vkg_sum(g, v, 2, false), "vkg_sum", "[5]");
+    BROKEN(vkg_sum_to(g, x, VKG_SHAPE(3, 3)), "vkg_sum_to", "[3, 3]");
+    BROKEN(vkg_matmul(g, v, v, false, false), "vkg_matmul", "2 dimensions");
+    BROKEN(vkg_matmul(g, input(g, VKG_SHAPE(2, 3)), input(g, VKG_SHAPE(4, 5)), false, false), "inner dimensions");
+    BROKEN(vkg_conv2d(g, x, &(vkg_conv_desc){.name = "c", .out = 4, .kernel = 9}), "kernel", "[2, 8, 8, 3]");
+    BROKEN(vkg_conv2d(g, x, &(vkg_conv_desc){.out = 4, .kernel = 3}), "name");
+    BROKEN(vkg_conv2d(g, v, &(vkg_conv_desc){.name = "c", .out = 4, .kernel = 3}), "vkg_conv2d \"c\"", "[N, H, W, C]");
+    BROKEN(vkg_conv_transpose2d(g, x, &(vkg_conv_desc){.name = "c", .out = 4, .kernel = 3, .output_padding = 1}),
+           "output_padding");
+    BROKEN(vkg_convolution(g, x, input(g, VKG_SHAPE(3, 3, 4, 8)), (vkg_conv_geometry){0}), "3 channels", "takes 4");
+    BROKEN(vkg_batch_norm(g, v, &(vkg_batch_norm_desc){.name = "bn"}), "vkg_batch_norm \"bn\"", "2 dimensions");
+    BROKEN(vkg_bce_with_logits(g, x, 1.5f), "1.5");
+    BROKEN(vkg_graph_leave(g), "no scope");
+    BROKEN((vkg_parameter(g, "p", VKG_SHAPE(3), (vkg_init){0}), vkg_parameter(g, "p", VKG_SHAPE(4), (vkg_init){0})),
+           "\"p\"", "[3]", "[4]");
+    BROKEN((vkg_parameter(g, "p", VKG_SHAPE(3), (vkg_init){0}), vkg_buffer(g, "p", VKG_SHAPE(3), (vkg_init){0})),
+           "parameter", "buffer");
+    BROKEN((vkg_assign(g, x, x), x), "vkg_assign", "present version");
+}
+
+static void poison_spreads_in_silence(void **unused)
+{
+    (void)unused;
+    vkg_graph *g = new_graph();
+    test_expect_errors(true);
+    vkg_tensor *bad = vkg_add(g, input(g, VKG_SHAPE(2)), input(g, VKG_SHAPE(3)));
+    vkg_tensor *y = vkg_conv2d(g, vkg_tanh(g, vkg_mul(g, bad, bad)), &(vkg_conv_desc){.name = "c", .out = 1, .kernel = 1});
+    y = vkg_batch_norm(g, vkg_reshape(g, y, VKG_SHAPE(9)), &(vkg_batch_norm_desc){.name = "b"});
+    y = vkg_mean(g, y, VKG_ALL_AXES, false);
+    vkg_tensor *gradient;
+    vkg_gradients(g, y, &bad, 1, &gradient);
+    vkg_adam(g, "a", &bad, &gradient, 1, &(vkg_adam_desc){0});
+    vkg_assign(g, bad, y);
+    vkg_output(g, "y", y);
+    assert_int_equal(test_error_count(), 1);
+    test_expect_errors(false);
+    vkg_graph_destroy(&g);
+}
+
+static void names_have_scopes(void **unused)
+{
+    (void)unused;
+    vkg_graph *g = new_graph();
+    vkg_graph_enter(g, "net");
+    vkg_graph_enter(g, "block");
+    vkg_tensor *p = vkg_parameter(g, "w", VKG_SHAPE(3), (vkg_init){0});
+    vkg_graph_leave(g);
+    vkg_tensor *q = vkg_parameter(g, "w", VKG_SHAPE(4), (vkg_init){0});
+    assert_ptr_equal(vkg_parameter(g, "block.w", VKG_SHAPE(3), (vkg_init){0}), p);
+    vkg_graph_leave(g);
+    assert_string_equal(vkg_tensor_name(p), "net.block.w");
+    assert_string_equal(vkg_tensor_name(q), "net.w");
+    vkg_tensor *found[2];
+    assert_int_equal(vkg_graph_parameters(g, "net.", found, 2), 2);
+    assert_ptr_equal(found[0], p);
+    assert_int_equal(vkg_graph_parameters(g, "other.", found, 2), 0);
+    vkg_graph_destroy(&g);
+}
+
+static void equal_nodes_are_one(void **unused)
+{
+    (void)unused;
+    vkg_graph *g = new_graph();
+    vkg_tensor *x = input(g, VKG_SHAPE(3)), *y = input(g, VKG_SHAPE(3));
+    assert_ptr_equal(vkg_mul(g, x, y), vkg_mul(g, x, y));
+    assert_ptr_not_equal(vkg_random_normal(g, VKG_SHAPE(3)), vkg_random_normal(g, VKG_SHAPE(3)));
+    assert_ptr_equal(vkg_mul(g, x, vkg_constant(g, 1, VKG_SCALAR)), x);
+    assert_ptr_equal(vkg_affine(g, vkg_affine(g, x, 2, 0), 3, 1), vkg_affine(g, x, 6, 1));
+    vkg_graph_destroy(&g);
+}
+
+static uint32_t count_op(const vkg_graph *g, const char *name, size_t from)
+{
+    uint32_t count = 0;
+    for (size_t i = from; i < g->tensor_count; i++)
+        count += strcmp(g->tensors[i]->op->name, name) == 0;
+    return count;
+}
+
+/* Two layers; only the second is trained: neither the first's weight gradient nor anything below is built. */
+static void gradients_visit_what_is_asked_for(void **unused)
+{
+    (void)unused;
+    vkg_graph *g = new_graph();
+    vkg_tensor *x = input(g, VKG_SHAPE(2, 8, 8, 3));
+    vkg_tensor *h = vkg_conv2d(g, x, &(vkg_conv_desc){.name = "one", .out = 4, .kernel = 3});
+    vkg_tensor *y = vkg_conv2d(g, vkg_relu(g, h), &(vkg_conv_desc){.name = "two", .out = 1, .kernel = 3});
+    vkg_tensor *loss = vkg_mean(g, y, VKG_ALL_AXES, false), *parameters[2], *gradients[2];
+    size_t before = g->tensor_count;
+    assert_int_equal(vkg_graph_parameters(g, "two.", parameters, 2), 1);
+    vkg_gradients(g, loss, parameters, 1, gradients);
+    assert_int_equal(count_op(g, "convolution_weight_gradient", before), 1);
+    assert_int_equal(count_op(g, "convolution_input_gradient", before), 0);
+    before = g->tensor_count;
+    vkg_gradients(g, loss, &x, 1, gradients);
+    assert_int_equal(count_op(g, "convolution_weight_gradient", before), 0);
+    assert_int_equal(count_op(g, "convolution_input_gradient", before), 2);
+    vkg_graph_destroy(&g);
+}
+
+static void gradients_of_strangers_are_zero(void **unused)
+{
+    (void)unused;
+    vkg_graph *g = new_graph();
+    vkg_tensor *x = input(g, VKG_SHAPE(3)), *stranger = input(g, VKG_SHAPE(2, 5)), *gradients[2];
+    vkg_tensor *loss = vkg_sum(g, vkg_mul(g, vkg_detach(g, x), vkg_detach(g, x)), VKG_ALL_AXES, false);
+    vkg_gradients(g, loss, (vkg_tensor *[]){stranger, x}, 2, gradients);
+    assert_shape(gradients[0], VKG_SHAPE(2, 5));
+    for (int i = 0; i < 2; i++) {
+        assert_string_equal(gradients[i]->op->name, "constant");
+        assert_true(gradients[i]->attributes.p == 0);
+    }
+    vkg_graph_destroy(&g);
+}
+
+static void updates_make_versions(void **unused)
+{
+    (void)unused;
+    vkg_graph *g = new_graph();
+    vkg_init zero = {0};
+    vkg_tensor *old = vkg_parameter(g, "w", VKG_SHAPE(3), zero), *gradient;
+    vkg_gradients(g, vkg_sum(g, vkg_square(g, old), VKG_ALL_AXES, false), &old, 1, &gradient);
+    vkg_adam(g, "w", &old, &gradient, 1, &(vkg_adam_desc){0});
+    vkg_tensor *new = vkg_parameter(g, "w", VKG_SHAPE(3), zero);
+    assert_ptr_not_equal(old, new);
+    assert_true(old->superseded < new->id && new->superseded == UINT32_MAX);
+    test_expect_errors(true);
+    vkg_adam(g, "w", &old, &gradient, 1, &(vkg_adam_desc){0});
+    assert_non_null(strstr(test_last_error(), "present version"));
+    test_expect_errors(false);
+    vkg_graph_destroy(&g);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(shapes_follow_the_rules), cmocka_unit_test(broken_rules_are_named),
+        cmocka_unit_test(poison_spreads_in_silence), cmocka_unit_test(names_have_scopes),
+        cmocka_unit_test(equal_nodes_are_one), cmocka_unit_test(gradients_visit_what_is_asked_for),
+        cmocka_unit_test(gradients_of_strangers_are_zero), cmocka_unit_test(updates_make_versions)};
+    return cmocka_run_group_tests(tests, NULL, test_device_close);
+}

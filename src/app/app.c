@@ -1,0 +1,99 @@
+/* A sample program: parses the command line, opens what is needed, runs the command. */
+#include "vkgan/app.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "app/app.h"
+
+static void print_message(void *user, vkg_log_level level, const char *message)
+{
+    const struct app *app = user;
+    if (level > VKG_LOG_WARNING)
+        return;
+    fprintf(stderr, "%s%s: %s%s\n", isatty(2) ? "\r\x1b[K" : "", app->desc->name, /* over the progress line */
+            level == VKG_LOG_WARNING ? "warning: " : "", message);
+}
+
+int app_error(const struct app *app, const char *format, ...)
+{
+    char message[1024];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(message, sizeof message, format, arguments);
+    va_end(arguments);
+    vkg_logf(&app->log, VKG_LOG_ERROR, "%s", message);
+    return 1;
+}
+
+vkg_result app_open_device(struct app *app)
+{
+    return vkg_device_create(&(vkg_device_desc){.log = &app->log, .name = app->options.device,
+                                                .kernels = app->options.kernels}, &app->device);
+}
+
+bool app_settings(const struct app *app, const uint32_t image[3], vkg_network_settings *settings)
+{
+    char message[256] = "";
+    *settings = (vkg_network_settings){.image = {image[0], image[1], image[2]}, .latent = (uint32_t)app->options.latent,
+                                       .width = (uint32_t)app->options.width};
+    if (app->desc->check && !app->desc->check(settings, message, sizeof message)) {
+        app_error(app, "images of %u×%u, %u channels: %s", image[0], image[1], image[2], message);
+        return false;
+    }
+    return true;
+}
+
+double seconds_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+const char *duration_text(double seconds, char text[32])
+{
+    unsigned whole = seconds > 4e9 ? 4000000000u : (unsigned)(seconds + 0.5);
+    if (whole >= 3600)
+        snprintf(text, 32, "%u h %02u min", whole / 3600, whole / 60 % 60);
+    else if (whole >= 60)
+        snprintf(text, 32, "%u min %02u s", whole / 60, whole % 60);
+    else
+        snprintf(text, 32, "%u s", whole);
+    return text;
+}
+
+vkg_result write_samples(struct app *app, vkg_sampler *sampler, uint64_t seed, uint32_t count, const uint32_t image[3],
+                         const char *path)
+{
+    vkg_image grid = {0};
+    float *values = malloc((size_t)count * image[0] * image[1] * image[2] * sizeof *values);
+    vkg_result result = values ? vkg_sampler_generate(sampler, seed, 0, count, values)
+                               : vkg_fail(&app->log, VKG_ERROR_OUT_OF_MEMORY, "%s: out of memory for %u images", path, count);
+    if (result == VKG_OK)
+        result = vkg_image_grid(&app->log, &(vkg_grid_desc){.count = count, .height = image[0], .width = image[1],
+                                                            .channels = image[2], .values = values}, &grid);
+    if (result == VKG_OK)
+        result = vkg_image_save_png(&app->log, path, grid.width, grid.height, grid.channels, grid.pixels);
+    vkg_image_free(&grid);
+    free(values);
+    return result;
+}
+
+int vkg_app_main(int argc, char **argv, const vkg_app_desc *desc)
+{
+    static int (*const commands[])(struct app *) = {command_train, command_generate, command_bench, command_devices};
+    struct app app = {.desc = desc};
+    app.log = (vkg_log){.callback = print_message, .user = &app};
+    int status;
+    if (!options_parse(&app, argc, argv, &status))
+        return status;
+    status = commands[status](&app);
+    vkg_device_destroy(&app.device);
+    if (fflush(stdout) != 0 && status == 0)
+        status = app_error(&app, "standard output could not be written");
+    return status;
+}

@@ -1,0 +1,85 @@
+/* The rooms of a sample program: options, the run folder, and one function a command. */
+#ifndef VKG_APP_APP_H
+#define VKG_APP_APP_H
+
+#include <stdio.h>
+
+#include "base/log.h"
+#include "vkgan/app.h"
+#include "vkgan/data.h"
+#include "vkgan/io.h"
+
+enum { PATH_BYTES = 4096 };
+
+/* What the command line said, defaults filled in. Zero or NULL: not given, and there is no default. */
+struct options {
+    const char *target; /* DATA of train; DIR or FILE of generate */
+    const char *out, *device, *kernels, *output;
+    double steps, batch, seed, width, latent, size, channels, sample_every, checkpoint_every, log_every, count, minutes;
+    double lr, beta1;
+    bool resume, json, help;
+    uint64_t given; /* a bit a row of the table: on the command line, rather than by default */
+};
+
+struct app {
+    const vkg_app_desc *desc;
+    struct options options;
+    vkg_log log;
+    vkg_device *device; /* opened by the commands that need one */
+};
+
+/* --- options.c --- */
+
+/* Fills app->options. false: the message is out; *status is what the process ends with (0 after --help). */
+bool options_parse(struct app *app, int argc, char **argv, int *status);
+/* Was the option on the command line? name without dashes. */
+bool option_given(const struct app *app, const char *name);
+/* Names in the command line's table, for the config file: calls back for every setting that a run remembers. */
+void options_each_setting(struct options *options, void (*visit)(void *user, const char *name, double *value),
+                          void *user);
+
+/* --- messages --- */
+
+/* Prints an error, as the library's are printed, and returns 1, a command's exit status. */
+__attribute__((format(printf, 2, 3))) int app_error(const struct app *app, const char *format, ...);
+/* Opens the device of --device and --kernels. */
+vkg_result app_open_device(struct app *app);
+/* What the networks are told, for images of that size; false after a message when they cannot be. */
+bool app_settings(const struct app *app, const uint32_t image[3], vkg_network_settings *settings);
+
+/* --- run.c: the run folder --- */
+
+struct run_image {
+    char data[PATH_BYTES]; /* where the images came from; "" is the default set */
+    uint32_t image[3];
+};
+
+bool run_path(const struct app *app, const char *folder, const char *name, char path[PATH_BYTES]);
+/* Makes the folder and those in it. */
+vkg_result run_create(const struct app *app, const char *folder);
+bool run_exists(const char *folder);
+/* config.json: the settings that a run keeps, and its images. */
+vkg_result run_write_config(struct app *app, const char *folder, const struct run_image *image);
+/* Reads it into app->options; an option on the command line that says otherwise is an error. */
+vkg_result run_read_config(struct app *app, const char *folder, struct run_image *image);
+/* The checkpoint of the highest step; *step is 0 and path "" where there is none. */
+vkg_result run_newest_checkpoint(const struct app *app, const char *folder, char path[PATH_BYTES], uint64_t *step);
+/* Drops the lines of log.jsonl that are of later steps than `step`. */
+vkg_result run_trim_log(const struct app *app, const char *folder, uint64_t step);
+
+/* --- the commands; each returns the exit status --- */
+int command_train(struct app *app);
+int command_generate(struct app *app);
+int command_bench(struct app *app);
+int command_devices(struct app *app);
+
+/* --- time and progress --- */
+double seconds_now(void);
+/* "1 h 02 min", "3 min 20 s", "45 s" */
+const char *duration_text(double seconds, char text[32]);
+
+/* A grid of `count` samples as PNG. */
+vkg_result write_samples(struct app *app, vkg_sampler *sampler, uint64_t seed, uint32_t count, const uint32_t image[3],
+                         const char *path);
+
+#endif

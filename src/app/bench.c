@@ -1,0 +1,146 @@
+/* bench: how long a training step takes, and what it takes. */
+#include <malloc.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "app/app.h"
+
+enum { WARM_UP = 3 };
+
+struct measurement {
+    double start_up;       /* seconds from opening the device to the end of the first step */
+    double step;           /* median seconds */
+    double fastest, slowest;
+    double host;           /* median seconds of processor time that the calling thread spends on a step */
+    size_t allocated;      /* bytes that the C heap grew by during all timed steps */
+    vkg_program_stats stats;
+};
+
+static double thread_seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return x < y ? -1 : x > y;
+}
+
+static vkg_result timed_step(vkg_trainer *trainer, const float *batch, double *wall, double *host)
+{
+    double wall_start = seconds_now(), host_start = thread_seconds();
+    vkg_result result = vkg_trainer_step(trainer, &batch, NULL);
+    *host = thread_seconds() - host_start;
+    if (result == VKG_OK)
+        result = vkg_trainer_finish(trainer, NULL);
+    *wall = seconds_now() - wall_start;
+    return result;
+}
+
+static vkg_result time_steps(vkg_trainer *trainer, const float *batch, uint32_t steps, double begin, struct measurement *m)
+{
+    double *wall = calloc(steps, sizeof *wall), *host = calloc(steps, sizeof *host), unused[2];
+    vkg_result result = wall && host ? VKG_OK : VKG_ERROR_OUT_OF_MEMORY;
+    for (int i = 0; i < WARM_UP && result == VKG_OK; i++) {
+        result = timed_step(trainer, batch, &unused[0], &unused[1]);
+        if (i == 0)
+            m->start_up = seconds_now() - begin;
+    }
+    size_t before = mallinfo2().uordblks;
+    for (uint32_t i = 0; i < steps && result == VKG_OK; i++)
+        result = timed_step(trainer, batch, &wall[i], &host[i]);
+    size_t after = mallinfo2().uordblks;
+    m->allocated = after > before ? after - before : 0;
+    if (result == VKG_OK) {
+        qsort(wall, steps, sizeof *wall, by_value);
+        qsort(host, steps, sizeof *host, by_value);
+        m->step = wall[steps / 2], m->fastest = wall[0], m->slowest = wall[steps - 1], m->host = host[steps / 2];
+    }
+    free(wall);
+    free(host);
+    return result;
+}
+
+static void print_json(const struct app *app, const uint32_t image[3], const struct measurement *m)
+{
+    const vkg_device_caps *caps = vkg_device_get_caps(app->device);
+    const struct options *o = &app->options;
+    printf("{\"program\": \"%s\", \"device\": \"%s\", \"driver\": \"%s\", \"kernels\": \"%s\", \"size\": %u, \"channels\": %u, "
+           "\"width\": %g, \"batch\": %g, \"steps\": %g, \"step_ms\": %.3f, \"step_ms_min\": %.3f, \"step_ms_max\": %.3f, "
+           "\"images_per_second\": %.1f, \"gflop_per_step\": %.3f, \"gflops\": %.1f, \"host_us_per_step\": %.1f, "
+           "\"host_bytes_allocated\": %zu, \"start_up_seconds\": %.3f, \"memory_bytes\": %llu, "
+           "\"memory_bytes_unaliased\": %llu, \"state_bytes\": %llu, \"dispatches\": %u, \"barriers\": %u, "
+           "\"submissions\": %u, \"pipelines\": %u}\n",
+           app->desc->name, caps->name, caps->driver_info, vkg_kernel_family_name(caps->kernels), image[0], image[2], o->width,
+           o->batch, o->steps, m->step * 1e3, m->fastest * 1e3, m->slowest * 1e3, o->batch / m->step, m->stats.flops / 1e9,
+           m->stats.flops / m->step / 1e9, m->host * 1e6, m->allocated, m->start_up,
+           (unsigned long long)m->stats.temporary_bytes, (unsigned long long)m->stats.temporary_bytes_unaliased,
+           (unsigned long long)m->stats.state_bytes, m->stats.dispatches, m->stats.barriers, m->stats.submissions,
+           m->stats.pipelines);
+}
+
+static void print_text(const struct app *app, const uint32_t image[3], const struct measurement *m)
+{
+    const vkg_device_caps *caps = vkg_device_get_caps(app->device);
+    const vkg_program_stats *s = &m->stats;
+    printf("%s, %s, %s kernels\n", caps->name, caps->driver_info, vkg_kernel_family_name(caps->kernels));
+    printf("%s %u×%u×%u, width %g, batch %g: %.1f ms a step (%.1f to %.1f), %.0f images/s\n", app->desc->name, image[0],
+           image[1], image[2], app->options.width, app->options.batch, m->step * 1e3, m->fastest * 1e3, m->slowest * 1e3,
+           app->options.batch / m->step);
+    printf("work:     %.2f GFLOP a step, %.1f GFLOP/s; %u dispatches, %u barriers, %u submissions, %u pipelines\n",
+           s->flops / 1e9, s->flops / m->step / 1e9, s->dispatches, s->barriers, s->submissions, s->pipelines);
+    printf("memory:   %.1f MB for a step (%.1f MB without sharing), %.1f MB of parameters and moments\n",
+           (double)s->temporary_bytes / 1e6, (double)s->temporary_bytes_unaliased / 1e6, (double)s->state_bytes / 1e6);
+    printf("host:     %.0f µs of processor time a step to feed and submit, %zu bytes allocated in all %g steps\n",
+           m->host * 1e6, m->allocated, app->options.steps);
+    printf("start-up: %.2f s to the end of the first step\n", m->start_up);
+}
+
+static vkg_result measure(struct app *app, const uint32_t image[3], const vkg_network_settings *settings,
+                          struct measurement *m)
+{
+    const struct options *o = &app->options;
+    double begin = seconds_now();
+    vkg_phase phases[2];
+    vkg_trainer *trainer = NULL;
+    vkg_gan_desc gan = {.generator = app->desc->generator, .discriminator = app->desc->discriminator, .settings = *settings,
+                        .loss = app->desc->loss, .adam_g = app->desc->adam_g, .adam_d = app->desc->adam_d};
+    vkg_gan_phases(&gan, phases);
+    size_t elements = (size_t)o->batch * image[0] * image[1] * image[2];
+    float *batch = malloc(elements * sizeof *batch);
+    if (!batch)
+        return vkg_fail(&app->log, VKG_ERROR_OUT_OF_MEMORY, "out of memory for a batch of %g images", o->batch);
+    for (size_t i = 0; i < elements; i++)
+        batch[i] = (float)sin((double)i * 0.7);
+    vkg_result result = app_open_device(app);
+    if (result == VKG_OK)
+        result = vkg_trainer_create(app->device, &(vkg_trainer_desc){
+            .phases = phases, .phase_count = 2, .batch = (uint32_t)o->batch, .image = {image[0], image[1], image[2]},
+            .latent = settings->latent, .seed = (uint64_t)o->seed}, &trainer);
+    if (result == VKG_OK)
+        result = time_steps(trainer, batch, (uint32_t)o->steps, begin, m);
+    if (result == VKG_OK)
+        m->stats = vkg_trainer_get_stats(trainer);
+    vkg_trainer_destroy(&trainer);
+    free(batch);
+    return result;
+}
+
+int command_bench(struct app *app)
+{
+    const uint32_t size = app->options.size > 0 ? (uint32_t)app->options.size : 28;
+    const uint32_t image[3] = {size, size, app->options.channels > 0 ? (uint32_t)app->options.channels : 1};
+    vkg_network_settings settings;
+    struct measurement m = {0};
+    if (app->options.steps > 100000)
+        return app_error(app, "--steps %g: 100000 timed steps are enough", app->options.steps);
+    if (!app_settings(app, image, &settings) || measure(app, image, &settings, &m) != VKG_OK)
+        return 1;
+    (app->options.json ? print_json : print_text)(app, image, &m);
+    return 0;
+}

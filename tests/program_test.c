@@ -223,6 +223,108 @@ static void sums_of_every_length_are_whole(void **unused)
     sum_of(4000, 4000);
 }
 
+/* --- a run allocates nothing --- */
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define CAN_COUNT_ALLOCATIONS 0 /* the sanitizers have replaced malloc already */
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define CAN_COUNT_ALLOCATIONS 0
+#endif
+#endif
+#ifndef CAN_COUNT_ALLOCATIONS
+#define CAN_COUNT_ALLOCATIONS 1
+#endif
+
+#if CAN_COUNT_ALLOCATIONS
+static bool counting;
+static uint32_t allocations;
+
+void *__libc_malloc(size_t size);
+void *__libc_calloc(size_t count, size_t size);
+void *__libc_realloc(void *old, size_t size);
+void *malloc(size_t size)
+{
+    allocations += counting;
+    return __libc_malloc(size);
+}
+void *calloc(size_t count, size_t size)
+{
+    allocations += counting;
+    return __libc_calloc(count, size);
+}
+void *realloc(void *old, size_t size)
+{
+    allocations += counting;
+    return __libc_realloc(old, size);
+}
+
+/* The driver is left out, as its allocations are not ours: runs are sent to nobody. */
+static VKAPI_ATTR VkResult VKAPI_CALL submit_to_nobody(VkQueue q, uint32_t n, const VkSubmitInfo *i, VkFence f)
+{
+    (void)q, (void)n, (void)i, (void)f;
+    return VK_SUCCESS;
+}
+static VKAPI_ATTR VkResult VKAPI_CALL reset_nothing(VkDevice d, uint32_t n, const VkFence *f)
+{
+    (void)d, (void)n, (void)f;
+    return VK_SUCCESS;
+}
+static VKAPI_ATTR VkResult VKAPI_CALL wait_for_nothing(VkDevice d, uint32_t n, const VkFence *f, VkBool32 all, uint64_t t)
+{
+    (void)d, (void)n, (void)f, (void)all, (void)t;
+    return VK_SUCCESS;
+}
+
+static vkg_tensor *counted_generator(vkg_graph *g, vkg_tensor *z, const vkg_network_settings *s)
+{
+    (void)s;
+    z = vkg_linear(g, z, &(vkg_linear_desc){.name = "fc", .out = 16});
+    return vkg_tanh(g, vkg_reshape(g, z, VKG_SHAPE(4, 4, 4, 1)));
+}
+
+static vkg_tensor *counted_discriminator(vkg_graph *g, vkg_tensor *x, const vkg_network_settings *s)
+{
+    (void)s;
+    return vkg_conv2d(g, x, &(vkg_conv_desc){.name = "conv", .out = 1, .kernel = 4});
+}
+
+static void a_step_allocates_nothing(void **unused)
+{
+    (void)unused;
+    vkg_device *device = test_device();
+    vkg_gan_desc gan = {.generator = counted_generator, .discriminator = counted_discriminator,
+                        .settings = {.image = {4, 4, 1}, .latent = 3, .width = 1}};
+    vkg_phase phases[2];
+    vkg_trainer *trainer;
+    vkg_gan_phases(&gan, phases);
+    const vkg_trainer_desc desc = {.phases = phases, .phase_count = 2, .batch = 4, .image = {4, 4, 1}, .latent = 3};
+    assert_int_equal(vkg_trainer_create(device, &desc, &trainer), VKG_OK);
+    const struct VolkDeviceTable kept = device->vk;
+    device->vk.vkQueueSubmit = submit_to_nobody;
+    device->vk.vkResetFences = reset_nothing;
+    device->vk.vkWaitForFences = wait_for_nothing;
+    const float batch[64] = {0}, *const real[1] = {batch};
+    vkg_trainer_report report;
+    vkg_result result = VKG_OK;
+    counting = true;
+    for (int i = 0; i < 100; i++)
+        result |= vkg_trainer_step(trainer, real, &report);
+    result |= vkg_trainer_finish(trainer, &report);
+    counting = false;
+    device->vk = kept;
+    assert_int_equal(result, VKG_OK);
+    assert_int_equal(report.step, 100);
+    assert_int_equal(allocations, 0);
+    counting = true; /* that the count can be anything else */
+    void *volatile something = malloc(1);
+    counting = false;
+    free(something);
+    assert_int_equal(allocations, 1);
+    vkg_trainer_destroy(&trainer);
+}
+#endif
+
 /* --- every Vulkan call fails once --- */
 
 static uint32_t calls_left;
@@ -295,7 +397,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(plan_never_shares_living_memory), cmocka_unit_test(push_constants_match_glsl),
         cmocka_unit_test(every_way_to_run_gives_the_same_bits), cmocka_unit_test(submissions_are_cut),
-        cmocka_unit_test(slots_are_guarded), cmocka_unit_test(sums_of_every_length_are_whole),
+        cmocka_unit_test(slots_are_guarded),
+#if CAN_COUNT_ALLOCATIONS
+        cmocka_unit_test(a_step_allocates_nothing),
+#endif
+        cmocka_unit_test(sums_of_every_length_are_whole),
         cmocka_unit_test(every_call_may_fail)};
     return cmocka_run_group_tests(tests, NULL, test_device_close);
 }

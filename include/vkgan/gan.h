@@ -119,6 +119,8 @@ typedef struct vkg_trainer_report {
  * the oldest first; *report (may be NULL) tells what the newest finished step reported: report->step is 0 while
  * none has. */
 VKG_API vkg_result vkg_trainer_step(vkg_trainer *trainer, const float *const *real, vkg_trainer_report *report);
+/* Waits for the oldest step in flight; report->step is 0 where none was. So every step's report can be had. */
+VKG_API vkg_result vkg_trainer_wait(vkg_trainer *trainer, vkg_trainer_report *report);
 /* Waits for all steps in flight; *report (may be NULL): the newest one's. */
 VKG_API vkg_result vkg_trainer_finish(vkg_trainer *trainer, vkg_trainer_report *report);
 

@@ -86,7 +86,7 @@ vkg_result write_samples(struct app *app, vkg_sampler *sampler, uint64_t seed, u
 int vkg_app_main(int argc, char **argv, const vkg_app_desc *desc)
 {
     static int (*const commands[])(struct app *) = {command_train, command_generate, command_bench, command_devices};
-    struct app app = {.desc = desc};
+    struct app app = {.desc = desc, .command = argc > 0 ? argv[0] : desc->name};
     app.log = (vkg_log){.callback = print_message, .user = &app};
     int status;
     if (!options_parse(&app, argc, argv, &status))

@@ -23,6 +23,7 @@ struct options {
 
 struct app {
     const vkg_app_desc *desc;
+    const char *command; /* how the program was called, for commands that are suggested */
     struct options options;
     vkg_log log;
     vkg_device *device; /* opened by the commands that need one */

@@ -275,8 +275,13 @@ static bool is_due(double every, uint64_t step)
 static vkg_result finish_and_look(struct training *t, uint64_t *seen)
 {
     vkg_trainer_report report;
-    vkg_result result = vkg_trainer_finish(t->trainer, &report);
-    return result == VKG_OK ? look_at(t, &report, seen) : result;
+    vkg_result result;
+    do {
+        result = vkg_trainer_wait(t->trainer, &report);
+        if (result == VKG_OK)
+            result = look_at(t, &report, seen);
+    } while (result == VKG_OK && report.step != 0);
+    return result;
 }
 
 static vkg_result run_loop(struct training *t)
@@ -311,7 +316,7 @@ static vkg_result run_loop(struct training *t)
 
 static void say_what_there_is(const struct training *t)
 {
-    const char *name = t->app->desc->name;
+    const char *name = t->app->command;
     uint64_t step = vkg_trainer_get_step(t->trainer);
     char time[32];
     printf("\n%s at step %" PRIu64 " after %s\n", interrupted ? "stopped" : "done", step,

@@ -290,6 +290,20 @@ vkg_result vkg_trainer_step(vkg_trainer *trainer, const float *const *real, vkg_
     return VKG_OK;
 }
 
+vkg_result vkg_trainer_wait(vkg_trainer *trainer, vkg_trainer_report *report)
+{
+    *report = (vkg_trainer_report){0};
+    for (uint32_t i = 0; i < trainer->in_flight; i++) {
+        uint32_t slot = (uint32_t)((trainer->steps_done + i) % trainer->in_flight); /* oldest first */
+        if (!trainer->flights[slot].pending)
+            continue;
+        vkg_result result = land(trainer, slot);
+        fill_report(trainer, report);
+        return result;
+    }
+    return VKG_OK;
+}
+
 vkg_result vkg_trainer_finish(vkg_trainer *trainer, vkg_trainer_report *report)
 {
     vkg_result result = VKG_OK;

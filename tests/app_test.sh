@@ -1,0 +1,151 @@
+#!/bin/bash
+# A sample program from end to end, on real data, with all that can go wrong. usage: app_test.sh PROGRAM
+set -u
+program=$1
+folder=$(mktemp -d)
+trap 'chmod -R u+w "$folder"; rm -rf "$folder"' EXIT
+cd "$folder" || exit 1
+export VKGAN_CACHE_DIR=$folder/cache
+failures=0
+
+fail() {
+    echo "FAILED: $*"
+    failures=$((failures + 1))
+}
+
+# ok COMMAND... : must succeed
+ok() {
+    "$@" >out 2>err || { fail "$*"; cat out err; }
+}
+
+# refused WORDS COMMAND... : must end with a status of 1 or 2 and exactly one line of message, which says WORDS
+refused() {
+    local words=$1 status
+    shift
+    "$@" >out 2>err
+    status=$?
+    [ $status = 1 ] || [ $status = 2 ] || fail "$*: status $status"
+    [ "$(wc -l <err)" = 1 ] || { fail "$*: not one line of message"; cat err; }
+    grep -qF -- "$words" err || { fail "$*: does not say \"$words\""; cat err; }
+}
+
+train=("$program" train --width 4 --batch 8 --latent 8)
+newest() { echo "$1"/checkpoints/step-$(printf %06d "$2").safetensors; }
+
+# --- training, resuming, seeds ---
+ok "${train[@]}" --out whole --steps 8 --sample-every 4 --checkpoint-every 4 --log-every 2
+ok "${train[@]}" --out again --steps 8
+ok "${train[@]}" --out parts --steps 5 --log-every 2
+ok "$program" train --out parts --steps 8 --resume --log-every 2
+ok "${train[@]}" --out other --steps 8 --seed 2
+cmp -s "$(newest whole 8)" "$(newest again 8)" || fail "the same seed gave other bits"
+cmp -s "$(newest whole 8)" "$(newest parts 8)" || fail "resuming changed the run"
+cmp -s "$(newest whole 8)" "$(newest other 8)" && fail "another seed gave the same bits"
+for file in config.json log.jsonl samples/step-000004.png samples/step-000008.png checkpoints/step-000004.safetensors; do
+    [ -s whole/$file ] || fail "whole/$file is not there"
+done
+[ "$(wc -l <whole/log.jsonl)" = 4 ] || fail "whole/log.jsonl has not 4 lines"
+[ "$(wc -l <parts/log.jsonl)" = 4 ] || fail "parts/log.jsonl has not 4 lines"
+for key in step loss_d loss_g d_real d_fake images_per_second; do
+    grep -q "\"$key\"" whole/log.jsonl || fail "log.jsonl does not say $key"
+done
+[ -z "$(find . -name '*.tmp*' -o -name '.*.safetensors*')" ] || fail "temporary files were left"
+
+# --- an interrupt saves and says how to go on ---
+"${train[@]}" --out stopped --steps 100000 >out 2>err &
+sleep 2
+kill -INT $!
+wait $!
+[ $? = 130 ] || fail "an interrupted run did not end with 130"
+grep -q -- --resume out || fail "an interrupted run does not say how to go on"
+[ -n "$(ls stopped/checkpoints)" ] || fail "an interrupted run saved nothing"
+
+# --- sampling ---
+ok "$program" generate whole --count 5 --seed 3 --output five.png
+ok "$program" generate "$(newest whole 4)" --count 5 --output five.npy
+python3 - <<'PYTHON' || fail "the files that generate wrote are not what they should be"
+import struct
+data = open("five.npy", "rb").read()
+assert data[:6] == b"\x93NUMPY" and b"'|u1'" in data[:128] and b"(5, 28, 28, 1)" in data[:128], data[:128]
+assert len(data) - (10 + struct.unpack("<H", data[8:10])[0]) == 5 * 784
+assert open("five.png", "rb").read(8) == b"\x89PNG\r\n\x1a\n"
+PYTHON
+
+# --- bench and devices ---
+ok "$program" bench --width 4 --batch 4 --steps 2 --json
+# the heap is the driver's too, which may grow a queue of its own; program_test counts what is ours
+python3 -c 'import json; b = json.load(open("out")); assert b["images_per_second"] > 0 and b["host_bytes_allocated"] < 4096, b' ||
+    fail "bench --json"
+ok "$program" bench --width 4 --batch 2 --size 64 --channels 3 --steps 1
+ok "$program" devices
+ok "$program" --help
+for command in train generate bench devices; do ok "$program" $command --help; done
+
+# --- other data ---
+python3 - <<'PYTHON'
+import struct, zlib
+def png(path, size, shade):
+    rows = b"".join(b"\0" + bytes([shade, x * 7 % 256, y * 5 % 256][c] for x in range(size) for c in range(3)) for y in range(size))
+    chunk = lambda kind, body: struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+    open(path, "wb").write(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", size, size, 8, 2, 0, 0, 0)) +
+                           chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+import os
+for folder, sizes in (("colours", [40] * 9), ("mixed", [40, 41])):
+    os.mkdir(folder)
+    for i, size in enumerate(sizes):
+        png(f"{folder}/{i}.png", size, i * 20)
+PYTHON
+ok "${train[@]}" colours --out colour-run --size 32 --steps 2
+refused "k·2ⁿ" "${train[@]}" colours --out x --size 34 --steps 2
+refused "mixed/1.png" "${train[@]}" mixed --out x --steps 2
+head -c 1000 /usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz >cut.gz
+refused cut.gz "${train[@]}" cut.gz --out x --steps 2
+printf '\0\0\10\7junk' >magic.idx
+refused magic.idx "${train[@]}" magic.idx --out x --steps 2
+refused nothing-here "${train[@]}" nothing-here --out x --steps 2
+
+# --- words ---
+refused "did you mean train" "$program" trian
+refused "did you mean --steps" "$program" train --stepz 3
+refused "expected a whole number" "$program" train --steps 1.5
+refused "expected a number" "$program" train --lr -1
+refused "needs a value" "$program" train --out
+refused "one of these only" "$program" train a b
+refused "must end in .png or .npy" "$program" generate whole --output x.jpg
+
+# --- devices ---
+refused nosuchdevice "${train[@]}" --out x --device nosuchdevice --steps 1
+refused "expected" "${train[@]}" --out x --kernels fast --steps 1
+refused "no Vulkan device" env VK_DRIVER_FILES=/nonexistent VK_ICD_FILENAMES=/nonexistent "${train[@]}" --out x --steps 1
+[ ! -e x ] || fail "a run that could not start left a folder"
+
+# --- folders and checkpoints ---
+refused "holds a run already" "${train[@]}" --out whole --steps 9
+refused "cannot change" "$program" train --out whole --resume --steps 9 --width 6
+refused "larger number" "$program" train --out whole --resume --steps 8
+refused "config.json" "$program" train --out nowhere --resume
+: >file
+refused "file" "${train[@]}" --out file/run --steps 1
+cp -r whole cut-run
+head -c 5000 "$(newest whole 8)" >"$(newest cut-run 8)"
+refused "$(newest cut-run 8)" "$program" train --out cut-run --resume --steps 9
+refused "$(newest cut-run 8)" "$program" generate cut-run
+printf '\377\377\377\377\377\377\377\177{}' >"$(newest cut-run 8)"
+refused "$(newest cut-run 8)" "$program" generate cut-run
+cp -r whole no-config
+echo '{"program": "dcgan", "width": "wide"}' >no-config/config.json
+refused "config.json" "$program" generate no-config
+
+# --- a disk that is full: the run ends with a message, what was saved before stays whole ---
+cp -r whole full
+(
+    ulimit -f 20 # KiB
+    trap '' XFSZ
+    refused "step-000009.safetensors" "$program" train --out full --resume --steps 9
+    exit $failures
+) || failures=$((failures + 1))
+[ -z "$(find full -name '*000009*')" ] || fail "a full disk left half a checkpoint"
+cmp -s "$(newest whole 8)" "$(newest full 8)" || fail "a full disk damaged an older checkpoint"
+
+[ $failures = 0 ] && echo "all passed"
+exit $((failures > 0))

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "base/arena.h"
 #include "base/log.h"
 #include "device/internal.h"
@@ -192,18 +193,9 @@ static vkg_result build(vkg_device *device, const struct pipeline_desc *desc, st
 
 /* --- finding and keeping --- */
 
-/* FNV-1a. */
-static uint64_t hash_bytes(uint64_t hash, const void *data, size_t bytes)
-{
-    const unsigned char *byte = data;
-    for (size_t i = 0; i < bytes; ++i)
-        hash = (hash ^ byte[i]) * UINT64_C(0x100000001b3);
-    return hash;
-}
-
 static uint64_t hash_desc(const struct pipeline_desc *desc)
 {
-    uint64_t hash = hash_bytes(UINT64_C(0xcbf29ce484222325), desc->spirv, desc->spirv_bytes);
+    uint64_t hash = hash_bytes(HASH_START, desc->spirv, desc->spirv_bytes);
     hash = hash_bytes(hash, desc->bindings, desc->binding_count * sizeof *desc->bindings);
     return hash_bytes(hash, desc->constants, desc->constant_count * sizeof *desc->constants);
 }

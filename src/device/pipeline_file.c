@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/hash.h"
 #include "base/log.h"
 #include "device/internal.h"
 
@@ -136,15 +137,6 @@ static void log_quietly(void *user, vkg_log_level level, const char *message)
     vkg_logf(quiet->log, level > quiet->level ? level : quiet->level, "pipeline cache: %s", message);
 }
 
-static uint64_t checksum(const void *data, size_t bytes)
-{
-    const unsigned char *byte = data;
-    uint64_t hash = UINT64_C(0xcbf29ce484222325);
-    for (size_t i = 0; i < bytes; ++i)
-        hash = (hash ^ byte[i]) * UINT64_C(0x100000001b3);
-    return hash;
-}
-
 static void put_u64(unsigned char *bytes, uint64_t value)
 {
     for (int i = 0; i < 8; ++i)
@@ -170,7 +162,7 @@ static const char *find_damage(const vkg_device *device, const unsigned char *fi
         return "not a pipeline cache";
     if (get_u64(file + 8) != bytes - HEADER_BYTES)
         return "cut off, or grown";
-    if (get_u64(file + 16) != checksum(file + HEADER_BYTES, bytes - HEADER_BYTES))
+    if (get_u64(file + 16) != hash_bytes(HASH_START, file + HEADER_BYTES, bytes - HEADER_BYTES))
         return "damaged";
     memcpy(&header, file + HEADER_BYTES, sizeof header);
     if (header.headerVersion != VK_PIPELINE_CACHE_HEADER_VERSION_ONE || header.vendorID != caps->vendor_id ||
@@ -210,7 +202,7 @@ void pipeline_file_save(vkg_device *device, const struct pipeline_file *file, co
         return;
     memcpy(header, MAGIC, sizeof MAGIC);
     put_u64(header + 8, bytes);
-    put_u64(header + 16, checksum(data, bytes));
+    put_u64(header + 16, hash_bytes(HASH_START, data, bytes));
     const struct file_part parts[] = {{header, sizeof header}, {data, bytes}};
     file_write_atomic(&log, file->path, parts, 2);
 }

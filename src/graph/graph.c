@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
+
 const struct op op_input = {.name = "input", .doc = "numbers that the host gives", .kind = OP_LEAF, .unique = true};
 const struct op op_state = {.name = "state", .doc = "a parameter or buffer, in one of its versions",
                             .kind = OP_LEAF, .unique = true};
@@ -112,17 +114,9 @@ void vkg_graph_leave(vkg_graph *graph)
 
 /* --- nodes --- */
 
-static uint64_t hash_bytes(uint64_t hash, const void *data, size_t bytes)
-{
-    const unsigned char *byte = data; /* FNV-1a */
-    for (size_t i = 0; i < bytes; i++)
-        hash = (hash ^ byte[i]) * 0x100000001b3u;
-    return hash;
-}
-
 static uint64_t hash_node(const struct node_desc *desc)
 {
-    uint64_t hash = hash_bytes(0xcbf29ce484222325u, &desc->op, sizeof desc->op);
+    uint64_t hash = hash_bytes(HASH_START, &desc->op, sizeof desc->op);
     hash = hash_bytes(hash, desc->shape.dims, desc->shape.rank * sizeof desc->shape.dims[0]);
     hash = hash_bytes(hash, desc->inputs, (desc->input_count + desc->saved_count) * sizeof(vkg_tensor *));
     hash = hash_bytes(hash, &desc->attributes, sizeof desc->attributes);

@@ -8,6 +8,7 @@
 
 #include "base/arena.h"
 #include "base/file.h"
+#include "base/hash.h"
 #include "kernels/embedded.h"
 
 const struct shader *shader_find(const char *name)
@@ -124,17 +125,10 @@ static vkg_result compile(struct shader_cache *cache, const char *name, struct g
 
 /* --- on disk --- */
 
-static uint64_t hash_text(uint64_t hash, const char *text)
-{
-    for (; *text; text++)
-        hash = (hash ^ (unsigned char)*text) * 0x100000001b3u; /* FNV-1a */
-    return hash;
-}
-
 /* Two hashes of all that decides the result: the text, the shared pieces that it includes, the library. */
 static void hash_source(const char *source, uint64_t hash[2])
 {
-    const uint64_t start[2] = {0xcbf29ce484222325u, 0x9ae16a3b2f90404fu};
+    const uint64_t start[2] = {HASH_START, 0x9ae16a3b2f90404fu};
     for (int i = 0; i < 2; i++) {
         hash[i] = hash_text(start[i], VKGAN_VERSION);
         for (size_t k = 0; k < embedded_source_count; k++)
@@ -147,15 +141,6 @@ struct file_header {
     char magic[8];
     uint64_t hash[2], bytes, checksum;
 };
-
-static uint64_t checksum(const void *data, size_t bytes)
-{
-    const unsigned char *byte = data;
-    uint64_t sum = 0xcbf29ce484222325u;
-    for (size_t i = 0; i < bytes; i++)
-        sum = (sum ^ byte[i]) * 0x100000001b3u;
-    return sum;
-}
 
 static const char magic[8] = "vkgspv1";
 
@@ -179,7 +164,7 @@ static bool load_cached(struct shader_cache *cache, struct generated *generated)
         memcpy(&header, data, sizeof header);
         good = memcmp(header.magic, magic, sizeof magic) == 0 &&
                memcmp(header.hash, generated->hash, sizeof header.hash) == 0 && header.bytes == size - sizeof header &&
-               header.bytes % 4 == 0 && header.checksum == checksum((char *)data + sizeof header, header.bytes);
+               header.bytes % 4 == 0 && header.checksum == hash_bytes(HASH_START, (char *)data + sizeof header, header.bytes);
     }
     if (good)
         generated->spirv = malloc(header.bytes);
@@ -200,7 +185,7 @@ static void store_cached(struct shader_cache *cache, const struct generated *gen
     if (!cache_path(cache, generated, path, sizeof path))
         return;
     struct file_header header = {.bytes = generated->shader.spirv_bytes,
-                                 .checksum = checksum(generated->spirv, generated->shader.spirv_bytes)};
+                                 .checksum = hash_bytes(HASH_START, generated->spirv, generated->shader.spirv_bytes)};
     memcpy(header.magic, magic, sizeof magic);
     memcpy(header.hash, generated->hash, sizeof header.hash);
     const struct file_part parts[] = {{&header, sizeof header}, {generated->spirv, generated->shader.spirv_bytes}};

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "base/philox.h"
 #include "graph/graph.h"
 #include "program/state_entry.h"
@@ -70,18 +71,10 @@ static void lay_out(struct vkg_state *state)
 
 /* --- initial values --- */
 
-static uint64_t hash_name(const char *name)
-{
-    uint64_t hash = 0xcbf29ce484222325u; /* FNV-1a */
-    for (; *name; name++)
-        hash = (hash ^ (unsigned char)*name) * 0x100000001b3u;
-    return hash;
-}
-
 static void initial_values(const struct state_entry *entry, uint64_t seed, float *values)
 {
     const vkg_init *init = &entry->init;
-    uint64_t stream = hash_name(entry->public.name);
+    uint64_t stream = hash_text(HASH_START, entry->public.name);
     const uint32_t key[2] = {(uint32_t)seed, (uint32_t)(seed >> 32)};
     for (uint64_t i = 0; i < entry->public.elements; i += 4) {
         const uint32_t counter[4] = {(uint32_t)(i / 4), (uint32_t)stream, (uint32_t)(stream >> 32), 0x696e6974u};

@@ -1,7 +1,8 @@
-// Convolution, one invocation an output element: the reference of the other families, and the fall-back for
-// shapes that they leave out. Writes (=). DIRECTION: 0 forward, 1 input_grad, 2 weight_grad (see lib/conv.glsl).
-// READ_TEXEL: 1 reads through R32F texel buffers, 0 through storage buffers. Grid: x and y fold the elements;
-// z, weight_grad: the split.
+// Convolution, one invocation an output element: the reference of the other families, and what runs where they
+// cannot. Formulas, layouts and push constants: lib/conv.glsl. Writes (=) one split's part.
+// DIRECTION: 0 forward (x, w → y), 1 input_grad (dy, w → dx), 2 weight_grad (x, dy → dw).
+// READ_TEXEL: 1 reads through R32F texel buffers (CPU drivers), 0 through storage buffers.
+// Grid: x and y fold the elements; z: split.
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "lib/conv.glsl"
@@ -18,53 +19,77 @@ layout(std430, binding = 1) restrict readonly buffer second_buffer { float secon
 #endif
 layout(std430, binding = 2) restrict writeonly buffer result_buffer { float result[]; };
 
-#if DIRECTION == 0
-float element(uint i) // y: first is x, second is w
+// The terms of a sum, counted by three digits, the last one fastest: one loop instead of three, so that a split
+// may begin and end anywhere.
+struct Counter {
+    uint x, y, z;
+};
+
+Counter counter_at(uint term, uint y_size, uint z_size)
 {
-    uint c = i % co, x = i / co % ow, y = i / co / ow % oh, image = i / co / ow / oh;
+    return Counter(term / z_size / y_size, term / z_size % y_size, term % z_size);
+}
+
+void advance(inout Counter at, uint y_size, uint z_size)
+{
+    at.z++;
+    if (at.z == z_size) {
+        at.z = 0;
+        at.y++;
+    }
+    if (at.y == y_size) {
+        at.y = 0;
+        at.x++;
+    }
+}
+
+bool inside(int row, uint height, int column, uint width)
+{
+    return row >= 0 && row < int(height) && column >= 0 && column < int(width);
+}
+
+#if DIRECTION == 0
+float partial_sum(uint element, uint term, uint end) // terms: (kh, kw, ci)
+{
+    const uint to = element % co, x = element / co % ow, y = element / co / ow % oh, image = element / co / ow / oh;
+    Counter at = counter_at(term, kw, ci);
     float sum = 0;
-    for (uint ky = 0; ky < kh; ky++) {
-        int row = int(y * sh + ky * dh) - int(ph);
-        for (uint kx = 0; kx < kw && row >= 0 && row < int(ih); kx++) {
-            int column = int(x * sw + kx * dw) - int(pw);
-            uint from = ((image * ih + uint(row)) * iw + uint(column)) * ci, weight = (ky * kw + kx) * ci * co + c;
-            for (uint k = 0; k < ci && column >= 0 && column < int(iw); k++)
-                sum += READ(first, from + k) * READ(second, weight + k * co);
-        }
+    for (; term < end; term++) {
+        int row = int(y * sh + at.x * dh) - int(ph), column = int(x * sw + at.y * dw) - int(pw);
+        if (inside(row, ih, column, iw))
+            sum += READ(first, ((image * ih + uint(row)) * iw + uint(column)) * ci + at.z) *
+                   READ(second, term * co + to);
+        advance(at, kw, ci);
     }
     return sum;
 }
 #elif DIRECTION == 1
-float element(uint i) // dx: first is dy, second is w
+float partial_sum(uint element, uint term, uint end) // terms: (kh, kw, co)
 {
-    uint c = i % ci, x = i / ci % iw, y = i / ci / iw % ih, image = i / ci / iw / ih;
+    const uint to = element % ci, x = element / ci % iw, y = element / ci / iw % ih, image = element / ci / iw / ih;
+    Counter at = counter_at(term, kw, co);
     float sum = 0;
-    for (uint ky = 0; ky < kh; ky++) {
-        int row = int(y + ph) - int(ky * dh);
-        bool row_fits = row >= 0 && row % int(sh) == 0 && row / int(sh) < int(oh);
-        for (uint kx = 0; kx < kw && row_fits; kx++) {
-            int column = int(x + pw) - int(kx * dw);
-            bool fits = column >= 0 && column % int(sw) == 0 && column / int(sw) < int(ow);
-            uint from = ((image * oh + uint(row) / sh) * ow + uint(column) / sw) * co;
-            uint weight = ((ky * kw + kx) * ci + c) * co;
-            for (uint k = 0; k < co && fits; k++)
-                sum += READ(first, from + k) * READ(second, weight + k);
-        }
+    for (; term < end; term++) {
+        int row = int(y + ph) - int(at.x * dh), column = int(x + pw) - int(at.y * dw); // stride times those of dy
+        if (inside(row, oh * sh, column, ow * sw) && uint(row) % sh == 0 && uint(column) % sw == 0)
+            sum += READ(first, ((image * oh + uint(row) / sh) * ow + uint(column) / sw) * co + at.z) *
+                   READ(second, ((at.x * kw + at.y) * ci + to) * co + at.z);
+        advance(at, kw, co);
     }
     return sum;
 }
 #else
-float element(uint i) // dw: first is x, second is dy
+float partial_sum(uint element, uint term, uint end) // terms: (n, oh, ow)
 {
-    uint to = i % co, from = i / co % ci, kx = i / co / ci % kw, ky = i / co / ci / kw;
-    uint begin = gl_WorkGroupID.z * chunk, end = min(begin + chunk, oh * ow);
+    const uint to = element % co, from = element / co % ci, kx = element / co / ci % kw, ky = element / co / ci / kw;
+    Counter at = counter_at(term, oh, ow);
     float sum = 0;
-    for (uint place = begin; place < end; place++) {
-        int row = int(place / ow * sh + ky * dh) - int(ph), column = int(place % ow * sw + kx * dw) - int(pw);
-        bool fits = row >= 0 && row < int(ih) && column >= 0 && column < int(iw);
-        for (uint image = 0; image < n && fits; image++)
-            sum += READ(first, ((image * ih + uint(row)) * iw + uint(column)) * ci + from) *
-                   READ(second, (image * oh * ow + place) * co + to);
+    for (; term < end; term++) {
+        int row = int(at.y * sh + ky * dh) - int(ph), column = int(at.z * sw + kx * dw) - int(pw);
+        if (inside(row, ih, column, iw))
+            sum += READ(first, ((at.x * ih + uint(row)) * iw + uint(column)) * ci + from) *
+                   READ(second, term * co + to);
+        advance(at, oh, ow);
     }
     return sum;
 }
@@ -73,14 +98,13 @@ float element(uint i) // dw: first is x, second is dy
 void main()
 {
 #if DIRECTION == 0
-    uint count = n * oh * ow * co;
+    const uint count = n * oh * ow * co, terms = kh * kw * ci;
 #elif DIRECTION == 1
-    uint count = n * ih * iw * ci;
+    const uint count = n * ih * iw * ci, terms = kh * kw * co;
 #else
-    uint count = kh * kw * ci * co;
+    const uint count = kh * kw * ci * co, terms = n * oh * ow;
 #endif
-    uint group = gl_WorkGroupID.y * gl_NumWorkGroups.x + gl_WorkGroupID.x;
-    uint i = group * gl_WorkGroupSize.x + gl_LocalInvocationID.x;
+    uint i = folded_group() * gl_WorkGroupSize.x + gl_LocalInvocationID.x, begin = gl_WorkGroupID.z * chunk;
     if (i < count)
-        result[gl_WorkGroupID.z * count + i] = element(i);
+        result[gl_WorkGroupID.z * count + i] = partial_sum(i, begin, min(begin + chunk, terms));
 }

@@ -1,40 +1,65 @@
 // Convolution for CPU drivers: forward (DIRECTION 0) and input_grad (1), see lib/conv.glsl. Writes (=).
 //
-// A workgroup is one subgroup's worth of lanes. It computes R rows (pixels of images) × lanes · Q · 4 columns
-// (output channels). What is read per row is the same for all lanes, which costs less on lavapipe than a
-// broadcast; what is read per column is one vec4 a lane. Rows are ordered pixel by pixel with the image fastest,
-// so that the rows of a workgroup mostly share their place and taps outside of the image are skipped together.
-// Grid: x columns, y rows, z the phase of input_grad (the place modulo the stride, which decides the taps).
+// An implicit matrix product: rows are the pixels of the images that are written, columns their channels, and
+// each lane computes R rows × Q columns (WIDE 1: of four channels each) in registers. A workgroup is one
+// subgroup's worth of lanes: lane_columns of them lie side by side over the columns, the others one below the
+// other over the rows. What lanes read alike costs what lanes read apart, so that any shape of workgroup is as fast.
 //
-// INNER 4: the summed channels are a multiple of four, read as vec4. INNER 1: any number, read one by one (a
-// first layer's 1 or 3 channels; input_grad with INNER 1 requires co = 1). The columns are a multiple of four.
+// What decides the speed on lavapipe (measured with 22.3.6; docs/performance.md):
+// - a texel fetch of RGBA32F takes some 60 instructions for 8 lanes, a storage-buffer load many times that;
+// - loops are tested at their end: one that is tested at its start runs its body once more, with no lane alive;
+// - all rows are fetched before the first product, so that their cache misses overlap.
+//
+// Rows go image by image where WIDE is 1: the rows of a lane then mostly share their place, and taps that fall
+// outside of the image are skipped. They go place by place where it is 0: neighbours read the same pixels.
+//
+// INNER 4: the summed channels are a multiple of four, read as vec4; INNER 1: any number. WIDE 1: the columns are
+// a multiple of four, and in input_grad with INNER 1 co is 1; WIDE 0: any number.
+// Grid: x and y fold row blocks · column blocks, column blocks fastest; z: the phase of input_grad, which is the
+// place modulo the stride and decides which taps there are.
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
 #include "lib/conv.glsl"
 
+#define WEIGHTS_ALONG_SUM (DIRECTION == 1 && INNER == 4) // four weights of a texel meet four summed channels
+
 layout(local_size_x_id = 0) in;
 layout(binding = 0) uniform samplerBuffer source; // INNER 4: RGBA32F, INNER 1: R32F
-layout(binding = 1) uniform samplerBuffer weight; // RGBA32F
-layout(std430, binding = 2) restrict writeonly buffer result_buffer { vec4 result[]; };
+layout(binding = 1) uniform samplerBuffer weight; // WIDE or WEIGHTS_ALONG_SUM: RGBA32F, else R32F
+#if INNER == 4
+#define SUMMAND vec4
+#define FETCH_SOURCE(i) texelFetch(source, i)
+#else
+#define SUMMAND float
+#define FETCH_SOURCE(i) texelFetch(source, i).x
+#endif
+#if WIDE
+#define CELL vec4 // what lies in one column
+#define FETCH_WEIGHT(i) texelFetch(weight, int(i))
+#else
+#define CELL float
+#define FETCH_WEIGHT(i) texelFetch(weight, int(i)).x
+#endif
+layout(std430, binding = 2) restrict writeonly buffer result_buffer { CELL result[]; };
 
-// The image that is read, that which is written, and its grid within this phase.
 #if DIRECTION == 0
 #define READ_SIZE  ivec2(ih, iw)
 #define WRITE_SIZE ivec2(oh, ow)
 #define SUMMED     ci
-#define COLUMNS    co
+#define CHANNELS   co
 #else
 #define READ_SIZE  ivec2(oh, ow)
 #define WRITE_SIZE ivec2(ih, iw)
 #define SUMMED     co
-#define COLUMNS    ci
+#define CHANNELS   ci
 #endif
 
 void main()
 {
-    const uint lane = gl_LocalInvocationID.x, lanes = gl_WorkGroupSize.x;
-    const uint columns = COLUMNS / 4, summed = SUMMED / INNER;
+    const uint lane = gl_LocalInvocationID.x, lane_rows = gl_WorkGroupSize.x / lane_columns;
+    const uint summed = SUMMED / INNER, columns = CHANNELS / (WIDE == 1 ? 4 : 1);
+    const uint column_blocks = (columns + lane_columns * Q - 1) / (lane_columns * Q), group = folded_group();
 #if DIRECTION == 0
     const ivec2 phase = ivec2(0), pace = ivec2(1);
     const Taps taps_y = taps_forward(kh, dh), taps_x = taps_forward(kw, dw);
@@ -43,42 +68,63 @@ void main()
     const Taps taps_y = taps_input_grad(phase.x, int(kh), int(sh), int(ph), int(dh));
     const Taps taps_x = taps_input_grad(phase.y, int(kw), int(sw), int(pw), int(dw));
 #endif
-    const ivec2 grid = (WRITE_SIZE - phase + pace - 1) / pace; // places of this phase
-    const uint rows = uint(max(grid.x, 0) * max(grid.y, 0)) * n, first_row = gl_WorkGroupID.y * R;
+    const ivec2 grid = max((WRITE_SIZE - phase + pace - 1) / pace, 0); // places of this phase
+    const uint places = uint(grid.x * grid.y), rows = places * n;
+    const uint first_row = (group / column_blocks * lane_rows + lane / lane_columns) * R;
     if (first_row >= rows)
         return;
 
-    // where each row writes, and where its tap 0 reads
+    // where each row writes, and where its tap 0 reads; rows past the end repeat the last one and are not stored
     int image[R];
-    ivec2 place[R], origin[R];
-    ivec2 low = ivec2(0x7fffffff), high = ivec2(-0x7fffffff);
+    ivec2 place[R], origin[R], low = ivec2(0x7fffffff), high = ivec2(-0x7fffffff);
+    const uint neighbours = WIDE == 1 ? n : 1; // images that follow one another at one place
+    uint first_place = first_row / neighbours % places;
+    int next_image = int(first_row % neighbours + first_row / neighbours / places);
+    ivec2 next_place = phase + pace * ivec2(first_place / uint(grid.y), first_place % uint(grid.y));
     [[unroll]] for (int i = 0; i < R; i++) {
-        uint row = min(first_row + i, rows - 1); // rows past the end repeat the last one and are not stored
-        int pixel = int(row / n);
-        image[i] = int(row % n);
-        place[i] = phase + pace * ivec2(pixel / grid.y, pixel % grid.y);
+        image[i] = next_image;
+        place[i] = next_place;
 #if DIRECTION == 0
         origin[i] = place[i] * ivec2(sh, sw) - ivec2(ph, pw);
 #else
-        origin[i] = (place[i] + ivec2(ph, pw) - ivec2(taps_y.first * int(dh), taps_x.first * int(dw)));
+        origin[i] = place[i] + ivec2(ph, pw) - ivec2(taps_y.first * int(dh), taps_x.first * int(dw));
         origin[i] /= ivec2(sh, sw); // exact: tap 0 was chosen so
 #endif
         low = min(low, origin[i]);
         high = max(high, origin[i]);
+        if (first_row + i + 1 < rows) {
+            bool next_column = true;
+#if WIDE
+            next_image++;
+            next_column = next_image == int(n);
+            next_image = next_column ? 0 : next_image;
+#endif
+            next_place.y += next_column ? pace.y : 0;
+            bool next_line = next_place.y >= WRITE_SIZE.y;
+            next_place.y = next_line ? phase.y : next_place.y;
+            next_place.x += next_line ? pace.x : 0;
+#if !WIDE
+            bool wrapped = next_place.x >= WRITE_SIZE.x;
+            next_place.x = wrapped ? phase.x : next_place.x;
+            next_image += wrapped ? 1 : 0;
+#endif
+        }
     }
     const ivec2 range_y = tap_range(taps_y, low.x, high.x, READ_SIZE.x);
     const ivec2 range_x = tap_range(taps_x, low.y, high.y, READ_SIZE.y);
 
+    const uint first_column = group % column_blocks * lane_columns * Q + lane % lane_columns;
     uint column[Q]; // columns past the end read the last one and are not stored
     [[unroll]] for (int q = 0; q < Q; q++)
-        column[q] = min(gl_WorkGroupID.x * lanes * Q + q * lanes + lane, columns - 1);
-    vec4 sum[R][Q];
+        column[q] = min(first_column + q * lane_columns, columns - 1);
+    CELL sum[R][Q];
     [[unroll]] for (int i = 0; i < R; i++)
         [[unroll]] for (int q = 0; q < Q; q++)
-            sum[i][q] = vec4(0);
+            sum[i][q] = CELL(0);
 
-    for (int ty = range_y.x; ty < range_y.y; ty++) {
-        for (int tx = range_x.x; tx < range_x.y; tx++) {
+    int ty = range_y.x, tx = range_x.x;
+    if (ty < range_y.y && tx < range_x.y) {
+        do {
             uint tap = uint((taps_y.first + ty * taps_y.period) * int(kw) + taps_x.first + tx * taps_x.period);
             int from[R];
             float inside[R];
@@ -88,44 +134,60 @@ void main()
                 from[i] = fits ? ((image[i] * READ_SIZE.x + at.x) * READ_SIZE.y + at.y) * int(summed) : 0;
                 inside[i] = fits ? 1.0 : 0.0;
             }
-            for (uint c = 0; c < summed; c++) {
-#if INNER == 4
+            uint c = 0;
+            do {
+                SUMMAND a[R];
+                [[unroll]] for (int i = 0; i < R; i++)
+                    a[i] = FETCH_SOURCE(from[i] + int(c)) * inside[i];
+#if WEIGHTS_ALONG_SUM && WIDE
                 vec4 b[4][Q];
                 [[unroll]] for (int u = 0; u < 4; u++)
                     [[unroll]] for (int q = 0; q < Q; q++)
-#if DIRECTION == 0
-                        b[u][q] = texelFetch(weight, int((tap * ci + c * 4 + u) * columns + column[q]));
-#else
-                        b[u][q] = texelFetch(weight, int((tap * ci + column[q] * 4 + u) * summed + c));
-#endif
-                [[unroll]] for (int i = 0; i < R; i++) {
-                    vec4 a = texelFetch(source, from[i] + int(c)) * inside[i];
+                        b[u][q] = FETCH_WEIGHT((tap * ci + column[q] * 4 + u) * summed + c);
+                [[unroll]] for (int i = 0; i < R; i++)
                     [[unroll]] for (int q = 0; q < Q; q++)
-#if DIRECTION == 0
                         [[unroll]] for (int u = 0; u < 4; u++)
-                            sum[i][q] += a[u] * b[u][q];
-#else
-                        [[unroll]] for (int u = 0; u < 4; u++)
-                            sum[i][q][u] += dot(a, b[u][q]);
-#endif
-                }
-#else
+                            sum[i][q][u] += dot(a[i], b[u][q]);
+#elif WEIGHTS_ALONG_SUM
                 vec4 b[Q];
                 [[unroll]] for (int q = 0; q < Q; q++)
-                    b[q] = texelFetch(weight, int((tap * SUMMED + c) * columns + column[q]));
-                [[unroll]] for (int i = 0; i < R; i++) {
-                    float a = texelFetch(source, from[i] + int(c)).x * inside[i];
+                    b[q] = texelFetch(weight, int((tap * ci + column[q]) * summed + c));
+                [[unroll]] for (int i = 0; i < R; i++)
                     [[unroll]] for (int q = 0; q < Q; q++)
-                        sum[i][q] += a * b[q];
-                }
+                        sum[i][q] += dot(a[i], b[q]);
+#elif INNER == 4
+                CELL b[4][Q];
+                [[unroll]] for (int u = 0; u < 4; u++)
+                    [[unroll]] for (int q = 0; q < Q; q++)
+                        b[u][q] = FETCH_WEIGHT((tap * ci + c * 4 + u) * columns + column[q]);
+                [[unroll]] for (int i = 0; i < R; i++)
+                    [[unroll]] for (int q = 0; q < Q; q++)
+                        [[unroll]] for (int u = 0; u < 4; u++)
+                            sum[i][q] += a[i][u] * b[u][q];
+#else
+                CELL b[Q];
+                [[unroll]] for (int q = 0; q < Q; q++)
+#if DIRECTION == 1 && !WIDE
+                    b[q] = FETCH_WEIGHT((tap * ci + column[q]) * co + c);
+#else
+                    b[q] = FETCH_WEIGHT((tap * SUMMED + c) * columns + column[q]);
 #endif
-            }
-        }
+                [[unroll]] for (int i = 0; i < R; i++)
+                    [[unroll]] for (int q = 0; q < Q; q++)
+                        sum[i][q] += a[i] * b[q];
+#endif
+                c++;
+            } while (c < summed);
+            tx++;
+            bool next_line = tx == range_x.y;
+            tx = next_line ? range_x.x : tx;
+            ty += next_line ? 1 : 0;
+        } while (ty < range_y.y);
     }
 
     [[unroll]] for (int i = 0; i < R; i++)
         [[unroll]] for (int q = 0; q < Q; q++) {
-            uint c = gl_WorkGroupID.x * lanes * Q + q * lanes + lane;
+            uint c = first_column + q * lane_columns;
             if (first_row + i < rows && c < columns)
                 result[uint((image[i] * WRITE_SIZE.x + place[i].x) * WRITE_SIZE.y + place[i].y) * columns + c] =
                     sum[i][q];

@@ -40,7 +40,7 @@ void describe()
     rows = n * uint(grid.x * grid.y), summands = uint(taps_y.count * taps_x.count) * co, columns = ci;
 #else
     begin = gl_WorkGroupID.z * chunk;
-    rows = kh * kw * ci, summands = (min(begin + chunk, oh * ow) - begin) * n, columns = co;
+    rows = kh * kw * ci, summands = min(begin + chunk, n * oh * ow) - begin, columns = co;
 #endif
 }
 
@@ -70,10 +70,10 @@ float a(uint m, uint k)
     bool fits = from.x >= 0 && from.x < int(oh * sh) && from.y >= 0 && from.y < int(ow * sw);
     return fits ? first[((uint(to.x) * oh + uint(from.x) / sh) * ow + uint(from.y) / sw) * co + k % co] : 0;
 #else
-    uint place = begin + k / n, tap = m / ci;
+    uint place = (begin + k) % (oh * ow), image = (begin + k) / (oh * ow), tap = m / ci;
     int row = int(place / ow * sh + tap / kw * dh) - int(ph), line = int(place % ow * sw + tap % kw * dw) - int(pw);
     bool fits = row >= 0 && row < int(ih) && line >= 0 && line < int(iw);
-    return fits ? first[((k % n * ih + uint(row)) * iw + uint(line)) * ci + m % ci] : 0;
+    return fits ? first[((image * ih + uint(row)) * iw + uint(line)) * ci + m % ci] : 0;
 #endif
 }
 
@@ -89,7 +89,7 @@ float b(uint k, uint column)
     uint kx = uint(taps_x.first + int(tap % uint(taps_x.count)) * taps_x.period);
     return second[((ky * kw + kx) * ci + column) * co + k % co];
 #else
-    return second[(k % n * oh * ow + begin + k / n) * co + column];
+    return second[(begin + k) * co + column];
 #endif
 }
 

@@ -1,10 +1,10 @@
 // The weight gradient of a convolution for CPU drivers, see lib/conv.glsl. Writes (=) one split's part.
 //
-// A workgroup is one subgroup's worth of lanes; it computes R rows of the weight (input channels of one tap) ×
-// lanes · Q · 4 output channels, over `chunk` places. What is read per row is the same for all lanes.
-// INNER 4: ci is a multiple of four; rows are R channels of one tap. INNER 1: any ci; rows run over taps and
-// channels together (a first layer's 16 or 48), and each tests its own border. co is a multiple of four.
-// Grid: x output channels, y row blocks, z split.
+// As conv_rows_texel.comp, whose head says what decides the speed: rows are (kh, kw, ci), columns are co, and the
+// sum goes over the places (n, oh, ow) at which some row's tap meets the image, PLACES of them in each turn of the
+// loop. INNER 4: ci is a multiple of four, read as vec4, each of which is four rows; INNER 1: any ci.
+// WIDE 1: co is a multiple of four, and a column is four channels; WIDE 0: any co.
+// Grid: x and y fold row blocks · column blocks, column blocks fastest; z: split.
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
@@ -12,88 +12,102 @@
 
 layout(local_size_x_id = 0) in;
 layout(binding = 0) uniform samplerBuffer x;  // INNER 4: RGBA32F, INNER 1: R32F
-layout(binding = 1) uniform samplerBuffer dy; // RGBA32F
-layout(std430, binding = 2) restrict writeonly buffer result_buffer { vec4 dw_part[]; };
+layout(binding = 1) uniform samplerBuffer dy; // WIDE 1: RGBA32F, WIDE 0: R32F
+#if WIDE
+#define CELL vec4
+#define FETCH_DY(i) texelFetch(dy, i)
+#else
+#define CELL float
+#define FETCH_DY(i) texelFetch(dy, i).x
+#endif
+layout(std430, binding = 2) restrict writeonly buffer result_buffer { CELL dw_part[]; };
+
+const uint GROUPS = R / INNER; // fetches of x at one place
 
 void main()
 {
-    const uint lane = gl_LocalInvocationID.x, lanes = gl_WorkGroupSize.x, columns = co / 4;
-    uint column[Q];
-    [[unroll]] for (int q = 0; q < Q; q++)
-        column[q] = min(gl_WorkGroupID.x * lanes * Q + q * lanes + lane, columns - 1);
-#if INNER == 4
-    const uint blocks = (ci + R - 1) / R, tap = gl_WorkGroupID.y / blocks, first = gl_WorkGroupID.y % blocks * R;
-    const int tap_y = int(tap / kw * dh) - int(ph), tap_x = int(tap % kw * dw) - int(pw);
-    const int channels = int(ci / 4);
-    int channel[R / 4]; // channels past the end read the last ones and are not stored
-    [[unroll]] for (int g = 0; g < R / 4; g++)
-        channel[g] = min(int(first / 4) + g, channels - 1);
-#else
-    const uint first = gl_WorkGroupID.y * R, total = kh * kw * ci;
-    int tap_y[R], tap_x[R], channel[R];
-    [[unroll]] for (int i = 0; i < R; i++) {
-        uint row = min(first + i, total - 1);
-        channel[i] = int(row % ci);
-        tap_x[i] = int(row / ci % kw * dw) - int(pw);
-        tap_y[i] = int(row / ci / kw * dh) - int(ph);
+    const uint lane = gl_LocalInvocationID.x, lane_rows = gl_WorkGroupSize.x / lane_columns;
+    const uint channels = ci / INNER, groups = kh * kw * channels, columns = co / (WIDE == 1 ? 4 : 1);
+    const uint column_blocks = (columns + lane_columns * Q - 1) / (lane_columns * Q), block = folded_group();
+    const uint first_group = (block / column_blocks * lane_rows + lane / lane_columns) * GROUPS;
+    if (first_group >= groups)
+        return;
+
+    // where each group reads, relative to its place, and the places at which it meets the image; groups past the
+    // end repeat the last one and are not stored
+    int offset[GROUPS];
+    ivec2 low[GROUPS], high[GROUPS], lowest = ivec2(0x7fffffff), highest = ivec2(0);
+    uint channel = first_group % channels;
+    ivec2 tap = ivec2(first_group / channels / kw, first_group / channels % kw);
+    [[unroll]] for (int g = 0; g < GROUPS; g++) {
+        ivec2 shift = tap * ivec2(dh, dw) - ivec2(ph, pw);
+        offset[g] = (shift.x * int(iw) + shift.y) * int(channels) + int(channel);
+        low[g] = ivec2(divide_up(max(-shift.x, 0), int(sh)), divide_up(max(-shift.y, 0), int(sw)));
+        high[g] = ivec2(divide_up(int(ih) - shift.x, int(sh)), divide_up(int(iw) - shift.y, int(sw)));
+        high[g] = min(high[g], ivec2(oh, ow));
+        if (all(lessThan(low[g], high[g]))) {
+            lowest = min(lowest, low[g]);
+            highest = max(highest, high[g]);
+        }
+        if (first_group + g + 1 < groups) {
+            channel++;
+            bool next_tap = channel == channels;
+            channel = next_tap ? 0 : channel;
+            tap.y += next_tap ? 1 : 0;
+            bool next_line = tap.y == int(kw);
+            tap.y = next_line ? 0 : tap.y;
+            tap.x += next_line ? 1 : 0;
+        }
     }
-#endif
-    vec4 sum[R][Q];
+
+    const uint first_column = block % column_blocks * lane_columns * Q + lane % lane_columns;
+    uint column[Q]; // columns past the end read the last one and are not stored
+    [[unroll]] for (int q = 0; q < Q; q++)
+        column[q] = min(first_column + q * lane_columns, columns - 1);
+    CELL sum[R][Q];
     [[unroll]] for (int i = 0; i < R; i++)
         [[unroll]] for (int q = 0; q < Q; q++)
-            sum[i][q] = vec4(0);
+            sum[i][q] = CELL(0);
 
-    const uint begin = gl_WorkGroupID.z * chunk, end = min(begin + chunk, oh * ow);
-    for (uint place = begin; place < end; place++) {
-        const int origin_y = int(place / ow * sh), origin_x = int(place % ow * sw);
-#if INNER == 4
-        const int row = origin_y + tap_y, line = origin_x + tap_x;
-        const bool fits = row >= 0 && row < int(ih) && line >= 0 && line < int(iw);
-        const int from = (row * int(iw) + line) * channels;
-#else
-        int from[R];
-        float inside[R];
-        [[unroll]] for (int i = 0; i < R; i++) {
-            int row = origin_y + tap_y[i], line = origin_x + tap_x[i];
-            bool fits_row = row >= 0 && row < int(ih) && line >= 0 && line < int(iw);
-            from[i] = fits_row ? (row * int(iw) + line) * int(ci) + channel[i] : 0;
-            inside[i] = fits_row ? 1.0 : 0.0;
-        }
-        const bool fits = true;
-#endif
-        for (uint image = 0; fits && image < n; image++) {
-            vec4 b[Q];
-            [[unroll]] for (int q = 0; q < Q; q++)
-                b[q] = texelFetch(dy, int((image * oh * ow + place) * columns + column[q]));
-#if INNER == 4
-            [[unroll]] for (int g = 0; g < R / 4; g++) {
-                vec4 a = texelFetch(x, int(image * ih * iw) * channels + from + channel[g]);
-                [[unroll]] for (int u = 0; u < 4; u++)
-                    [[unroll]] for (int q = 0; q < Q; q++)
-                        sum[g * 4 + u][q] += a[u] * b[q];
-            }
-#else
-            [[unroll]] for (int i = 0; i < R; i++) {
-                float a = texelFetch(x, int(image * ih * iw * ci) + from[i]).x * inside[i];
+    const uvec2 extent = uvec2(max(highest - lowest, 0));
+    uint at = gl_WorkGroupID.z * chunk;
+    const uint end = min(at + chunk, n * extent.x * extent.y);
+    if (at < end) {
+        int image = int(at / (extent.x * extent.y));
+        ivec2 place = lowest + ivec2(at / extent.y % extent.x, at % extent.y);
+        do {
+            [[unroll]] for (int p = 0; p < PLACES; p++) {
+                const int to = ((image * int(oh) + place.x) * int(ow) + place.y) * int(columns);
+                const int from = ((image * int(ih) + place.x * int(sh)) * int(iw) + place.y * int(sw)) * int(channels);
+                CELL b[Q];
                 [[unroll]] for (int q = 0; q < Q; q++)
-                    sum[i][q] += a * b[q];
+                    b[q] = FETCH_DY(to + int(column[q]));
+                [[unroll]] for (int g = 0; g < GROUPS; g++) {
+                    bool fits = at < end && all(greaterThanEqual(place, low[g])) && all(lessThan(place, high[g]));
+                    float inside = fits ? 1.0 : 0.0;
+                    vec4 a = texelFetch(x, fits ? from + offset[g] : 0) * inside;
+                    [[unroll]] for (int u = 0; u < INNER; u++)
+                        [[unroll]] for (int q = 0; q < Q; q++)
+                            sum[g * INNER + u][q] += a[u] * b[q];
+                }
+                at++;
+                if (at < end) { // past the end, the last place is read again and counts nothing
+                    place.y++;
+                    bool next_line = place.y == highest.y;
+                    place.y = next_line ? lowest.y : place.y;
+                    place.x += next_line ? 1 : 0;
+                    bool next_image = place.x == highest.x;
+                    place.x = next_image ? lowest.x : place.x;
+                    image += next_image ? 1 : 0;
+                }
             }
-#endif
-        }
+        } while (at < end);
     }
 
-    const uint base = gl_WorkGroupID.z * kh * kw * ci;
     [[unroll]] for (int i = 0; i < R; i++)
         [[unroll]] for (int q = 0; q < Q; q++) {
-            uint c = gl_WorkGroupID.x * lanes * Q + q * lanes + lane;
-#if INNER == 4
-            bool stored = first + i < ci && c < columns;
-            uint row = tap * ci + first + i;
-#else
-            bool stored = first + i < total && c < columns;
-            uint row = first + i;
-#endif
-            if (stored)
-                dw_part[(base + row) * columns + c] = sum[i][q];
+            uint row = first_group * INNER + i, c = first_column + q * lane_columns;
+            if (row < kh * kw * ci && c < columns)
+                dw_part[(gl_WorkGroupID.z * kh * kw * ci + row) * columns + c] = sum[i][q];
         }
 }

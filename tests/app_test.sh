@@ -1,7 +1,7 @@
 #!/bin/bash
 # A sample program from end to end, on real data, with all that can go wrong. usage: app_test.sh PROGRAM
 set -u
-program=$1
+program=$(realpath "$1")
 folder=$(mktemp -d)
 trap 'chmod -R u+w "$folder"; rm -rf "$folder"' EXIT
 cd "$folder" || exit 1

@@ -158,9 +158,11 @@ static void plans_keep_limits(void **unused)
             for (int axis = 0; axis < 3; axis++)
                 assert_in_range(plan.step.groups[axis], 1, caps->max_workgroup_count[axis]);
             assert_in_range(plan.step.workgroup, 1, caps->max_workgroup_invocations);
-            assert_true((uint64_t)plan.push.chunk * plan.push.split >= (uint64_t)p.oh * p.ow);
-            if (direction == CONV_WEIGHT_GRAD)
-                assert_true((uint64_t)plan.push.chunk * p.n <= caps->max_loop_iterations);
+            uint64_t terms = direction == CONV_WEIGHT_GRAD ? (uint64_t)p.n * p.oh * p.ow
+                                                           : (uint64_t)p.kh * p.kw * (direction ? p.co : p.ci);
+            assert_true((uint64_t)plan.push.chunk * plan.push.split >= terms);
+            if (direction == CONV_WEIGHT_GRAD) /* no kernel takes more than 16 terms in a turn of its loop */
+                assert_true(plan.push.chunk <= 16 * (uint64_t)caps->max_loop_iterations);
         }
     }
 }

@@ -1,14 +1,21 @@
 // The convolution problem, channels last. The twin of struct conv_push in src/kernels/convolution.h.
-//   forward      y[n,oh,ow,co]  = Σ x[n, oh·sh − ph + kh·dh, ow·sw − pw + kw·dw, ci] · w[kh,kw,ci,co]
-//   input_grad   dx[n,ih,iw,ci] = Σ dy[n,oh,ow,co] · w[kh,kw,ci,co]   over the same pairs of places
+//   forward      y[n,oh,ow,co]   = Σ x[n, oh·sh − ph + kh·dh, ow·sw − pw + kw·dw, ci] · w[kh,kw,ci,co]
+//   input_grad   dx[n,ih,iw,ci]  = Σ dy[n,oh,ow,co] · w[kh,kw,ci,co]   over the same pairs of places
 //   weight_grad  dw[kh,kw,ci,co] = Σ x · dy
 layout(push_constant) uniform push_constants
 {
     uint n, ih, iw, ci, oh, ow, co, kh, kw;
     uint sh, sw, ph, pw, dh, dw;
-    uint chunk; // weight_grad: places (oh, ow) that one split adds up
-    uint split; // weight_grad: splits; results lie one after the other
+    uint chunk;        // terms of the sum that one split adds up: (kh, kw, channel), in weight_grad (n, oh, ow)
+    uint split;        // splits; their results lie one after the other
+    uint lane_columns; // texel kernels: so many lanes, a power of two, lie side by side over the columns
 };
+
+// The workgroup's place in a one-dimensional grid that is folded over y.
+uint folded_group()
+{
+    return gl_WorkGroupID.y * gl_NumWorkGroups.x + gl_WorkGroupID.x;
+}
 
 // Along one dimension, the taps that meet an output place all lie `period` apart; those of input_grad are fewer
 // than the kernel has where the stride is larger than 1.

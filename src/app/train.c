@@ -11,6 +11,9 @@
 
 enum { SAMPLES = 64 };
 
+/* With --minutes and without --steps, time alone ends a run. */
+static const uint64_t NO_LAST_STEP = UINT64_MAX;
+
 struct training {
     struct app *app;
     const char *folder;
@@ -211,15 +214,16 @@ static void show_progress(struct training *t, const vkg_trainer_report *report)
         return;
     t->shown = now;
     const double done = (double)(report->step - t->first_step), all = (double)(t->last_step - t->first_step);
-    const double speed = done / (now - t->start);
+    const double passed = now - t->start, speed = done / passed, limit = t->app->options.minutes * 60;
     double left = speed > 0 ? (all - done) / speed : 0;
-    const double limit = t->app->options.minutes * 60 - (now - t->start);
-    left = t->app->options.minutes > 0 && limit < left ? limit : left;
+    left = limit > 0 && limit - passed < left ? limit - passed : left;
     char bar[BAR + 1], time[32];
     for (int i = 0; i < BAR; i++)
-        bar[i] = i < BAR * done / all ? '#' : '.';
+        bar[i] = i * (passed + left) < BAR * passed ? '#' : '.';
     bar[BAR] = 0;
-    printf("%s[%s] %" PRIu64 "/%" PRIu64, terminal ? "\r" : "", bar, report->step, t->last_step);
+    printf("%s[%s] step %" PRIu64, terminal ? "\r" : "", bar, report->step);
+    if (t->last_step != NO_LAST_STEP)
+        printf("/%" PRIu64, t->last_step);
     for (uint32_t i = 0; i < report->count; i++)
         printf("  %s %.3f", report->names[i], (double)report->values[i]);
     printf("  %.0f images/s  %s left%s", speed * t->app->options.batch, duration_text(left > 0 ? left : 0, time),
@@ -324,8 +328,11 @@ static void say_what_there_is(const struct training *t)
     if (t->sample[0])
         printf("samples:    %s\n", t->sample);
     printf("checkpoint: %s\n", t->checkpoint);
-    printf("go on:      %s train --resume --out %s --steps %" PRIu64 "\n", name, t->folder,
-           step >= t->last_step ? 2 * step : t->last_step);
+    if (t->last_step == NO_LAST_STEP)
+        printf("go on:      %s train --resume --out %s --minutes %g\n", name, t->folder, t->app->options.minutes);
+    else
+        printf("go on:      %s train --resume --out %s --steps %" PRIu64 "\n", name, t->folder,
+               step >= t->last_step ? 2 * step : t->last_step);
     printf("draw more:  %s generate %s --count 100 --output samples.png\n", name, t->folder);
 }
 
@@ -344,7 +351,8 @@ int command_train(struct app *app)
     snprintf(folder, sizeof folder, "runs/%s", app->desc->name);
     struct training t = {.app = app, .folder = app->options.out ? app->options.out : folder};
     vkg_result result = set_up(&t);
-    t.last_step = (uint64_t)app->options.steps;
+    const bool by_time = app->options.minutes > 0 && !option_given(app, "steps");
+    t.last_step = by_time ? NO_LAST_STEP : (uint64_t)app->options.steps;
     if (result == VKG_OK && t.first_step >= t.last_step)
         result = vkg_fail(&app->log, VKG_ERROR_INVALID, "the run is at step %" PRIu64 " already: give --steps a larger number",
                           t.first_step);

@@ -7,62 +7,70 @@ static uint64_t up(uint64_t a, uint64_t b)
     return (a + b - 1) / b;
 }
 
+static uint64_t lesser(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* A convolution as a matrix product: result[row][column] = Σ over terms. */
 struct sizes {
-    uint64_t x, y, w; /* elements */
-    uint64_t rows, columns, summed;
+    uint64_t inputs[2], outputs; /* elements */
+    uint64_t rows, columns; /* of input_grad: the rows of its largest phase, places equal modulo the stride */
+    uint64_t phases;
+    uint64_t terms, summed; /* products summed for one output; channels among them */
 };
 
-static struct sizes sizes_of(enum conv_direction direction, const struct conv_problem *p)
+/* Products of four sizes: false where shaders, which count elements with int, could not count them. */
+static bool count(uint64_t *product, uint32_t a, uint32_t b, uint32_t c, uint32_t d)
 {
-    struct sizes s = {.x = (uint64_t)p->n * p->ih * p->iw * p->ci, .y = (uint64_t)p->n * p->oh * p->ow * p->co,
-                      .w = (uint64_t)p->kh * p->kw * p->ci * p->co};
+    uint64_t ab = (uint64_t)a * b, cd = (uint64_t)c * d; /* cannot overflow */
+    return !__builtin_mul_overflow(ab, cd, product) && *product <= INT32_MAX;
+}
+
+static bool sizes_of(enum conv_direction direction, const struct conv_problem *p, struct sizes *s)
+{
+    uint64_t x, y, w, places = (uint64_t)p->n * p->oh * p->ow, taps = (uint64_t)p->kh * p->kw;
+    if (!count(&x, p->n, p->ih, p->iw, p->ci) || !count(&y, p->n, p->oh, p->ow, p->co) ||
+        !count(&w, p->kh, p->kw, p->ci, p->co))
+        return false; /* the terms of each direction are no more than these */
     if (direction == CONV_FORWARD)
-        s.rows = (uint64_t)p->n * p->oh * p->ow, s.columns = p->co, s.summed = p->ci;
+        *s = (struct sizes){{x, w}, y, places, p->co, 1, taps * p->ci, p->ci};
     else if (direction == CONV_INPUT_GRAD)
-        s.rows = (uint64_t)p->n * p->ih * p->iw, s.columns = p->ci, s.summed = p->co;
+        *s = (struct sizes){
+            {y, w},       x,    p->n * up(p->ih, p->sh) * up(p->iw, p->sw), p->ci, (uint64_t)p->sh * p->sw,
+            taps * p->co, p->co};
     else
-        s.rows = (uint64_t)p->kh * p->kw * p->ci, s.columns = p->co, s.summed = (uint64_t)p->n * p->oh * p->ow;
-    return s;
-}
-
-static uint64_t greater(uint64_t a, uint64_t b)
-{
-    return a > b ? a : b;
-}
-
-/* Rows of the largest phase of input_grad: places that are equal modulo the stride. */
-static uint64_t phase_rows(const struct conv_problem *p)
-{
-    return (uint64_t)p->n * up(p->ih, p->sh) * up(p->iw, p->sw);
+        *s = (struct sizes){{x, y}, w, taps * p->ci, p->co, 1, places, places};
+    return true;
 }
 
 /* --- grids --- */
 
-static bool set_grid(const vkg_device_caps *caps, struct conv_step *step, uint64_t x, uint64_t y, uint64_t z)
-{
-    step->groups[0] = (uint32_t)x, step->groups[1] = (uint32_t)y, step->groups[2] = (uint32_t)z;
-    return x <= caps->max_workgroup_count[0] && y <= caps->max_workgroup_count[1] && z <= caps->max_workgroup_count[2];
-}
-
-/* One-dimensional, folded over y. */
-static bool set_folded_grid(const vkg_device_caps *caps, struct conv_step *step, uint64_t groups, uint64_t z)
+/* x and y fold `groups`, and z counts phases or splits. */
+static bool set_grid(const vkg_device_caps *caps, struct conv_step *step, uint64_t groups, uint64_t z)
 {
     uint64_t y = up(groups, caps->max_workgroup_count[0]);
-    return set_grid(caps, step, up(groups, y), y, z);
+    if (y > caps->max_workgroup_count[1] || z > caps->max_workgroup_count[2])
+        return false;
+    step->groups[0] = (uint32_t)up(groups, y);
+    step->groups[1] = (uint32_t)y;
+    step->groups[2] = (uint32_t)z;
+    return true;
 }
 
-/* Weight gradients sum over many places into few results: cut the places so that `groups` workgroups become
- * enough for the device, and no invocation loops for longer than the driver lets it. */
-static void choose_split(const vkg_device_caps *caps, const struct conv_problem *p, uint64_t groups, uint64_t loops,
+/* Cuts the terms of a sum into splits: so many that the device has `groups` workgroups times splits enough to
+ * do, and that no invocation, which takes `stride` terms in a turn of its loop, loops for longer than the
+ * driver lets it. false: the parts would not fit into a buffer. */
+static bool choose_split(const vkg_device_caps *caps, const struct sizes *s, uint64_t groups, uint64_t stride,
                          struct conv_plan *plan)
 {
-    uint64_t places = (uint64_t)p->oh * p->ow, wanted = caps->type == VKG_DEVICE_CPU ? 16 : 512;
-    uint64_t split = up(wanted, groups);
-    split = split < up(places, 4) ? split : up(places, 4); /* parts of less are not worth their sum */
-    uint64_t chunk = up(places, split), most = caps->max_loop_iterations / greater(loops, 1);
-    chunk = chunk < most ? chunk : greater(most, 1);
-    plan->push.chunk = (uint32_t)chunk;
-    plan->push.split = (uint32_t)up(places, chunk);
+    enum { WORTH = 64 }; /* parts of fewer terms are not worth their sum */
+    uint64_t wanted = up(caps->type == VKG_DEVICE_CPU ? 16 : 512, groups);
+    uint64_t turns = up(up(s->terms, lesser(wanted, up(s->terms, WORTH))), stride);
+    uint64_t chunk = lesser(turns, caps->max_loop_iterations) * stride, split = up(s->terms, chunk);
+    plan->push.chunk = (uint32_t)lesser(chunk, INT32_MAX);
+    plan->push.split = (uint32_t)split;
+    return split == 1 || s->outputs * split <= lesser(caps->max_storage_buffer_range / 4, INT32_MAX);
 }
 
 /* --- texel family --- */
@@ -72,151 +80,132 @@ static bool texels_fit(const vkg_device_caps *caps, uint64_t elements, uint32_t 
     return up(elements, width) <= caps->max_texel_buffer_elements;
 }
 
-/* The widest tile that the columns fill: lanes · q · 4 of them. */
-static uint32_t tile_width(uint64_t columns, uint32_t lanes)
+/* The tile of a texel kernel: `lanes` lanes, each with R rows × q columns of `width` channels. */
+struct tile {
+    uint32_t lanes, across, q, width; /* across: lanes that lie side by side */
+    uint64_t groups;
+};
+
+enum { R = 16, PLACES = 4 }; /* of the texel shaders */
+
+/* As many lanes side by side as the columns need, `most` at the most; the others lie over the rows. */
+static struct tile tile_of(const vkg_device_caps *caps, const struct sizes *s, bool wide, uint32_t most)
 {
-    return columns > 8ull * lanes ? 4 : columns > 4ull * lanes ? 2 : 1;
+    struct tile t = {.lanes = caps->subgroup_size, .across = 1, .width = wide ? 4 : 1};
+    t.q = s->columns <= (wide ? 8 : 1) ? 1 : wide ? 4 : 3;
+    while (t.across * 2 <= most && t.lanes % (t.across * 2) == 0 && t.across * t.q * t.width < s->columns)
+        t.across *= 2;
+    t.groups =
+        up(s->columns, (uint64_t)t.across * t.q * t.width) * up(s->rows, (uint64_t)R * (t.lanes / t.across));
+    return t;
 }
 
-enum { ROWS = 16 }; /* R of the texel shaders */
-
-static bool plan_rows_texel(const vkg_device_caps *caps, enum conv_direction direction, const struct conv_problem *p,
-                            struct conv_plan *plan)
+static bool plan_rows_texel(const vkg_device_caps *caps, enum conv_direction direction,
+                            const struct conv_problem *p, const struct sizes *s, struct conv_plan *plan)
 {
-    static const char *const names[2][2][3] = {
-        {{"conv_forward_texel_q1", "conv_forward_texel_q2", "conv_forward_texel_q4"},
-         {"conv_forward_texel_few_q1", "conv_forward_texel_few_q2", "conv_forward_texel_few_q4"}},
-        {{"conv_input_grad_texel_q1", "conv_input_grad_texel_q2", "conv_input_grad_texel_q4"},
-         {"conv_input_grad_texel_few_q1", "conv_input_grad_texel_few_q2", "conv_input_grad_texel_few_q4"}}};
-    struct sizes s = sizes_of(direction, p);
-    bool few = s.summed % 4 != 0;
-    uint64_t source = direction == CONV_FORWARD ? s.x : s.y;
-    if (s.columns % 4 != 0 || (few && direction == CONV_INPUT_GRAD && p->co != 1) || !texels_fit(caps, s.w, 4) ||
-        !texels_fit(caps, source, few ? 1 : 4))
+    static const char *const names[2][2][2][2] = {
+        {{{"conv_forward_texel_any_q1", "conv_forward_texel_any_q3"},
+          {"conv_forward_texel_any_by4_q1", "conv_forward_texel_any_by4_q3"}},
+         {{"conv_forward_texel_wide_q1", "conv_forward_texel_wide_q4"},
+          {"conv_forward_texel_wide_by4_q1", "conv_forward_texel_wide_by4_q4"}}},
+        {{{"conv_input_grad_texel_any_q1", "conv_input_grad_texel_any_q3"},
+          {"conv_input_grad_texel_any_by4_q1", "conv_input_grad_texel_any_by4_q3"}},
+         {{"conv_input_grad_texel_wide_q1", "conv_input_grad_texel_wide_q4"},
+          {"conv_input_grad_texel_wide_by4_q1", "conv_input_grad_texel_wide_by4_q4"}}}};
+    bool backward = direction == CONV_INPUT_GRAD, by4 = s->summed % 4 == 0;
+    bool wide = s->columns % 4 == 0 && (!backward || by4 || p->co == 1),
+         vec4_weights = wide || (backward && by4);
+    uint64_t taps = (uint64_t)p->kh * p->kw, turns = taps * (1 + (by4 ? s->summed / 4 : s->summed));
+    if (!texels_fit(caps, s->inputs[0], by4 ? 4 : 1) || !texels_fit(caps, s->inputs[1], vec4_weights ? 4 : 1) ||
+        turns > caps->max_loop_iterations)
         return false;
-    uint32_t lanes = caps->subgroup_size, q = tile_width(s.columns, lanes);
-    uint64_t rows = direction == CONV_FORWARD ? s.rows : phase_rows(p);
-    plan->step.shader = names[direction][few][q / 2];
-    plan->step.workgroup = lanes;
-    plan->step.formats[0] = few ? FORMAT_TEXEL_SCALAR : FORMAT_TEXEL_VEC4;
-    plan->step.formats[1] = FORMAT_TEXEL_VEC4;
-    return set_grid(caps, &plan->step, up(s.columns, (uint64_t)lanes * q * 4), up(rows, ROWS),
-                    direction == CONV_FORWARD ? 1 : (uint64_t)p->sh * p->sw);
+    /* In input_grad each lane's columns are rows of the weight, far apart: more than 64 of them, a power of two
+     * apart, drive one another out of the first cache (65 instead of 45 GFLOP/s with half of 8 lanes). */
+    struct tile t = tile_of(caps, s, wide, backward && wide ? caps->subgroup_size / 2 : caps->subgroup_size);
+    plan->push.lane_columns = t.across;
+    plan->step.shader = names[backward][wide][by4][t.q > 1];
+    plan->step.workgroup = t.lanes;
+    plan->step.formats[0] = by4 ? FORMAT_TEXEL_VEC4 : FORMAT_TEXEL_SCALAR;
+    plan->step.formats[1] = vec4_weights ? FORMAT_TEXEL_VEC4 : FORMAT_TEXEL_SCALAR;
+    return set_grid(caps, &plan->step, t.groups, s->phases);
 }
 
-static bool plan_narrow_texel(const vkg_device_caps *caps, enum conv_direction direction, const struct conv_problem *p,
+static bool plan_weight_texel(const vkg_device_caps *caps, const struct conv_problem *p, const struct sizes *s,
                               struct conv_plan *plan)
 {
-    struct sizes s = sizes_of(direction, p);
-    uint64_t source = direction == CONV_FORWARD ? s.x : s.y;
-    if (s.summed % 4 != 0 || (direction == CONV_FORWARD && p->co != 1) || !texels_fit(caps, source, 4) ||
-        !texels_fit(caps, s.w, 4))
+    static const char *const names[2][2][2] = {
+        {{"conv_weight_grad_texel_any_q1", "conv_weight_grad_texel_any_q3"},
+         {"conv_weight_grad_texel_any_by4_q1", "conv_weight_grad_texel_any_by4_q3"}},
+        {{"conv_weight_grad_texel_wide_q1", "conv_weight_grad_texel_wide_q4"},
+         {"conv_weight_grad_texel_wide_by4_q1", "conv_weight_grad_texel_wide_by4_q4"}}};
+    bool by4 = p->ci % 4 == 0, wide = p->co % 4 == 0;
+    struct tile t = tile_of(caps, s, wide, caps->subgroup_size);
+    if (!texels_fit(caps, s->inputs[0], by4 ? 4 : 1) || !texels_fit(caps, s->inputs[1], wide ? 4 : 1) ||
+        !choose_split(caps, s, t.groups, PLACES, plan))
         return false;
-    uint64_t rows = direction == CONV_FORWARD ? s.rows : phase_rows(p);
-    plan->step.shader = direction == CONV_FORWARD ? "conv_forward_texel_narrow" : "conv_input_grad_texel_narrow";
-    plan->step.workgroup = caps->subgroup_size;
-    plan->step.formats[0] = plan->step.formats[1] = FORMAT_TEXEL_VEC4;
-    return set_folded_grid(caps, &plan->step, up(rows, plan->step.workgroup),
-                           direction == CONV_FORWARD ? 1 : (uint64_t)p->sh * p->sw * up(p->ci, 4));
-}
-
-static bool plan_weight_texel(const vkg_device_caps *caps, const struct conv_problem *p, struct conv_plan *plan)
-{
-    static const char *const names[2][3] = {
-        {"conv_weight_grad_texel_q1", "conv_weight_grad_texel_q2", "conv_weight_grad_texel_q4"},
-        {"conv_weight_grad_texel_few_q1", "conv_weight_grad_texel_few_q2", "conv_weight_grad_texel_few_q4"}};
-    struct sizes s = sizes_of(CONV_WEIGHT_GRAD, p);
-    bool few = p->ci % 4 != 0;
-    if (p->co % 4 != 0 || !texels_fit(caps, s.x, few ? 1 : 4) || !texels_fit(caps, s.y, 4))
-        return false;
-    uint32_t lanes = caps->subgroup_size, q = tile_width(p->co, lanes);
-    uint64_t blocks = few ? up(s.rows, ROWS) : (uint64_t)p->kh * p->kw * up(p->ci, ROWS);
-    uint64_t columns = up(p->co, (uint64_t)lanes * q * 4);
-    plan->step.shader = names[few][q / 2];
-    plan->step.workgroup = lanes;
-    plan->step.formats[0] = few ? FORMAT_TEXEL_SCALAR : FORMAT_TEXEL_VEC4;
-    plan->step.formats[1] = FORMAT_TEXEL_VEC4;
-    choose_split(caps, p, columns * blocks, (uint64_t)p->n + 1, plan);
-    return set_grid(caps, &plan->step, columns, blocks, plan->push.split);
-}
-
-static bool plan_weight_narrow_texel(const vkg_device_caps *caps, const struct conv_problem *p, struct conv_plan *plan)
-{
-    struct sizes s = sizes_of(CONV_WEIGHT_GRAD, p);
-    if (p->co != 1 || p->ci % 4 != 0 || !texels_fit(caps, s.x, 4) || !texels_fit(caps, s.y, 1))
-        return false;
-    plan->step.shader = "conv_weight_grad_texel_narrow";
-    plan->step.workgroup = caps->subgroup_size;
-    plan->step.formats[0] = FORMAT_TEXEL_VEC4;
-    plan->step.formats[1] = FORMAT_TEXEL_SCALAR;
-    uint64_t groups = up(s.rows / 4, plan->step.workgroup);
-    choose_split(caps, p, groups, (uint64_t)p->n + 1, plan);
-    return set_folded_grid(caps, &plan->step, groups, plan->push.split);
-}
-
-static bool plan_texel(const vkg_device_caps *caps, enum conv_direction direction, const struct conv_problem *p,
-                       struct conv_plan *plan)
-{
-    if (direction == CONV_WEIGHT_GRAD)
-        return plan_weight_texel(caps, p, plan) || plan_weight_narrow_texel(caps, p, plan);
-    return plan_rows_texel(caps, direction, p, plan) || plan_narrow_texel(caps, direction, p, plan);
+    plan->push.lane_columns = t.across;
+    plan->step.shader = names[wide][by4][t.q > 1];
+    plan->step.workgroup = t.lanes;
+    plan->step.formats[0] = by4 ? FORMAT_TEXEL_VEC4 : FORMAT_TEXEL_SCALAR;
+    plan->step.formats[1] = wide ? FORMAT_TEXEL_VEC4 : FORMAT_TEXEL_SCALAR;
+    return set_grid(caps, &plan->step, t.groups, plan->push.split);
 }
 
 /* --- tiled and plain families --- */
 
-static bool plan_tiled(const vkg_device_caps *caps, enum conv_direction direction, const struct conv_problem *p,
+static bool plan_tiled(const vkg_device_caps *caps, enum conv_direction direction, const struct sizes *s,
                        struct conv_plan *plan)
 {
-    enum { TILE = 64, THREADS = 256, SHARED_BYTES = 2 * 16 * 65 * 4 };
-    static const char *const names[3] = {"conv_forward_tiled", "conv_input_grad_tiled", "conv_weight_grad_tiled"};
-    struct sizes s = sizes_of(direction, p);
+    enum { TILE = 64, DEPTH = 16, THREADS = 256, SHARED_BYTES = 2 * DEPTH * (TILE + 1) * 4 };
+    static const char *const names[3] = {"conv_forward_tiled", "conv_input_grad_tiled",
+                                         "conv_weight_grad_tiled"};
+    uint64_t rows = up(s->rows, TILE), columns = up(s->columns, TILE), z = s->phases;
     if (caps->max_workgroup_invocations < THREADS || caps->max_shared_memory < SHARED_BYTES)
         return false;
-    uint64_t rows = direction == CONV_INPUT_GRAD ? phase_rows(p) : s.rows, z = 1;
     plan->step.shader = names[direction];
     plan->step.workgroup = THREADS;
     plan->step.formats[0] = plan->step.formats[1] = FORMAT_STORAGE;
-    if (direction == CONV_INPUT_GRAD)
-        z = (uint64_t)p->sh * p->sw;
     if (direction == CONV_WEIGHT_GRAD) {
-        choose_split(caps, p, up(rows, TILE) * up(s.columns, TILE), p->n * 2ull, plan);
+        if (!choose_split(caps, s, rows * columns, DEPTH, plan))
+            return false;
         z = plan->push.split;
+    } else if (up(s->terms, DEPTH) > caps->max_loop_iterations) {
+        return false;
     }
-    return set_grid(caps, &plan->step, up(s.columns, TILE), up(rows, TILE), z);
+    plan->step.groups[0] = (uint32_t)columns, plan->step.groups[1] = (uint32_t)rows,
+    plan->step.groups[2] = (uint32_t)z;
+    return columns <= caps->max_workgroup_count[0] && rows <= caps->max_workgroup_count[1] &&
+           z <= caps->max_workgroup_count[2];
 }
 
-static bool plan_plain(const vkg_device_caps *caps, enum conv_direction direction, const struct conv_problem *p,
+static bool plan_plain(const vkg_device_caps *caps, enum conv_direction direction, const struct sizes *s,
                        struct conv_plan *plan)
 {
     static const char *const names[2][3] = {
         {"conv_forward_plain", "conv_input_grad_plain", "conv_weight_grad_plain"},
         {"conv_forward_plain_texel", "conv_input_grad_plain_texel", "conv_weight_grad_plain_texel"}};
-    struct sizes s = sizes_of(direction, p);
-    bool texel = caps->kernels == VKG_KERNELS_TEXEL && texels_fit(caps, s.x, 1) && texels_fit(caps, s.y, 1) &&
-                 texels_fit(caps, s.w, 1);
-    uint64_t count = direction == CONV_FORWARD ? s.y : direction == CONV_INPUT_GRAD ? s.x : s.w;
+    bool texel = caps->kernels == VKG_KERNELS_TEXEL && texels_fit(caps, s->inputs[0], 1) &&
+                 texels_fit(caps, s->inputs[1], 1);
     plan->step.shader = names[texel][direction];
     plan->step.workgroup = caps->type == VKG_DEVICE_CPU ? 32 : 128;
     plan->step.formats[0] = plan->step.formats[1] = texel ? FORMAT_TEXEL_SCALAR : FORMAT_STORAGE;
-    uint64_t loops = (uint64_t)p->kh * p->kw * (s.summed + 2);
-    if (direction == CONV_WEIGHT_GRAD)
-        choose_split(caps, p, up(count, plan->step.workgroup), (uint64_t)p->n + 1, plan);
-    else if (loops > caps->max_loop_iterations)
-        return false;
-    return set_folded_grid(caps, &plan->step, up(count, plan->step.workgroup), plan->push.split);
+    uint64_t groups = up(s->outputs, plan->step.workgroup);
+    return choose_split(caps, s, groups, 1, plan) && set_grid(caps, &plan->step, groups, plan->push.split);
 }
 
 vkg_result conv_plan_build(const vkg_device_caps *caps, enum conv_direction direction,
                            const struct conv_problem *problem, struct conv_plan *plan)
 {
-    *plan = (struct conv_plan){.push = {.problem = *problem, .chunk = problem->oh * problem->ow, .split = 1}};
-    plan->flops = 2.0 * problem->n * problem->oh * problem->ow * problem->co * problem->ci * problem->kh * problem->kw;
-    bool planned = (caps->kernels == VKG_KERNELS_TEXEL && plan_texel(caps, direction, problem, plan)) ||
-                   (caps->kernels == VKG_KERNELS_TILED && plan_tiled(caps, direction, problem, plan));
-    if (!planned) {
-        plan->push.chunk = problem->oh * problem->ow;
-        plan->push.split = 1;
-        planned = plan_plain(caps, direction, problem, plan);
-    }
-    return planned ? VKG_OK : VKG_ERROR_UNSUPPORTED;
+    struct sizes s;
+    if (!sizes_of(direction, problem, &s))
+        return VKG_ERROR_UNSUPPORTED;
+    *plan = (struct conv_plan){
+        .push = {.problem = *problem, .chunk = (uint32_t)s.terms, .split = 1, .lane_columns = 1}};
+    plan->flops =
+        2.0 * problem->n * problem->oh * problem->ow * problem->co * problem->ci * problem->kh * problem->kw;
+    bool planned = caps->kernels == VKG_KERNELS_TILED   ? plan_tiled(caps, direction, &s, plan)
+                   : caps->kernels != VKG_KERNELS_TEXEL ? false
+                   : direction == CONV_WEIGHT_GRAD      ? plan_weight_texel(caps, problem, &s, plan)
+                                                        : plan_rows_texel(caps, direction, problem, &s, plan);
+    return planned || plan_plain(caps, direction, &s, plan) ? VKG_OK : VKG_ERROR_UNSUPPORTED;
 }

@@ -9,13 +9,15 @@
 /* The push constants of shaders/conv_*.comp; shaders/lib/conv.glsl has the same fields. */
 struct conv_push {
     struct conv_problem problem;
-    uint32_t chunk, split;
+    uint32_t chunk;        /* terms of the sum that one split adds up */
+    uint32_t split;        /* splits; their results lie one after the other */
+    uint32_t lane_columns; /* texel kernels: so many lanes lie side by side over the columns */
 };
 
 struct conv_step {
-    const char *shader;              /* a variant's name */
-    uint32_t workgroup;              /* specialisation constant 0 */
-    enum binding_format formats[2];  /* of the two inputs */
+    const char *shader;             /* a variant's name */
+    uint32_t workgroup;             /* specialisation constant 0 */
+    enum binding_format formats[2]; /* of the two inputs */
     uint32_t groups[3];
 };
 
@@ -23,11 +25,13 @@ struct conv_step {
 struct conv_plan {
     struct conv_step step;
     struct conv_push push;
-    double flops; /* that count: products with padding are not done */
+    double flops; /* those with padding count too */
 };
 
-/* Chooses among the kernels of a family those that fit the shape and the device's limits: the fast ones first, the
- * plain one last. VKG_ERROR_UNSUPPORTED where not even that fits. */
+/* Chooses among the kernels of the device's family those that fit the shape and the device's limits, and the
+ * plain one where none does. The inputs are, by direction: forward x, w; input gradient dy, w; weight gradient
+ * x, dy. VKG_ERROR_UNSUPPORTED where not even the plain one fits: a tensor of more than 2³¹ − 1 elements, more
+ * workgroups than the device runs, splits of more than a storage buffer's range. */
 vkg_result conv_plan_build(const vkg_device_caps *caps, enum conv_direction direction,
                            const struct conv_problem *problem, struct conv_plan *plan);
 

@@ -1,155 +1,223 @@
 // Convolution for graphics cards: an implicit matrix product, result[row][column] = Σ_k a(row, k) · b(k, column),
-// in tiles of 64 × 64 kept in registers (4 × 4 a thread) and fed through shared memory 16 summands at a time.
-// Writes (=). DIRECTION: 0 forward, 1 input_grad, 2 weight_grad (see lib/conv.glsl):
-//   forward      row (n, oh, ow)      k (kh, kw, ci)            column co
-//   input_grad   row (n, ih, iw)      k (taps of the phase, co) column ci      z: phase (place modulo stride)
-//   weight_grad  row (kh, kw, ci)     k (place, n)              column co      z: split
-// Grid: x columns, y rows, z as above. 256 threads, 8.5 KiB of shared memory.
+// in tiles of ROWS × COLUMNS, 4 × 4 of them a thread in registers, fed through shared memory DEPTH summands at a
+// time. Writes (=) one split's part. DIRECTION: 0 forward, 1 input_grad, 2 weight_grad (see lib/conv.glsl):
+//   forward      row (n, oh, ow)   k (kh, kw, ci)               column co
+//   input_grad   row (n, ih, iw)   k (the phase's taps, co)     column ci   z: phase (place modulo stride) · splits
+//   weight_grad  row (kh, kw, ci)  k (n, oh, ow)                column co
+// Rows go image by image, so that the rows of a tile lie at few places and taps that fall outside of the image are
+// skipped; place by place where so few channels are summed that neighbours in memory are neighbouring places.
+// Grid: x and y fold row tiles · column tiles, column tiles fastest; z: split, in input_grad the phase slowest.
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
 #include "lib/conv.glsl"
 
-layout(local_size_x = 256) in;
+const uint DEPTH = 16, THREADS = ROWS / 4 * (COLUMNS / 4);
+const uint LOADS_A = ROWS * DEPTH / THREADS, LOADS_B = COLUMNS * DEPTH / THREADS; // by one thread, at each step
+
+layout(local_size_x_id = 0) in; // THREADS
 layout(std430, binding = 0) restrict readonly buffer first_buffer { float first[]; };
 layout(std430, binding = 1) restrict readonly buffer second_buffer { float second[]; };
 layout(std430, binding = 2) restrict writeonly buffer result_buffer { float result[]; };
 
-const uint TILE = 64, DEPTH = 16;
-shared float tile_a[DEPTH][TILE + 1]; // one more: neighbours in a column fall into different banks
-shared float tile_b[DEPTH][TILE + 1];
+// Four rows, or columns, are one vec4; the odd one out spreads neighbouring k over the banks.
+shared vec4 tile_a[DEPTH][ROWS / 4 + 1];
+shared vec4 tile_b[DEPTH][COLUMNS / 4 + 1];
 
-// what the whole workgroup shares
-uint rows, summands, columns;
-#if DIRECTION == 1
-ivec2 phase, grid;
+#if DIRECTION == 0
+#define READ_SIZE  ivec2(ih, iw)
+#define WRITE_SIZE ivec2(oh, ow)
+#define SUMMED     ci
+#else
+#define READ_SIZE  ivec2(oh, ow)
+#define WRITE_SIZE ivec2(ih, iw)
+#define SUMMED     co
+#endif
+
+// What the whole workgroup shares: a matrix product of rows × columns, and the part [begin, end) of its summands.
+uint rows, columns, begin, end, part;
+#if DIRECTION != 2
+ivec2 phase, pace, grid; // which places are written
 Taps taps_y, taps_x;
-#elif DIRECTION == 2
-uint begin;
+uint neighbours;         // images that follow one another at one place
+ivec2 first_tap, taps;   // those that some row of the tile can use
 #endif
 
 void describe()
 {
+    part = gl_WorkGroupID.z % split;
+    begin = part * chunk;
+#if DIRECTION == 2
+    rows = kh * kw * ci, columns = co, end = min(begin + chunk, n * oh * ow);
+#else
 #if DIRECTION == 0
-    rows = n * oh * ow, summands = kh * kw * ci, columns = co;
-#elif DIRECTION == 1
-    phase = ivec2(gl_WorkGroupID.z / sw, gl_WorkGroupID.z % sw);
-    grid = (ivec2(ih, iw) - phase + ivec2(sh, sw) - 1) / ivec2(sh, sw);
+    phase = ivec2(0), pace = ivec2(1), columns = co;
+    taps_y = taps_forward(kh, dh), taps_x = taps_forward(kw, dw);
+#else
+    const uint z = gl_WorkGroupID.z / split;
+    phase = ivec2(z / sw, z % sw), pace = ivec2(sh, sw), columns = ci;
     taps_y = taps_input_grad(phase.x, int(kh), int(sh), int(ph), int(dh));
     taps_x = taps_input_grad(phase.y, int(kw), int(sw), int(pw), int(dw));
-    rows = n * uint(grid.x * grid.y), summands = uint(taps_y.count * taps_x.count) * co, columns = ci;
-#else
-    begin = gl_WorkGroupID.z * chunk;
-    rows = kh * kw * ci, summands = min(begin + chunk, n * oh * ow) - begin, columns = co;
+#endif
+    grid = max((WRITE_SIZE - phase + pace - 1) / pace, 0);
+    rows = n * uint(grid.x * grid.y);
+    neighbours = SUMMED < DEPTH ? 1 : n;
 #endif
 }
 
-#if DIRECTION == 1
-// image, row and column that row index m writes
-ivec3 written_place(uint m)
+#if DIRECTION != 2
+// image, line and column that a row of the product writes
+ivec3 written_place(uint row)
 {
-    uint pixels = uint(grid.x * grid.y), pixel = m % pixels;
-    return ivec3(m / pixels, phase + ivec2(sh, sw) * ivec2(pixel / uint(grid.y), pixel % uint(grid.y)));
+    const uint places = uint(grid.x * grid.y), place = row / neighbours % places;
+    const uint image = row % neighbours + row / neighbours / places;
+    return ivec3(image, phase + pace * ivec2(place / uint(grid.y), place % uint(grid.y)));
 }
-#endif
 
-float a(uint m, uint k)
+// where tap 0 of that place reads
+ivec2 read_origin(ivec2 place)
 {
-    if (m >= rows || k >= summands)
-        return 0;
 #if DIRECTION == 0
-    int row = int(m / ow % oh * sh + k / ci / kw * dh) - int(ph), line = int(m % ow * sw + k / ci % kw * dw) - int(pw);
-    bool fits = row >= 0 && row < int(ih) && line >= 0 && line < int(iw);
-    return fits ? first[((m / ow / oh * ih + uint(row)) * iw + uint(line)) * ci + k % ci] : 0;
-#elif DIRECTION == 1
-    uint tap = k / co;
-    int ky = taps_y.first + int(tap / uint(taps_x.count)) * taps_y.period;
-    int kx = taps_x.first + int(tap % uint(taps_x.count)) * taps_x.period;
-    ivec3 to = written_place(m);
-    ivec2 from = to.yz + ivec2(ph, pw) - ivec2(ky * int(dh), kx * int(dw)); // a multiple of the stride
-    bool fits = from.x >= 0 && from.x < int(oh * sh) && from.y >= 0 && from.y < int(ow * sw);
-    return fits ? first[((uint(to.x) * oh + uint(from.x) / sh) * ow + uint(from.y) / sw) * co + k % co] : 0;
+    return place * ivec2(sh, sw) - ivec2(ph, pw);
 #else
-    uint place = (begin + k) % (oh * ow), image = (begin + k) / (oh * ow), tap = m / ci;
-    int row = int(place / ow * sh + tap / kw * dh) - int(ph), line = int(place % ow * sw + tap % kw * dw) - int(pw);
-    bool fits = row >= 0 && row < int(ih) && line >= 0 && line < int(iw);
-    return fits ? first[((image * ih + uint(row)) * iw + uint(line)) * ci + m % ci] : 0;
+    return (place + ivec2(ph, pw) - ivec2(taps_y.first * int(dh), taps_x.first * int(dw))) / ivec2(sh, sw); // exact
 #endif
 }
 
-float b(uint k, uint column)
+// The places of the rows [first, last] of the product are a rectangle, or lie in one.
+void describe_taps(uint first, uint last)
 {
-    if (k >= summands || column >= columns)
-        return 0;
-#if DIRECTION == 0
-    return second[k * co + column];
-#elif DIRECTION == 1
-    uint tap = k / co;
-    uint ky = uint(taps_y.first + int(tap / uint(taps_x.count)) * taps_y.period);
-    uint kx = uint(taps_x.first + int(tap % uint(taps_x.count)) * taps_x.period);
-    return second[((ky * kw + kx) * ci + column) * co + k % co];
+    const ivec3 from = written_place(first), to = written_place(last);
+    ivec2 low = from.yz, high = to.yz;
+    if (neighbours != n && from.x != to.x)
+        low.x = phase.x, high.x = phase.x + pace.x * (grid.x - 1);
+    if (low.x != high.x)
+        low.y = phase.y, high.y = phase.y + pace.y * (grid.y - 1);
+    const ivec2 range_y = tap_range(taps_y, read_origin(low).x, read_origin(high).x, READ_SIZE.x);
+#if DIRECTION == 0 // whole lines of the kernel, so that the weights that are left lie one behind the other
+    const ivec2 range_x = ivec2(0, kw);
 #else
-    return second[(begin + k) * co + column];
+    const ivec2 range_x = tap_range(taps_x, read_origin(low).y, read_origin(high).y, READ_SIZE.y);
 #endif
+    first_tap = ivec2(range_y.x, range_x.x);
+    taps = max(ivec2(range_y.y, range_x.y) - first_tap, 0);
+    end = min(begin + chunk, uint(taps.x * taps.y) * SUMMED);
 }
+#endif
 
-uint result_index(uint m, uint column)
+uint result_index(uint row, uint column)
 {
-#if DIRECTION == 1
-    ivec3 to = written_place(m);
-    return (uint(to.x * int(ih) + to.y) * iw + uint(to.z)) * ci + column;
-#elif DIRECTION == 2
-    return (gl_WorkGroupID.z * rows + m) * columns + column;
+#if DIRECTION == 2
+    return (part * rows + row) * columns + column;
 #else
-    return m * columns + column;
+    ivec3 to = written_place(row);
+    uint image = part * n + uint(to.x); // a split's part is as large as the result
+    return ((image * uint(WRITE_SIZE.x) + uint(to.y)) * uint(WRITE_SIZE.y) + uint(to.z)) * columns + column;
 #endif
 }
 
 void main()
 {
     describe();
-    const uint thread = gl_LocalInvocationID.x, first_row = gl_WorkGroupID.y * TILE, first_column = gl_WorkGroupID.x * TILE;
-    if (first_row >= rows || first_column >= columns) // the same for all threads of the workgroup
+    const uint thread = gl_LocalInvocationID.x, column_tiles = (columns + COLUMNS - 1) / COLUMNS;
+    const uint first_row = folded_group() / column_tiles * ROWS, first_column = folded_group() % column_tiles * COLUMNS;
+    if (first_row >= rows) // the same for all threads of the workgroup
         return;
-    const uint my_row = thread / 16, my_column = thread % 16; // and every 16th behind it
-    float sum[4][4];
-    [[unroll]] for (uint i = 0; i < 4; i++)
-        [[unroll]] for (uint j = 0; j < 4; j++)
-            sum[i][j] = 0;
+#if DIRECTION != 2
+    describe_taps(first_row, min(first_row + ROWS, rows) - 1);
+#endif
 
-    for (uint k0 = 0; k0 < summands; k0 += DEPTH) {
-        // neighbouring threads load what lies side by side in memory
-        [[unroll]] for (uint i = 0; i < TILE * DEPTH / 256; i++) {
-            uint e = thread + i * 256;
+    // which elements of the tiles this thread loads: neighbouring threads what lies side by side in memory
 #if DIRECTION == 2
-            tile_a[e / TILE][e % TILE] = a(first_row + e % TILE, k0 + e / TILE);
+    const uint row_a = thread % ROWS, k_a = thread / ROWS * LOADS_A, step_k_a = 1;
+    const uint row = min(first_row + row_a, rows - 1), tap = row / ci;
+    const int tap_y = int(tap / kw * dh) - int(ph), tap_x = int(tap % kw * dw) - int(pw);
 #else
-            tile_a[e % DEPTH][e / DEPTH] = a(first_row + e / DEPTH, k0 + e % DEPTH);
+    const uint row_a = thread / DEPTH, k_a = thread % DEPTH, step_row_a = THREADS / DEPTH;
+    ivec2 origin[LOADS_A];
+    uint source[LOADS_A];
+    [[unroll]] for (uint i = 0; i < LOADS_A; i++) {
+        uint row = first_row + row_a + i * step_row_a;
+        ivec3 to = written_place(min(row, rows - 1));
+        origin[i] = row < rows ? read_origin(to.yz) : ivec2(-0x40000000); // never inside
+        source[i] = uint(to.x) * uint(READ_SIZE.x * READ_SIZE.y) * SUMMED;
+    }
 #endif
 #if DIRECTION == 1
-            tile_b[e % DEPTH][e / DEPTH] = b(k0 + e % DEPTH, first_column + e / DEPTH);
+    const uint column_b = thread / DEPTH, k_b = thread % DEPTH, step_column_b = THREADS / DEPTH, step_k_b = 0;
 #else
-            tile_b[e / TILE][e % TILE] = b(k0 + e / TILE, first_column + e % TILE);
+    const uint column_b = thread % COLUMNS, k_b = thread / COLUMNS, step_column_b = 0, step_k_b = THREADS / COLUMNS;
 #endif
+
+    const uint my_row = thread / (COLUMNS / 4), my_column = thread % (COLUMNS / 4); // in vec4s
+    vec4 sum[4];
+    [[unroll]] for (uint i = 0; i < 4; i++)
+        sum[i] = vec4(0);
+
+    for (uint k0 = begin; k0 < end; k0 += DEPTH) {
+#if DIRECTION == 2
+        uint place_x = (k0 + k_a) % ow, place_y = (k0 + k_a) / ow % oh, image = (k0 + k_a) / ow / oh;
+        [[unroll]] for (uint i = 0; i < LOADS_A; i++) {
+            int y = int(place_y * sh) + tap_y, x = int(place_x * sw) + tap_x;
+            bool fits = k0 + k_a + i < end && y >= 0 && y < int(ih) && x >= 0 && x < int(iw);
+            float a = 0;
+            if (fits)
+                a = first[((image * ih + uint(y)) * iw + uint(x)) * ci + row % ci];
+            tile_a[k_a + i][row_a / 4][row_a % 4] = a;
+            place_x++;
+            if (place_x == ow) {
+                place_x = 0;
+                place_y++;
+            }
+            if (place_y == oh) {
+                place_y = 0;
+                image++;
+            }
+        }
+#else
+        const uint k = k0 + k_a, c = k % SUMMED;
+        const int tap = int(k / SUMMED), ty = first_tap.x + tap / taps.y, tx = first_tap.y + tap % taps.y;
+        [[unroll]] for (uint i = 0; i < LOADS_A; i++) {
+            ivec2 at = origin[i] + ivec2(ty * taps_y.step, tx * taps_x.step);
+            bool fits = k < end && all(greaterThanEqual(at, ivec2(0))) && all(lessThan(at, READ_SIZE));
+            float a = 0;
+            if (fits)
+                a = first[source[i] + uint(at.x * READ_SIZE.y + at.y) * SUMMED + c];
+            uint row = row_a + i * step_row_a;
+            tile_a[k_a][row / 4][row % 4] = a;
+        }
+#endif
+#if DIRECTION == 0
+        const uint first_b = uint(first_tap.x) * kw * ci + k0;
+#elif DIRECTION == 2
+        const uint first_b = k0;
+#else
+        const int weight_tap = (taps_y.first + ty * taps_y.period) * int(kw) + taps_x.first + tx * taps_x.period;
+#endif
+        [[unroll]] for (uint i = 0; i < LOADS_B; i++) {
+            uint column = column_b + i * step_column_b, k = k_b + i * step_k_b;
+            float b = 0;
+            if (k0 + k < end && first_column + column < columns)
+#if DIRECTION == 1
+                b = second[(uint(weight_tap) * ci + first_column + column) * co + c];
+#else
+                b = second[(first_b + k) * co + first_column + column];
+#endif
+            tile_b[k][column / 4][column % 4] = b;
         }
         barrier();
         [[unroll]] for (uint k = 0; k < DEPTH; k++) {
-            float left[4], right[4];
-            [[unroll]] for (uint i = 0; i < 4; i++) {
-                left[i] = tile_a[k][my_row + i * 16];
-                right[i] = tile_b[k][my_column + i * 16];
-            }
+            vec4 a = tile_a[k][my_row], b = tile_b[k][my_column];
             [[unroll]] for (uint i = 0; i < 4; i++)
-                [[unroll]] for (uint j = 0; j < 4; j++)
-                    sum[i][j] += left[i] * right[j];
+                sum[i] += a[i] * b;
         }
         barrier();
     }
 
     [[unroll]] for (uint i = 0; i < 4; i++)
         [[unroll]] for (uint j = 0; j < 4; j++) {
-            uint m = first_row + my_row + i * 16, column = first_column + my_column + j * 16;
-            if (m < rows && column < columns)
-                result[result_index(m, column)] = sum[i][j];
+            uint row = first_row + my_row * 4 + i, column = first_column + my_column * 4 + j;
+            if (row < rows && column < columns)
+                result[result_index(row, column)] = sum[i][j];
         }
 }

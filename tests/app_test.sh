@@ -52,10 +52,11 @@ done
 [ -z "$(find . -name '*.tmp*' -o -name '.*.safetensors*')" ] || fail "temporary files were left"
 
 # --- an interrupt saves and says how to go on ---
-"${train[@]}" --out stopped --steps 100000 >out 2>err &
-sleep 2
-kill -INT $!
-wait $!
+"${train[@]}" --out stopped --steps 100000 --log-every 1 >out 2>err &
+running=$!
+for ((i = 0; i < 600; i++)); do [ -s stopped/log.jsonl ] && break; sleep 0.1; done
+kill -INT $running
+wait $running
 [ $? = 130 ] || fail "an interrupted run did not end with 130"
 grep -q -- --resume out || fail "an interrupted run does not say how to go on"
 [ -n "$(ls stopped/checkpoints)" ] || fail "an interrupted run saved nothing"

@@ -158,8 +158,10 @@ static void plans_keep_limits(void **unused)
             for (int axis = 0; axis < 3; axis++)
                 assert_in_range(plan.step.groups[axis], 1, caps->max_workgroup_count[axis]);
             assert_in_range(plan.step.workgroup, 1, caps->max_workgroup_invocations);
+            /* a stride of input_grad leaves at least so many taps in its largest phase */
+            uint64_t taps = direction == CONV_INPUT_GRAD ? (uint64_t)(p.kh / p.sh) * (p.kw / p.sw) : p.kh * p.kw;
             uint64_t terms = direction == CONV_WEIGHT_GRAD ? (uint64_t)p.n * p.oh * p.ow
-                                                           : (uint64_t)p.kh * p.kw * (direction ? p.co : p.ci);
+                                                           : taps * (direction == CONV_FORWARD ? p.ci : p.co);
             assert_true((uint64_t)plan.push.chunk * plan.push.split >= terms);
             if (direction == CONV_WEIGHT_GRAD) /* no kernel takes more than 16 terms in a turn of its loop */
                 assert_true(plan.push.chunk <= 16 * (uint64_t)caps->max_loop_iterations);

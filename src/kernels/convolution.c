@@ -153,29 +153,59 @@ static bool plan_weight_texel(const vkg_device_caps *caps, const struct conv_pro
 
 /* --- tiled and plain families --- */
 
-static bool plan_tiled(const vkg_device_caps *caps, enum conv_direction direction, const struct sizes *s,
-                       struct conv_plan *plan)
+static uint32_t greatest_common_divisor(uint32_t a, uint32_t b)
 {
-    enum { TILE = 64, DEPTH = 16, THREADS = 256, SHARED_BYTES = 2 * DEPTH * (TILE + 1) * 4 };
-    static const char *const names[3] = {"conv_forward_tiled", "conv_input_grad_tiled",
-                                         "conv_weight_grad_tiled"};
-    uint64_t rows = up(s->rows, TILE), columns = up(s->columns, TILE), z = s->phases;
-    if (caps->max_workgroup_invocations < THREADS || caps->max_shared_memory < SHARED_BYTES)
-        return false;
-    plan->step.shader = names[direction];
-    plan->step.workgroup = THREADS;
-    plan->step.formats[0] = plan->step.formats[1] = FORMAT_STORAGE;
-    if (direction == CONV_WEIGHT_GRAD) {
-        if (!choose_split(caps, s, rows * columns, DEPTH, plan))
-            return false;
-        z = plan->push.split;
-    } else if (up(s->terms, DEPTH) > caps->max_loop_iterations) {
-        return false;
+    while (b) {
+        uint32_t rest = a % b;
+        a = b;
+        b = rest;
     }
-    plan->step.groups[0] = (uint32_t)columns, plan->step.groups[1] = (uint32_t)rows,
-    plan->step.groups[2] = (uint32_t)z;
-    return columns <= caps->max_workgroup_count[0] && rows <= caps->max_workgroup_count[1] &&
-           z <= caps->max_workgroup_count[2];
+    return a;
+}
+
+/* The most taps along one dimension that meet one place of input_grad. */
+static uint64_t taps_of_phase(uint32_t kernel, uint32_t stride, uint32_t dilation)
+{
+    return up(kernel, stride / greatest_common_divisor(stride, dilation));
+}
+
+/* The tile of a tiled kernel; a thread computes 4 × 4 of it. */
+struct tiling {
+    uint32_t rows, columns;
+    const char *names[3];
+};
+
+static const struct tiling square = {
+    64, 64, {"conv_forward_tiled", "conv_input_grad_tiled", "conv_weight_grad_tiled"}};
+static const struct tiling small = {
+    32, 32, {"conv_forward_tiled_small", "conv_input_grad_tiled_small", "conv_weight_grad_tiled_small"}};
+static const struct tiling narrow = {
+    256, 16, {"conv_forward_tiled_narrow", "conv_input_grad_tiled_narrow", "conv_weight_grad_tiled_narrow"}};
+
+static uint64_t tiles(const struct sizes *s, const struct tiling *tiling)
+{
+    return up(s->rows, tiling->rows) * up(s->columns, tiling->columns) * s->phases;
+}
+
+static bool plan_tiled(const vkg_device_caps *caps, enum conv_direction direction, const struct conv_problem *p,
+                       const struct sizes *s, struct conv_plan *plan)
+{
+    enum { DEPTH = 16, FEW_TILES = 128 }; /* as in conv_tiled.comp; fewer tiles leave a large device idle */
+    const struct tiling *tiling = s->columns <= 16 && s->rows >= 1024 ? &narrow
+                                  : tiles(s, &square) < FEW_TILES     ? &small
+                                                                      : &square;
+    uint32_t threads = tiling->rows / 4 * (tiling->columns / 4);
+    if (caps->max_workgroup_invocations < threads ||
+        caps->max_shared_memory < DEPTH * (tiling->rows + tiling->columns + 8) * 4)
+        return false;
+    struct sizes cut = *s; /* the terms of one phase */
+    if (direction == CONV_INPUT_GRAD)
+        cut.terms = taps_of_phase(p->kh, p->sh, p->dh) * taps_of_phase(p->kw, p->sw, p->dw) * p->co;
+    plan->step.shader = tiling->names[direction];
+    plan->step.workgroup = threads;
+    plan->step.formats[0] = plan->step.formats[1] = FORMAT_STORAGE;
+    return choose_split(caps, &cut, tiles(s, tiling), DEPTH, plan) &&
+           set_grid(caps, &plan->step, tiles(s, tiling) / s->phases, s->phases * plan->push.split);
 }
 
 static bool plan_plain(const vkg_device_caps *caps, enum conv_direction direction, const struct sizes *s,
@@ -203,9 +233,10 @@ vkg_result conv_plan_build(const vkg_device_caps *caps, enum conv_direction dire
         .push = {.problem = *problem, .chunk = (uint32_t)s.terms, .split = 1, .lane_columns = 1}};
     plan->flops =
         2.0 * problem->n * problem->oh * problem->ow * problem->co * problem->ci * problem->kh * problem->kw;
-    bool planned = caps->kernels == VKG_KERNELS_TILED   ? plan_tiled(caps, direction, &s, plan)
-                   : caps->kernels != VKG_KERNELS_TEXEL ? false
-                   : direction == CONV_WEIGHT_GRAD      ? plan_weight_texel(caps, problem, &s, plan)
-                                                        : plan_rows_texel(caps, direction, problem, &s, plan);
+    bool texel = caps->kernels == VKG_KERNELS_TEXEL &&
+                 (direction == CONV_WEIGHT_GRAD ? plan_weight_texel(caps, problem, &s, plan)
+                                                : plan_rows_texel(caps, direction, problem, &s, plan));
+    bool planned =
+        texel || (caps->kernels != VKG_KERNELS_PLAIN && plan_tiled(caps, direction, problem, &s, plan));
     return planned || plan_plain(caps, direction, &s, plan) ? VKG_OK : VKG_ERROR_UNSUPPORTED;
 }

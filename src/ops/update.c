@@ -205,15 +205,16 @@ static vkg_tensor *gradient_slot(vkg_graph *graph, vkg_tensor *gradient, vkg_ten
                                                      .input_count = 1, .inputs = &gradient});
 }
 
-static uint32_t declare_moment(vkg_graph *graph, const char *kind, const struct declaration *parameter)
+/* `parameter` by value: declaring moves the graph's list. */
+static uint32_t declare_moment(vkg_graph *graph, const char *kind, struct declaration parameter)
 {
     char name[512];
-    if (snprintf(name, sizeof name, "%s.%s", kind, parameter->name) >= (int)sizeof name) {
-        graph_fail(graph, "vkg_adam: the name \"%s\" is too long", parameter->name);
+    if (snprintf(name, sizeof name, "%s.%s", kind, parameter.name) >= (int)sizeof name) {
+        graph_fail(graph, "vkg_adam: the name \"%s\" is too long", parameter.name);
         return UINT32_MAX;
     }
     vkg_tensor *moment = graph_declare(graph, &(struct declaration_desc){
-        .name = name, .shape = parameter->shape, .torch_axes = parameter->torch_axes, .absolute = true});
+        .name = name, .shape = parameter.shape, .torch_axes = parameter.torch_axes, .absolute = true});
     return moment->poisoned ? UINT32_MAX : moment->attributes.index;
 }
 
@@ -280,9 +281,9 @@ void vkg_adam(vkg_graph *graph, const char *name, vkg_tensor *const *parameters,
     }
     /* first all of one kind, then all of the other: each is one block, in the parameters' order */
     for (uint32_t i = 0; i < count; i++)
-        update.first_moments[i] = declare_moment(graph, "exp_avg", &graph->declarations[update.parameters[i]]);
+        update.first_moments[i] = declare_moment(graph, "exp_avg", graph->declarations[update.parameters[i]]);
     for (uint32_t i = 0; i < count; i++)
-        update.second_moments[i] = declare_moment(graph, "exp_avg_sq", &graph->declarations[update.parameters[i]]);
+        update.second_moments[i] = declare_moment(graph, "exp_avg_sq", graph->declarations[update.parameters[i]]);
     if (graph->error || graph->out_of_memory)
         return;
     graph->adams[graph->adam_count] = update;

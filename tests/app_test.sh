@@ -61,6 +61,53 @@ wait $running
 grep -q -- --resume out || fail "an interrupted run does not say how to go on"
 [ -n "$(ls stopped/checkpoints)" ] || fail "an interrupted run saved nothing"
 
+# --- killed: what it had saved is whole, and the run goes on from there to the same bits ---
+"${train[@]}" --out killed --steps 100000 --checkpoint-every 3 --log-every 1 >out 2>err &
+running=$!
+for ((i = 0; i < 600; i++)); do [ -e "$(newest killed 3)" ] && break; sleep 0.1; done
+kill -KILL $running
+wait $running 2>/dev/null
+find killed/checkpoints -name 'step-*' ! -name step-000003.safetensors -delete # how far it came is chance
+ok "$program" train --out killed --resume --steps 8
+cmp -s "$(newest whole 8)" "$(newest killed 8)" || fail "a killed run went on to other bits"
+[ "$(grep -c '"step": 4,' killed/log.jsonl)" = 1 ] || fail "a killed run logged a step twice, or never"
+
+# --- ended before its first checkpoint: resuming begins anew, with the run's settings ---
+cp -r whole early
+rm early/checkpoints/*
+ok "$program" train --out early --resume
+cmp -s "$(newest whole 8)" "$(newest early 8)" || fail "a run that had no checkpoint went on to other bits"
+[ "$(wc -l <early/log.jsonl)" = 4 ] || fail "a resumed run forgot --log-every, or kept old lines"
+[ -e "$(newest early 4)" ] || fail "a resumed run forgot --checkpoint-every"
+
+# --- a reader of the progress that goes away does not cost the run ---
+"${train[@]}" --out piped --steps 8 2>err | true
+cmp -s "$(newest whole 8)" "$(newest piped 8)" || fail "a closed pipe ended the run"
+
+# --- training that breaks down: the message names the step and the value, no checkpoint is overwritten ---
+# poison RUN TENSOR VALUE : writes the first number of a tensor of the run's checkpoint of step 8
+poison() {
+    cp -r whole "$1"
+    python3 - "$(newest "$1" 8)" "$2" "$3" <<'PYTHON' || fail "the checkpoint could not be changed"
+import json, struct, sys
+data = bytearray(open(sys.argv[1], "rb").read())
+size = struct.unpack("<Q", data[:8])[0]
+begin = 8 + size + json.loads(data[8:8 + size])[sys.argv[2]]["data_offsets"][0]
+data[begin:begin + 4] = struct.pack("<f", float(sys.argv[3]))
+open(sys.argv[1], "wb").write(data)
+PYTHON
+}
+poison loud discriminator.main.5.weight 3e38
+refused "step 9: loss_d is" "$program" train --out loud --resume --steps 20
+poison quiet exp_avg_sq.generator.main.0.weight -1 # its root is no number; a ReLU hides that from the losses
+refused "broken down" "$program" train --out quiet --resume --steps 20
+poison dead generator.main.0.weight nan
+refused "no number" "$program" train --out dead --resume --steps 20
+refused "no number" "$program" generate dead
+for run in loud quiet dead; do
+    [ "$(ls $run/checkpoints)" = "$(ls whole/checkpoints)" ] || fail "$run: a run that broke down saved a checkpoint"
+done
+
 # --- sampling ---
 ok "$program" generate whole --count 5 --seed 3 --output five.png
 ok "$program" generate "$(newest whole 4)" --count 5 --output five.npy
@@ -80,7 +127,7 @@ python3 -c 'import json; b = json.load(open("out")); assert b["images_per_second
 ok "$program" bench --width 4 --batch 2 --size 64 --channels 3 --steps 1
 ok "$program" devices
 ok "$program" --help
-for command in train generate bench devices; do ok "$program" $command --help; done
+for command in train generate bench devices; do ok "$program" $command -h; done
 
 # --- other data ---
 python3 - <<'PYTHON'
@@ -111,6 +158,11 @@ refused "did you mean --steps" "$program" train --stepz 3
 refused "expected a whole number" "$program" train --steps 1.5
 refused "expected a number" "$program" train --lr -1
 refused "needs a value" "$program" train --out
+refused "expected DIR" "$program" train --out ""
+refused "no option and no name" "$program" train ""
+refused "no option and no name" "$program" train -steps 3
+refused "expected a whole number" "$program" train --steps 0x10
+refused "expected a number" "$program" train --lr nan
 refused "one of these only" "$program" train a b
 refused "must end in .png or .npy" "$program" generate whole --output x.jpg
 
@@ -136,6 +188,10 @@ refused "$(newest cut-run 8)" "$program" generate cut-run
 cp -r whole no-config
 echo '{"program": "dcgan", "width": "wide"}' >no-config/config.json
 refused "config.json" "$program" generate no-config
+sed 's/"width":.*/"width": 4.5,/' whole/config.json >no-config/config.json
+refused '"width"' "$program" generate no-config
+sed 's/"log-every":.*/"log-every": 0,/' whole/config.json >no-config/config.json
+refused '"log-every"' "$program" train --out no-config --resume --steps 9
 
 # --- a disk that is full: the run ends with a message, what was saved before stays whole ---
 cp -r whole full

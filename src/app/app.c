@@ -1,6 +1,7 @@
 /* A sample program: parses the command line, opens what is needed, runs the command. */
 #include "vkgan/app.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,6 +36,35 @@ vkg_result app_open_device(struct app *app)
                                                 .kernels = app->options.kernels}, &app->device);
 }
 
+static bool all_finite(const float *values, uint64_t count)
+{
+    for (uint64_t i = 0; i < count; i++)
+        if (!isfinite(values[i]))
+            return false;
+    return true;
+}
+
+vkg_result find_broken(struct app *app, vkg_state *state, const char **broken)
+{
+    uint64_t most = 0;
+    *broken = NULL;
+    for (uint32_t i = 0; i < vkg_state_count(state); i++)
+        most = vkg_state_get(state, i)->elements > most ? vkg_state_get(state, i)->elements : most;
+    float *values = malloc((most + 1) * sizeof *values);
+    vkg_result result = values ? VKG_OK : vkg_fail(&app->log, VKG_ERROR_OUT_OF_MEMORY, "out of memory for the check of "
+                                                                                      "parameters");
+    for (uint32_t i = 0; i < vkg_state_count(state) && result == VKG_OK && !*broken; i++) {
+        const vkg_state_entry *entry = vkg_state_get(state, i);
+        if (entry->dtype != VKG_FLOAT32)
+            continue;
+        result = vkg_state_read(state, i, values);
+        if (result == VKG_OK && !all_finite(values, entry->elements))
+            *broken = entry->name;
+    }
+    free(values);
+    return result;
+}
+
 bool app_settings(const struct app *app, const uint32_t image[3], vkg_network_settings *settings)
 {
     char message[256] = "";
@@ -66,20 +96,44 @@ const char *duration_text(double seconds, char text[32])
     return text;
 }
 
+vkg_result draw_samples(struct app *app, vkg_sampler *sampler, uint64_t seed, uint32_t count, const uint32_t image[3],
+                        const char *path, uint8_t **bytes)
+{
+    enum { PART = 64 }; /* as floats at one time, which take four times the memory of bytes */
+    const size_t elements = (size_t)image[0] * image[1] * image[2];
+    float *values = malloc(PART * elements * sizeof *values);
+    uint8_t *drawn = malloc(count * elements);
+    vkg_result result = values && drawn ? VKG_OK
+                                        : vkg_fail(&app->log, VKG_ERROR_OUT_OF_MEMORY, "%s: out of memory for %u images",
+                                                   path, count);
+    for (uint32_t first = 0; first < count && result == VKG_OK; first += PART) {
+        const uint32_t part = count - first < PART ? count - first : PART;
+        result = vkg_sampler_generate(sampler, seed, first, part, values);
+        if (result == VKG_OK)
+            vkg_image_bytes(values, part * elements, drawn + first * elements);
+    }
+    free(values);
+    if (result != VKG_OK) {
+        free(drawn);
+        drawn = NULL;
+    }
+    *bytes = drawn;
+    return result;
+}
+
 vkg_result write_samples(struct app *app, vkg_sampler *sampler, uint64_t seed, uint32_t count, const uint32_t image[3],
                          const char *path)
 {
     vkg_image grid = {0};
-    float *values = malloc((size_t)count * image[0] * image[1] * image[2] * sizeof *values);
-    vkg_result result = values ? vkg_sampler_generate(sampler, seed, 0, count, values)
-                               : vkg_fail(&app->log, VKG_ERROR_OUT_OF_MEMORY, "%s: out of memory for %u images", path, count);
+    uint8_t *bytes;
+    vkg_result result = draw_samples(app, sampler, seed, count, image, path, &bytes);
     if (result == VKG_OK)
         result = vkg_image_grid(&app->log, &(vkg_grid_desc){.count = count, .height = image[0], .width = image[1],
-                                                            .channels = image[2], .values = values}, &grid);
+                                                            .channels = image[2], .bytes = bytes}, &grid);
+    free(bytes);
     if (result == VKG_OK)
         result = vkg_image_save_png(&app->log, path, grid.width, grid.height, grid.channels, grid.pixels);
     vkg_image_free(&grid);
-    free(values);
     return result;
 }
 

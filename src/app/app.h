@@ -35,9 +35,15 @@ struct app {
 bool options_parse(struct app *app, int argc, char **argv, int *status);
 /* Was the option on the command line? name without dashes. */
 bool option_given(const struct app *app, const char *name);
-/* Names in the command line's table, for the config file: calls back for every setting that a run remembers. */
-void options_each_setting(struct options *options, void (*visit)(void *user, const char *name, double *value),
-                          void *user);
+/* A setting that a run remembers in its config file: a row of the command line's table. */
+struct setting {
+    const char *name;
+    double *value; /* in the options */
+    double low, high;
+    bool whole, fixed; /* fixed: resuming cannot change it */
+};
+/* Calls back for every one. */
+void options_each_setting(struct options *options, void (*visit)(void *user, const struct setting *setting), void *user);
 
 /* --- messages --- */
 
@@ -45,6 +51,9 @@ void options_each_setting(struct options *options, void (*visit)(void *user, con
 __attribute__((format(printf, 2, 3))) int app_error(const struct app *app, const char *format, ...);
 /* Opens the device of --device and --kernels. */
 vkg_result app_open_device(struct app *app);
+/* Reads every number of a state. *broken: the name of the first entry that holds one that is not finite, or NULL. The
+ * losses alone do not tell: max(x, 0) of a ReLU makes 0 of what is no number. */
+vkg_result find_broken(struct app *app, vkg_state *state, const char **broken);
 /* What the networks are told, for images of that size; false after a message when they cannot be. */
 bool app_settings(const struct app *app, const uint32_t image[3], vkg_network_settings *settings);
 
@@ -79,7 +88,10 @@ double seconds_now(void);
 /* "1 h 02 min", "3 min 20 s", "45 s" */
 const char *duration_text(double seconds, char text[32]);
 
-/* A grid of `count` samples as PNG. */
+/* Samples 0 … count−1 of `seed` as bytes, [count, H, W, C]; free() them. `path` is named when memory is out. */
+vkg_result draw_samples(struct app *app, vkg_sampler *sampler, uint64_t seed, uint32_t count, const uint32_t image[3],
+                        const char *path, uint8_t **bytes);
+/* A grid of them as PNG. */
 vkg_result write_samples(struct app *app, vkg_sampler *sampler, uint64_t seed, uint32_t count, const uint32_t image[3],
                          const char *path);
 

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "app/app.h"
+#include "io/json.h"
 
 enum { WARM_UP = 3 };
 
@@ -66,22 +67,35 @@ static vkg_result time_steps(vkg_trainer *trainer, const float *batch, uint32_t 
     return result;
 }
 
+static void put_member(struct json_text *json, const char *name, const char *value)
+{
+    json_put_string(json, name);
+    json_put(json, ": ", 2);
+    json_put_string(json, value);
+    json_put(json, ", ", 2);
+}
+
 static void print_json(const struct app *app, const uint32_t image[3], const struct measurement *m)
 {
     const vkg_device_caps *caps = vkg_device_get_caps(app->device);
     const struct options *o = &app->options;
-    printf("{\"program\": \"%s\", \"device\": \"%s\", \"driver\": \"%s\", \"kernels\": \"%s\", \"size\": %u, \"channels\": %u, "
+    struct json_text names = {0}; /* a driver may be called anything */
+    put_member(&names, "program", app->desc->name);
+    put_member(&names, "device", caps->name);
+    put_member(&names, "driver", caps->driver_info);
+    put_member(&names, "kernels", vkg_kernel_family_name(caps->kernels));
+    printf("{%s\"size\": %u, \"channels\": %u, "
            "\"width\": %g, \"batch\": %g, \"steps\": %g, \"step_ms\": %.3f, \"step_ms_min\": %.3f, \"step_ms_max\": %.3f, "
            "\"images_per_second\": %.1f, \"gflop_per_step\": %.3f, \"gflops\": %.1f, \"host_us_per_step\": %.1f, "
            "\"host_bytes_allocated\": %zu, \"start_up_seconds\": %.3f, \"memory_bytes\": %llu, "
            "\"memory_bytes_unaliased\": %llu, \"state_bytes\": %llu, \"dispatches\": %u, \"barriers\": %u, "
            "\"submissions\": %u, \"pipelines\": %u}\n",
-           app->desc->name, caps->name, caps->driver_info, vkg_kernel_family_name(caps->kernels), image[0], image[2], o->width,
-           o->batch, o->steps, m->step * 1e3, m->fastest * 1e3, m->slowest * 1e3, o->batch / m->step, m->stats.flops / 1e9,
+           names.text ? names.text : "", image[0], image[2], o->width, o->batch, o->steps, m->step * 1e3, m->fastest * 1e3, m->slowest * 1e3, o->batch / m->step, m->stats.flops / 1e9,
            m->stats.flops / m->step / 1e9, m->host * 1e6, m->allocated, m->start_up,
            (unsigned long long)m->stats.temporary_bytes, (unsigned long long)m->stats.temporary_bytes_unaliased,
            (unsigned long long)m->stats.state_bytes, m->stats.dispatches, m->stats.barriers, m->stats.submissions,
            m->stats.pipelines);
+    free(names.text);
 }
 
 static void print_text(const struct app *app, const uint32_t image[3], const struct measurement *m)

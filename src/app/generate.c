@@ -58,6 +58,11 @@ static vkg_result load(struct generation *g)
         result = vkg_sampler_create_state(app->device, &desc, &g->state);
     if (result == VKG_OK)
         result = vkg_state_load(g->state, g->checkpoint, "generator.", NULL);
+    const char *broken = NULL;
+    if (result == VKG_OK)
+        result = find_broken(app, g->state, &broken);
+    if (broken)
+        return vkg_fail(&app->log, VKG_ERROR_FORMAT, "%s: \"%s\" holds what is no number", g->checkpoint, broken);
     desc.state = g->state;
     return result == VKG_OK ? vkg_sampler_create(app->device, &desc, &g->sampler) : result;
 }
@@ -65,17 +70,11 @@ static vkg_result load(struct generation *g)
 static vkg_result write_npy(struct generation *g, const char *path)
 {
     const uint64_t dims[4] = {(uint64_t)g->app->options.count, g->run.image[0], g->run.image[1], g->run.image[2]};
-    const size_t elements = dims[0] * dims[1] * dims[2] * dims[3];
-    float *values = malloc(elements * sizeof *values);
-    uint8_t *bytes = malloc(elements);
-    vkg_result result = values && bytes
-                            ? vkg_sampler_generate(g->sampler, (uint64_t)g->app->options.seed, 0, (uint32_t)dims[0], values)
-                            : vkg_fail(&g->app->log, VKG_ERROR_OUT_OF_MEMORY, "%s: out of memory", path);
-    if (result == VKG_OK) {
-        vkg_image_bytes(values, elements, bytes);
+    uint8_t *bytes;
+    vkg_result result = draw_samples(g->app, g->sampler, (uint64_t)g->app->options.seed, (uint32_t)dims[0], g->run.image,
+                                     path, &bytes);
+    if (result == VKG_OK)
         result = vkg_npy_save(&g->app->log, path, VKG_FILE_U8, 4, dims, bytes);
-    }
-    free(values);
     free(bytes);
     return result;
 }

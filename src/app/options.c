@@ -11,43 +11,50 @@ enum command { TRAIN = 1, GENERATE = 2, BENCH = 4, DEVICES = 8 };
 
 enum kind { TEXT, WHOLE, REAL, FLAG };
 
+/* What becomes of an option in a run's config.json. */
+enum memory {
+    FORGOTTEN,  /* not in it */
+    REMEMBERED, /* the default when the run is resumed */
+    FIXED,      /* resuming cannot change it */
+};
+
 struct row {
     const char *name, *argument, *help;
     enum kind kind;
     unsigned commands;
     size_t offset;
     double low, high;
-    bool kept; /* part of a run's settings: in config.json, and not to be changed when it resumes */
+    enum memory memory;
 };
 
 #define AT(field) offsetof(struct options, field)
 static const struct row rows[] = {
-    {"out", "DIR", "the run folder [runs/NAME]", TEXT, TRAIN, AT(out), 0, 0, false},
+    {"out", "DIR", "the run folder [runs/NAME]", TEXT, TRAIN, AT(out), 0, 0, FORGOTTEN},
     {"resume", NULL, "go on with the run in the folder, from its newest checkpoint, as if it had never stopped", FLAG,
-     TRAIN, AT(resume), 0, 0, false},
-    {"steps", "N", "steps in all (train), or timed steps (bench)", WHOLE, TRAIN | BENCH, AT(steps), 1, 1e12, false},
-    {"minutes", "X", "stop after so long, if that comes before the last step", REAL, TRAIN, AT(minutes), 0.01, 1e6, false},
-    {"batch", "N", "images a step", WHOLE, TRAIN | BENCH, AT(batch), 1, 65536, true},
-    {"width", "N", "channels of the narrowest layer of both networks", WHOLE, TRAIN | BENCH, AT(width), 1, 4096, true},
-    {"latent", "N", "size of the generator's input", WHOLE, TRAIN | BENCH, AT(latent), 1, 65536, true},
-    {"size", "N", "image size; images are cut square and resized [as in the data]", WHOLE, TRAIN | BENCH, AT(size), 1,
-     4096, true},
-    {"channels", "N", "1 grey or 3 colour [as in the data]", WHOLE, TRAIN | BENCH, AT(channels), 1, 3, true},
-    {"lr", "X", "learning rate of both networks", REAL, TRAIN, AT(lr), 1e-9, 1, true},
-    {"beta1", "X", "Adam's decay of the first moment", REAL, TRAIN, AT(beta1), 0, 0.9999, true},
+     TRAIN, AT(resume), 0, 0, FORGOTTEN},
+    {"steps", "N", "steps in all (train), or timed steps (bench)", WHOLE, TRAIN | BENCH, AT(steps), 1, 1e12, REMEMBERED},
+    {"minutes", "X", "stop after so long, if that comes before the last step", REAL, TRAIN, AT(minutes), 0.01, 1e6, FORGOTTEN},
+    {"batch", "N", "images a step", WHOLE, TRAIN | BENCH, AT(batch), 1, 65536, FIXED},
+    {"width", "N", "channels of the narrowest layer of both networks", WHOLE, TRAIN | BENCH, AT(width), 1, 4096, FIXED},
+    {"latent", "N", "size of the generator's input", WHOLE, TRAIN | BENCH, AT(latent), 1, 65536, FIXED},
+    {"size", "N", "image size; images are cut square and resized [0: as in the data]", WHOLE, TRAIN | BENCH, AT(size), 0,
+     4096, FIXED},
+    {"channels", "N", "1 grey or 3 colour [0: as in the data]", WHOLE, TRAIN | BENCH, AT(channels), 0, 3, FIXED},
+    {"lr", "X", "learning rate of both networks", REAL, TRAIN, AT(lr), 1e-9, 1, FIXED},
+    {"beta1", "X", "Adam's decay of the first moment", REAL, TRAIN, AT(beta1), 0, 0.9999, FIXED},
     {"seed", "N", "of everything random: the same seed on the same device gives the same bits", WHOLE,
-     TRAIN | GENERATE | BENCH, AT(seed), 0, 9007199254740992.0, true},
-    {"sample-every", "N", "a grid of samples every so many steps", WHOLE, TRAIN, AT(sample_every), 1, 1e12, false},
-    {"checkpoint-every", "N", "a checkpoint every so many steps", WHOLE, TRAIN, AT(checkpoint_every), 1, 1e12, false},
-    {"log-every", "N", "a line of log.jsonl every so many steps", WHOLE, TRAIN, AT(log_every), 1, 1e12, false},
-    {"count", "N", "how many images", WHOLE, GENERATE, AT(count), 1, 1e6, false},
-    {"output", "FILE", "FILE.png is a grid, FILE.npy is uint8 [N, H, W, C]", TEXT, GENERATE, AT(output), 0, 0, false},
+     TRAIN | GENERATE | BENCH, AT(seed), 0, 9007199254740992.0, FIXED},
+    {"sample-every", "N", "a grid of samples every so many steps", WHOLE, TRAIN, AT(sample_every), 1, 1e12, REMEMBERED},
+    {"checkpoint-every", "N", "a checkpoint every so many steps", WHOLE, TRAIN, AT(checkpoint_every), 1, 1e12, REMEMBERED},
+    {"log-every", "N", "a line of log.jsonl every so many steps", WHOLE, TRAIN, AT(log_every), 1, 1e12, REMEMBERED},
+    {"count", "N", "how many images", WHOLE, GENERATE, AT(count), 1, 1e6, FORGOTTEN},
+    {"output", "FILE", "FILE.png is a grid, FILE.npy is uint8 [N, H, W, C]", TEXT, GENERATE, AT(output), 0, 0, FORGOTTEN},
     {"device", "D", "a Vulkan device: its number, or a part of its name [the best; see `devices`]", TEXT,
-     TRAIN | GENERATE | BENCH, AT(device), 0, 0, false},
+     TRAIN | GENERATE | BENCH, AT(device), 0, 0, FORGOTTEN},
     {"kernels", "K", "texel, tiled or plain [what suits the device]", TEXT, TRAIN | GENERATE | BENCH | DEVICES,
-     AT(kernels), 0, 0, false},
-    {"json", NULL, "print JSON", FLAG, BENCH, AT(json), 0, 0, false},
-    {"help", NULL, "this text", FLAG, TRAIN | GENERATE | BENCH | DEVICES, AT(help), 0, 0, false},
+     AT(kernels), 0, 0, FORGOTTEN},
+    {"json", NULL, "print JSON", FLAG, BENCH, AT(json), 0, 0, FORGOTTEN},
+    {"help", NULL, "this text", FLAG, TRAIN | GENERATE | BENCH | DEVICES, AT(help), 0, 0, FORGOTTEN},
 };
 enum { ROWS = sizeof rows / sizeof rows[0] };
 
@@ -154,12 +161,13 @@ static void fill_defaults(struct app *app)
 
 static bool set_number(const struct app *app, struct options *options, const struct row *row, const char *text)
 {
-    char *end;
+    char *end = NULL;
     errno = 0;
-    double value = strtod(text, &end);
-    if (end == text || *end || errno || !(value >= row->low && value <= row->high) ||
+    /* decimal only: strtod takes "0x10", " 5" and "nan" too */
+    double value = text[strspn(text, "0123456789.eE+-")] == 0 ? strtod(text, &end) : 0;
+    if (!end || end == text || *end || errno || !(value >= row->low && value <= row->high) ||
         (row->kind == WHOLE && value != floor(value))) {
-        app_error(app, "--%s %s: expected a %snumber from %g to %g", row->name, text, row->kind == WHOLE ? "whole " : "",
+        app_error(app, "--%s %s: expected a %snumber from %.16g to %.16g", row->name, text, row->kind == WHOLE ? "whole " : "",
                   row->low, row->high);
         return false;
     }
@@ -174,11 +182,13 @@ static bool set_option(struct app *app, int index, const char *value)
     void *field = (char *)&app->options + row->offset;
     if (row->kind == FLAG)
         *(bool *)field = true;
-    else if (row->kind == TEXT)
+    else if (row->kind != TEXT)
+        return set_number(app, &app->options, row, value);
+    else if (value[0])
         *(const char **)field = value;
     else
-        return set_number(app, &app->options, row, value);
-    return true;
+        app_error(app, "--%s \"\": expected %s", row->name, row->argument);
+    return row->kind == FLAG || value[0];
 }
 
 static int find_row(const struct app *app, int command, const char *name, size_t length)
@@ -217,7 +227,12 @@ static int find_command(const struct app *app, const char *name)
 /* One word of the command line, and its value where it has one. Returns how many words were used, 0 for an error. */
 static int parse_word(struct app *app, int command, int words, char **argv)
 {
-    const char *word = argv[0];
+    const char *word = strcmp(argv[0], "-h") == 0 ? "--help" : argv[0];
+    if (word[0] == 0 || (word[0] == '-' && word[1] != '-')) {
+        app_error(app, "\"%s\" is no option and no name (a file of that name is ./%s); see %s %s --help", word, word,
+                  app->desc->name, commands[command].name);
+        return 0;
+    }
     if (strncmp(word, "--", 2) != 0) {
         bool takes = commands[command].arguments[0] != 0;
         if (!takes || app->options.target) {
@@ -251,7 +266,7 @@ bool options_parse(struct app *app, int argc, char **argv, int *status)
 {
     *status = 2;
     fill_defaults(app);
-    if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0) {
+    if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
         print_usage(app, argc < 2 ? stderr : stdout);
         *status = argc < 2 ? 2 : 0;
         return false;
@@ -283,9 +298,12 @@ bool option_given(const struct app *app, const char *name)
     return false;
 }
 
-void options_each_setting(struct options *options, void (*visit)(void *user, const char *name, double *value), void *user)
+void options_each_setting(struct options *options, void (*visit)(void *user, const struct setting *setting), void *user)
 {
     for (int i = 0; i < ROWS; i++)
-        if (rows[i].kept)
-            visit(user, rows[i].name, (double *)(void *)((char *)options + rows[i].offset));
+        if (rows[i].memory != FORGOTTEN)
+            visit(user, &(struct setting){.name = rows[i].name,
+                                          .value = (double *)(void *)((char *)options + rows[i].offset),
+                                          .low = rows[i].low, .high = rows[i].high, .whole = rows[i].kind == WHOLE,
+                                          .fixed = rows[i].memory == FIXED});
 }

@@ -63,9 +63,9 @@ bool run_exists(const char *folder)
 
 /* --- config.json --- */
 
-static void add_setting(void *json, const char *name, double *value)
+static void add_setting(void *json, const struct setting *setting)
 {
-    cJSON_AddNumberToObject(json, name, *value);
+    cJSON_AddNumberToObject(json, setting->name, *setting->value);
 }
 
 vkg_result run_write_config(struct app *app, const char *folder, const struct run_image *image)
@@ -74,10 +74,14 @@ vkg_result run_write_config(struct app *app, const char *folder, const struct ru
     char path[PATH_BYTES];
     if (!run_path(app, folder, "config.json", path))
         return VKG_ERROR_INVALID;
+    const vkg_device_caps *caps = vkg_device_get_caps(app->device);
     cJSON *json = cJSON_CreateObject();
     cJSON_AddStringToObject(json, "program", app->desc->name);
     cJSON_AddStringToObject(json, "vkgan", VKGAN_VERSION);
     cJSON_AddStringToObject(json, "data", image->data);
+    cJSON_AddStringToObject(json, "device", caps->name); /* for the reader: a run may go on elsewhere, with other bits */
+    cJSON_AddStringToObject(json, "driver", caps->driver_info);
+    cJSON_AddStringToObject(json, "kernels", vkg_kernel_family_name(caps->kernels));
     options_each_setting(&app->options, add_setting, json);
     for (int i = 0; i < 3; i++)
         cJSON_AddNumberToObject(json, names[i], image->image[i]);
@@ -96,21 +100,25 @@ struct reading {
     vkg_result result;
 };
 
-static void read_setting(void *user, const char *name, double *value)
+static void read_setting(void *user, const struct setting *setting)
 {
     struct reading *reading = user;
-    const cJSON *item = cJSON_GetObjectItemCaseSensitive(reading->json, name);
+    const struct app *app = reading->app;
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(reading->json, setting->name);
+    const double value = cJSON_IsNumber(item) ? item->valuedouble : NAN;
+    const bool given = option_given(app, setting->name);
     if (reading->result != VKG_OK)
         return;
-    if (!cJSON_IsNumber(item) || !isfinite(item->valuedouble) || item->valuedouble < 0 || item->valuedouble > 1e16)
-        reading->result = vkg_fail(&reading->app->log, VKG_ERROR_FORMAT, "%s: \"%s\" is missing or no valid number",
-                                   reading->path, name);
-    else if (option_given(reading->app, name) && *value != item->valuedouble && reading->app->options.resume)
-        reading->result = vkg_fail(&reading->app->log, VKG_ERROR_INVALID,
-                                   "--%s %g: the run in %s was made with %g, which resuming cannot change", name, *value,
-                                   reading->path, item->valuedouble);
-    else if (!option_given(reading->app, name) || reading->app->options.resume)
-        *value = item->valuedouble;
+    if (!(value >= setting->low && value <= setting->high) || (setting->whole && value != floor(value)))
+        reading->result = vkg_fail(&app->log, VKG_ERROR_FORMAT, "%s: \"%s\" is missing or no %snumber from %.16g to %.16g",
+                                   reading->path, setting->name, setting->whole ? "whole " : "", setting->low,
+                                   setting->high);
+    else if (given && setting->fixed && app->options.resume && *setting->value != value)
+        reading->result = vkg_fail(&app->log, VKG_ERROR_INVALID,
+                                   "--%s %.16g: the run in %s was made with %.16g, which resuming cannot change",
+                                   setting->name, *setting->value, reading->path, value);
+    else if (!given)
+        *setting->value = value;
 }
 
 static vkg_result read_image(struct reading *reading, struct run_image *image)

@@ -114,10 +114,18 @@ static vkg_result load_checkpoint(struct training *t)
 {
     uint64_t named, step;
     vkg_result result = run_newest_checkpoint(t->app, t->folder, t->checkpoint, &named);
-    if (result == VKG_OK && !t->checkpoint[0])
-        return vkg_fail(&t->app->log, VKG_ERROR_INVALID, "%s: there is no checkpoint to go on from", t->folder);
+    if (result == VKG_OK && !t->checkpoint[0]) { /* it ended before its first: all follows from the seed again */
+        printf("%s has no checkpoint yet: its run begins anew\n", t->folder);
+        return run_trim_log(t->app, t->folder, 0);
+    }
     if (result == VKG_OK)
         result = vkg_state_load(vkg_trainer_state(t->trainer), t->checkpoint, NULL, &step);
+    const char *broken = NULL;
+    if (result == VKG_OK)
+        result = find_broken(t->app, vkg_trainer_state(t->trainer), &broken);
+    if (broken)
+        return vkg_fail(&t->app->log, VKG_ERROR_FORMAT, "%s: \"%s\" holds what is no number; remove this checkpoint to go "
+                        "on from an older one", t->checkpoint, broken);
     if (result == VKG_OK && step != named)
         return vkg_fail(&t->app->log, VKG_ERROR_FORMAT, "%s: holds step %" PRIu64 ", its name says %" PRIu64, t->checkpoint,
                         step, named);
@@ -233,15 +241,29 @@ static void show_progress(struct training *t, const vkg_trainer_report *report)
 
 /* --- the loop --- */
 
-static vkg_result check_finite(const struct training *t, const vkg_trainer_report *report)
+static vkg_result broken_down(const struct training *t, uint64_t step, const char *what, const char *is)
 {
+    return vkg_fail(&t->app->log, VKG_ERROR_INVALID,
+                    "step %" PRIu64 ": %s %s: training has broken down. %s%s; a lower --lr may help", step, what, is,
+                    t->checkpoint[0] ? "The last good checkpoint is " : "There is no checkpoint yet", t->checkpoint);
+}
+
+static vkg_result check_report(const struct training *t, const vkg_trainer_report *report)
+{
+    char is[32];
     for (uint32_t i = 0; i < report->count; i++)
-        if (!isfinite(report->values[i]))
-            return vkg_fail(&t->app->log, VKG_ERROR_INVALID,
-                            "step %" PRIu64 ": %s is %g: training has broken down. %s%s; a lower --lr may help", report->step,
-                            report->names[i], (double)report->values[i],
-                            t->checkpoint[0] ? "The last good checkpoint is " : "There is no checkpoint yet", t->checkpoint);
+        if (!isfinite(report->values[i])) {
+            snprintf(is, sizeof is, "is %g", (double)report->values[i]);
+            return broken_down(t, report->step, report->names[i], is);
+        }
     return VKG_OK;
+}
+
+static vkg_result check_state(struct training *t)
+{
+    const char *broken;
+    vkg_result result = find_broken(t->app, vkg_trainer_state(t->trainer), &broken);
+    return broken ? broken_down(t, vkg_trainer_get_step(t->trainer), broken, "holds what is no number") : result;
 }
 
 /* Looks at what the newest finished step reported, once. */
@@ -250,7 +272,7 @@ static vkg_result look_at(struct training *t, const vkg_trainer_report *report, 
     if (report->step == 0 || report->step == *seen)
         return VKG_OK;
     *seen = report->step;
-    vkg_result result = check_finite(t, report);
+    vkg_result result = check_report(t, report);
     if (result == VKG_OK && report->step % (uint64_t)t->app->options.log_every == 0)
         result = write_log(t, report);
     if (result == VKG_OK)
@@ -285,7 +307,7 @@ static vkg_result finish_and_look(struct training *t, uint64_t *seen)
         if (result == VKG_OK)
             result = look_at(t, &report, seen);
     } while (result == VKG_OK && report.step != 0);
-    return result;
+    return result == VKG_OK ? check_state(t) : result;
 }
 
 static vkg_result run_loop(struct training *t)
@@ -327,7 +349,8 @@ static void say_what_there_is(const struct training *t)
            duration_text(seconds_now() - t->start, time));
     if (t->sample[0])
         printf("samples:    %s\n", t->sample);
-    printf("checkpoint: %s\n", t->checkpoint);
+    if (t->checkpoint[0])
+        printf("checkpoint: %s\n", t->checkpoint);
     if (t->last_step == NO_LAST_STEP)
         printf("go on:      %s train --resume --out %s --minutes %g\n", name, t->folder, t->app->options.minutes);
     else
@@ -350,6 +373,7 @@ int command_train(struct app *app)
     char folder[256];
     snprintf(folder, sizeof folder, "runs/%s", app->desc->name);
     struct training t = {.app = app, .folder = app->options.out ? app->options.out : folder};
+    signal(SIGPIPE, SIG_IGN); /* a reader of the progress that goes away does not cost the run */
     vkg_result result = set_up(&t);
     const bool by_time = app->options.minutes > 0 && !option_given(app, "steps");
     t.last_step = by_time ? NO_LAST_STEP : (uint64_t)app->options.steps;

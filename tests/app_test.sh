@@ -97,9 +97,9 @@ data[begin:begin + 4] = struct.pack("<f", float(sys.argv[3]))
 open(sys.argv[1], "wb").write(data)
 PYTHON
 }
-poison loud discriminator.main.5.weight 3e38
+poison loud discriminator.main.3.weight 3e38
 refused "step 9: loss_d is" "$program" train --out loud --resume --steps 20
-poison quiet exp_avg_sq.generator.main.0.weight -1 # its root is no number; a ReLU hides that from the losses
+poison quiet exp_avg_sq.generator.main.0.weight -1 # its root is no number
 refused "broken down" "$program" train --out quiet --resume --steps 20
 poison dead generator.main.0.weight nan
 refused "no number" "$program" train --out dead --resume --steps 20

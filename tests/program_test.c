@@ -223,6 +223,36 @@ static void sums_of_every_length_are_whole(void **unused)
     sum_of(4000, 4000);
 }
 
+/* --- what is no number stays none --- */
+
+static void nan_is_not_hidden(void **unused)
+{
+    (void)unused;
+    vkg_graph *g;
+    vkg_program *program;
+    assert_int_equal(vkg_graph_create(test_log(), &g), VKG_OK);
+    for (uint32_t width = 3; width <= 4; width++) { /* one by one, and as vec4 */
+        vkg_tensor *x = vkg_input(g, "x", VKG_SHAPE(2, width));
+        vkg_tensor *const results[] = {vkg_relu(g, x),       vkg_leaky_relu(g, x, 0.2f), vkg_tanh(g, x), vkg_sigmoid(g, x),
+                                       vkg_softplus(g, x),   vkg_abs(g, x),              vkg_exp(g, x),  vkg_sqrt(g, x),
+                                       vkg_sum(g, x, 1, true)};
+        enum { RESULTS = sizeof results / sizeof results[0] };
+        for (int i = 0; i < RESULTS; i++)
+            vkg_output(g, "result", results[i]);
+        assert_int_equal(vkg_program_create(test_device(), g, NULL, NULL, &program), VKG_OK);
+        float *data = vkg_program_input(program, x, 0);
+        for (uint32_t i = 0; i < 2 * width; i++)
+            data[i] = i == 1 ? NAN : 1;
+        assert_int_equal(vkg_program_run(program), VKG_OK);
+        for (int i = 0; i < RESULTS; i++) {
+            assert_true(isnan(vkg_program_output(program, results[i], 0)[1]));
+            assert_false(isnan(vkg_program_output(program, results[i], 0)[0]));
+        }
+        vkg_program_destroy(&program);
+    }
+    vkg_graph_destroy(&g);
+}
+
 /* --- a run allocates nothing --- */
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -397,7 +427,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(plan_never_shares_living_memory), cmocka_unit_test(push_constants_match_glsl),
         cmocka_unit_test(every_way_to_run_gives_the_same_bits), cmocka_unit_test(submissions_are_cut),
-        cmocka_unit_test(slots_are_guarded),
+        cmocka_unit_test(slots_are_guarded), cmocka_unit_test(nan_is_not_hidden),
 #if CAN_COUNT_ALLOCATIONS
         cmocka_unit_test(a_step_allocates_nothing),
 #endif

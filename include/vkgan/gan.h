@@ -102,8 +102,7 @@ VKG_API vkg_state *vkg_trainer_state(vkg_trainer *trainer);
 VKG_API uint64_t vkg_trainer_get_step(const vkg_trainer *trainer); /* steps done since the run began */
 VKG_API void vkg_trainer_set_step(vkg_trainer *trainer, uint64_t step);
 
-/* Batches of real images that the next step takes (0 where no phase that is due asks for one), and the most that
- * any step takes. */
+/* Batches of real images that the next step takes; 0 where no phase that is due asks for one. */
 VKG_API uint32_t vkg_trainer_batches(const vkg_trainer *trainer);
 
 /* What a step reported. */

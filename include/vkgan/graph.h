@@ -75,7 +75,7 @@ VKG_API vkg_tensor *vkg_buffer(vkg_graph *graph, const char *name, vkg_shape sha
 /* From here on, `buffer` (a result of vkg_buffer or vkg_parameter) holds `value` (same shape): later calls
  * of vkg_buffer with its name see the new value, tensors built earlier keep the old one. */
 VKG_API void vkg_assign(vkg_graph *graph, vkg_tensor *buffer, vkg_tensor *value);
-/* Standard normal numbers, or uniform ones in (0, 1): Philox 4x32-10 keyed by the state's seed, the step and
+/* Standard normal numbers, or uniform ones in (0, 1]: Philox 4x32-10 keyed by the state's seed, the step and
  * the place of the call among the random calls of the graph; fresh at every run. */
 VKG_API vkg_tensor *vkg_random_normal(vkg_graph *graph, vkg_shape shape);
 VKG_API vkg_tensor *vkg_random_uniform(vkg_graph *graph, vkg_shape shape);

@@ -12,7 +12,7 @@ uvec4 philox4x32(uvec4 counter, uvec2 key)
     return counter;
 }
 
-// (x >> 8 + ½) · 2⁻²⁴: never 0, never 1
+// ((x >> 8) + ½) · 2⁻²⁴, in (0, 1]: never 0, so that its logarithm is finite; the greatest one rounds to 1
 vec4 uniform_from_bits(uvec4 bits)
 {
     return (vec4(bits >> 8) + 0.5) * (1.0 / 16777216.0);

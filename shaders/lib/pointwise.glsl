@@ -7,6 +7,17 @@
 #define WHERE_LESS(a, limit, x, y) ((a) < (limit) ? (x) : (y))
 #endif
 
+// Selections, not max and min: those may turn a NaN into a number, and hide that training has broken down.
+T relu(T a)
+{
+    return WHERE_LESS(a, 0.0, T(0), a);
+}
+
+T leaky_relu(T a, T slope)
+{
+    return WHERE_LESS(a, 0.0, slope * a, a);
+}
+
 // a > 0 ? 1 : slope
 T leaky_step(T a, T slope)
 {
@@ -27,7 +38,8 @@ T precise_log(T a)
 // Drivers build tanh from exponentials, which overflows at large |a| and loses its digits at small ones.
 T precise_tanh(T a)
 {
-    T e = exp(2.0 * clamp(a, T(-10), T(10)));
+    T x = WHERE_LESS(a, -10.0, T(-10), a); // no clamp(): a NaN stays one
+    T e = exp(2.0 * WHERE_LESS(-x, -10.0, T(10), x));
     T s = a * a;
     T series = a * (1.0 + s * (-1.0 / 3.0 + s * (2.0 / 15.0 + s * (-17.0 / 315.0 + s * (62.0 / 2835.0)))));
     return WHERE_LESS(abs(a), 0.3, series, (e - 1.0) / (e + 1.0));

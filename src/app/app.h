@@ -52,7 +52,7 @@ __attribute__((format(printf, 2, 3))) int app_error(const struct app *app, const
 /* Opens the device of --device and --kernels. */
 vkg_result app_open_device(struct app *app);
 /* Reads every number of a state. *broken: the name of the first entry that holds one that is not finite, or NULL. The
- * losses alone do not tell: max(x, 0) of a ReLU makes 0 of what is no number. */
+ * losses of a step tell of what broke before it, not of its own update. */
 vkg_result find_broken(struct app *app, vkg_state *state, const char **broken);
 /* What the networks are told, for images of that size; false after a message when they cannot be. */
 bool app_settings(const struct app *app, const uint32_t image[3], vkg_network_settings *settings);

@@ -94,7 +94,6 @@ static vkg_result find_variants(vkg_trainer *trainer, const vkg_trainer_desc *de
 /* The loss, its gradient with respect to what the phase trains and nothing else, and the update. */
 static void build_phase(struct vkg_step *step, const vkg_phase *phase)
 {
-    enum { MAX_PARAMETERS = 4096 };
     vkg_graph *graph = step->graph;
     step->real = NULL;
     vkg_tensor *loss = phase->loss(step, phase->user);

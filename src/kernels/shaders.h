@@ -13,7 +13,6 @@ struct shader {
     const char *name;
     const uint32_t *spirv;
     size_t spirv_bytes;
-    uint32_t binding_count;
 };
 
 /* A shader built with the library: the file's name and its variant, "conv_forward_plain". NULL: there is none. */

@@ -290,10 +290,10 @@ static void relu_gradient(vkg_graph *graph, vkg_tensor *node, vkg_tensor *dy, co
     gradients[0] = vkg_mul(graph, dy, unary(graph, &op_leaky_step, node->inputs[0], node->attributes.p, 0));
 }
 
-static const struct op op_relu = {.name = "relu", .doc = "max(a, 0)", .kind = OP_POINTWISE, .glsl = "max(a, T(0))",
+static const struct op op_relu = {.name = "relu", .doc = "max(a, 0)", .kind = OP_POINTWISE, .glsl = "relu(a)",
                                   .gradient = relu_gradient};
 static const struct op op_leaky_relu = {.name = "leaky_relu", .doc = "max(a, 0) + p · min(a, 0)",
-                                        .kind = OP_POINTWISE, .glsl = "max(a, T(0)) + p * min(a, T(0))",
+                                        .kind = OP_POINTWISE, .glsl = "leaky_relu(a, T(p))",
                                         .gradient = relu_gradient};
 
 static void tanh_gradient(vkg_graph *graph, vkg_tensor *node, vkg_tensor *dy, const bool *wanted,

@@ -289,25 +289,37 @@ vkg_result vkg_trainer_step(vkg_trainer *trainer, const float *const *real, vkg_
     return VKG_OK;
 }
 
-vkg_result vkg_trainer_wait(vkg_trainer *trainer, vkg_trainer_report *report)
+/* Lands the oldest run in flight; *landed: was there one? */
+static vkg_result land_oldest(vkg_trainer *trainer, bool *landed)
 {
-    *report = (vkg_trainer_report){0};
+    *landed = false;
     for (uint32_t i = 0; i < trainer->in_flight; i++) {
-        uint32_t slot = (uint32_t)((trainer->steps_done + i) % trainer->in_flight); /* oldest first */
+        uint32_t slot = (uint32_t)((trainer->steps_done + i) % trainer->in_flight);
         if (!trainer->flights[slot].pending)
             continue;
-        vkg_result result = land(trainer, slot);
-        fill_report(trainer, report);
-        return result;
+        *landed = true;
+        return land(trainer, slot);
     }
     return VKG_OK;
 }
 
+vkg_result vkg_trainer_wait(vkg_trainer *trainer, vkg_trainer_report *report)
+{
+    bool landed;
+    vkg_result result = land_oldest(trainer, &landed);
+    *report = (vkg_trainer_report){0};
+    if (landed)
+        fill_report(trainer, report);
+    return result;
+}
+
 vkg_result vkg_trainer_finish(vkg_trainer *trainer, vkg_trainer_report *report)
 {
-    vkg_result result = VKG_OK;
-    for (uint32_t i = 0; i < trainer->in_flight && result == VKG_OK; i++)
-        result = land(trainer, (uint32_t)((trainer->steps_done + i) % trainer->in_flight)); /* oldest first */
+    bool landed;
+    vkg_result result;
+    do
+        result = land_oldest(trainer, &landed);
+    while (landed && result == VKG_OK);
     fill_report(trainer, report);
     return result;
 }

@@ -1,5 +1,7 @@
 #include "kernels/convolution.h"
 
+#include "kernels/workgroup.h"
+
 /* --- sizes --- */
 
 static uint64_t up(uint64_t a, uint64_t b)
@@ -217,7 +219,7 @@ static bool plan_plain(const vkg_device_caps *caps, enum conv_direction directio
     bool texel = caps->kernels == VKG_KERNELS_TEXEL && texels_fit(caps, s->inputs[0], 1) &&
                  texels_fit(caps, s->inputs[1], 1);
     plan->step.shader = names[texel][direction];
-    plan->step.workgroup = caps->type == VKG_DEVICE_CPU ? 32 : 128;
+    plan->step.workgroup = simple_workgroup(caps);
     plan->step.formats[0] = plan->step.formats[1] = texel ? FORMAT_TEXEL_SCALAR : FORMAT_STORAGE;
     uint64_t groups = up(s->outputs, plan->step.workgroup);
     return choose_split(caps, s, groups, 1, plan) && set_grid(caps, &plan->step, groups, plan->push.split);

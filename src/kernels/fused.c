@@ -33,8 +33,7 @@ struct writer {
 static uint32_t find_leaf(const struct writer *w, const vkg_tensor *read)
 {
     for (uint32_t l = 0; l < w->leaf_count; l++)
-        if (tensor_storage(w->leaves[l].tensor) == tensor_storage(read) &&
-            shape_equal(&w->leaves[l].tensor->shape, &read->shape))
+        if (fused_same_read(w->leaves[l].tensor, read))
             return l;
     return UINT32_MAX;
 }
@@ -254,7 +253,7 @@ static void write_frame(struct writer *w, FILE *source, uint32_t count, const ch
 /* How many workgroups: on a CPU driver an invocation takes several elements, since starting one costs. */
 static uint64_t workgroups(const struct lowering *lowering, uint64_t invocations, uint64_t each)
 {
-    uint64_t per_group = (uint64_t)lowering_workgroup(lowering) * each;
+    uint64_t per_group = (uint64_t)simple_workgroup(&lowering->device->caps) * each;
     return (invocations + per_group - 1) / per_group;
 }
 
@@ -290,7 +289,7 @@ static vkg_result emit(struct writer *w, const struct sum_extents *extents, stru
     for (int i = 0; i < 4; i++)
         streams[i] = open_memstream(&text[i], &sizes[i]);
     w->declarations = streams[0], w->before_loop = streams[1], w->body = streams[2];
-    w->constants[w->constant_count++] = lowering_workgroup(lowering); /* id 0: local_size_x_id */
+    w->constants[w->constant_count++] = simple_workgroup(&lowering->device->caps); /* id 0: local_size_x_id */
     write_declarations_of_leaves(w);
     uint32_t count;
     if (extents) {

@@ -27,6 +27,12 @@ static inline bool fused_is_inline(const vkg_tensor *read, const bool *inlined)
     return inlined[storage->id] && (shape_equal(&storage->shape, &read->shape) || storage->input_count == 0);
 }
 
+/* Two reads of the same memory under the same shape need one binding. */
+static inline bool fused_same_read(const vkg_tensor *a, const vkg_tensor *b)
+{
+    return tensor_storage(a) == tensor_storage(b) && shape_equal(&a->shape, &b->shape);
+}
+
 /* Writes the GLSL, finds its shader, adds one dispatch (two for a sum in two stages). */
 vkg_result lower_fused(struct lowering *lowering, const struct fused_kernel *kernel, const bool *inlined);
 

@@ -23,16 +23,6 @@ vkg_result lowering_add_storage(struct lowering *lowering, enum storage_kind kin
     return VKG_OK;
 }
 
-static enum storage_kind tensor_storage_kind(const struct lowering *lowering, const vkg_tensor *tensor)
-{
-    if (tensor->op == &op_input)
-        return STORAGE_INPUT;
-    for (size_t i = 0; i < lowering->graph->output_count; i++)
-        if (tensor_storage(lowering->graph->outputs[i].tensor) == tensor)
-            return STORAGE_OUTPUT;
-    return STORAGE_TEMPORARY;
-}
-
 vkg_result lowering_place(struct lowering *lowering, const vkg_tensor *tensor, struct placement *placement)
 {
     tensor = tensor_storage(tensor);
@@ -45,7 +35,7 @@ vkg_result lowering_place(struct lowering *lowering, const vkg_tensor *tensor, s
                 result = state_address(lowering->state, tensor->name,
                                        &lowering->storages[known->storage].address);
         } else {
-            result = lowering_add_storage(lowering, tensor_storage_kind(lowering, tensor),
+            result = lowering_add_storage(lowering, tensor->op == &op_input ? STORAGE_INPUT : STORAGE_TEMPORARY,
                                           shape_elements(&tensor->shape) * 4, &known->storage);
         }
     }
@@ -131,11 +121,6 @@ enum binding_format lowering_read_format(const struct lowering *lowering, uint64
     return vec4 ? FORMAT_TEXEL_VEC4 : FORMAT_TEXEL_SCALAR;
 }
 
-uint32_t lowering_workgroup(const struct lowering *lowering)
-{
-    return lowering->device->caps.type == VKG_DEVICE_CPU ? 32 : 128;
-}
-
 vkg_result lowering_sum_parts(struct lowering *lowering, const struct sum_parts *sum, const vkg_tensor *result_tensor)
 {
     uint64_t count = sum->outer * sum->inner, bytes = count * sum->parts * 4;
@@ -144,7 +129,7 @@ vkg_result lowering_sum_parts(struct lowering *lowering, const struct sum_parts 
         lowering, "sum parts", shader_find(format == FORMAT_STORAGE ? "sum_parts_storage" : "sum_parts_texel"));
     if (!dispatch)
         return lowering_out_of_memory(lowering);
-    uint32_t workgroup = lowering_workgroup(lowering);
+    uint32_t workgroup = simple_workgroup(&lowering->device->caps);
     const uint32_t push[3] = {(uint32_t)count, (uint32_t)sum->parts, (uint32_t)sum->inner};
     dispatch_push(dispatch, push, sizeof push);
     dispatch->constants[dispatch->constant_count++] = workgroup;

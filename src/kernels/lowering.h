@@ -3,11 +3,11 @@
 #ifndef VKG_KERNELS_LOWERING_H
 #define VKG_KERNELS_LOWERING_H
 
-#include "base/arena.h"
 #include "device/device.h"
 #include "graph/graph.h"
 #include "kernels/binding_format.h"
 #include "kernels/shaders.h"
+#include "kernels/workgroup.h"
 
 struct vkg_state;
 
@@ -33,7 +33,6 @@ struct dispatch {
 enum storage_kind {
     STORAGE_TEMPORARY, /* lives from its first to its last dispatch; may share memory with others */
     STORAGE_INPUT,     /* lives from the start of the run to its last dispatch */
-    STORAGE_OUTPUT,    /* lives from its first dispatch to the end of the run */
     STORAGE_STATE,     /* lies in the vkg_state at `address` */
 };
 
@@ -54,7 +53,6 @@ struct lowering {
     vkg_device *device;
     vkg_graph *graph;
     struct vkg_state *state;
-    struct arena arena;
     struct placement *placements; /* one a tensor of the graph */
     struct storage *storages;
     size_t storage_count, storage_capacity;
@@ -98,9 +96,6 @@ struct sum_parts {
     struct placement at;
 };
 vkg_result lowering_sum_parts(struct lowering *lowering, const struct sum_parts *sum, const vkg_tensor *result);
-
-/* Workgroup size of the simple one-dimensional kernels. */
-uint32_t lowering_workgroup(const struct lowering *lowering);
 
 /* The last dispatch of a program that draws random numbers: the next run gets fresh ones. ops/random.c */
 vkg_result lower_random_advance(struct lowering *lowering);

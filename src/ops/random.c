@@ -18,7 +18,7 @@ static vkg_result lower_random(struct lowering *lowering, const vkg_tensor *node
         result = lowering_bind_tensor(lowering, dispatch, node, FORMAT_STORAGE, false, true);
     if (result != VKG_OK)
         return result;
-    uint32_t workgroup = lowering_workgroup(lowering);
+    uint32_t workgroup = simple_workgroup(&lowering->device->caps);
     struct random_push push = {(uint32_t)shape_elements(&node->shape), node->attributes.index};
     dispatch_push(dispatch, &push, sizeof push);
     dispatch->constants[dispatch->constant_count++] = workgroup;

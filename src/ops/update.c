@@ -129,7 +129,7 @@ static vkg_result lower_run(struct lowering *lowering, const vkg_tensor *node, c
                             const struct adam_run *run)
 {
     enum binding_format format = lowering_read_format(lowering, run->bytes, true);
-    uint32_t count = (uint32_t)((run->bytes + 15) / 16), workgroup = lowering_workgroup(lowering);
+    uint32_t count = (uint32_t)((run->bytes + 15) / 16), workgroup = simple_workgroup(&lowering->device->caps);
     struct dispatch *dispatch = lowering_add_dispatch(
         lowering, "adam", shader_find(format == FORMAT_STORAGE ? "adam_storage" : "adam_texel"));
     if (!dispatch)

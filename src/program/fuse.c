@@ -93,7 +93,7 @@ static bool chain_add_leaf(struct chain *chain, const vkg_tensor *read)
 {
     const vkg_tensor *storage = tensor_storage(read);
     for (uint32_t l = 0; l < chain->leaf_count; l++)
-        if (tensor_storage(chain->leaves[l]) == storage && shape_equal(&chain->leaves[l]->shape, &read->shape))
+        if (fused_same_read(chain->leaves[l], read))
             return true;
     if (chain->leaf_count == FUSED_MAX_LEAVES)
         return false;

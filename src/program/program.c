@@ -149,7 +149,6 @@ static vkg_result build(struct vkg_program *program, vkg_graph *graph, const vkg
     free(lowering.placements);
     free(lowering.storages);
     free(lowering.dispatches);
-    arena_free(&lowering.arena);
     return result;
 }
 

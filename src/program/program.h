@@ -42,7 +42,7 @@ struct vkg_program {
     VkCommandPool command_pool;
     VkDescriptorPool descriptor_pool;
     VkBufferView *views;
-    size_t view_count, view_capacity;
+    size_t view_count;
     VkCommandBuffer *segments; /* the run, cut into submissions */
     uint32_t segment_count;
     VkCommandBuffer *submission; /* room for one submission's command buffers */

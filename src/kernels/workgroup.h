@@ -1,0 +1,12 @@
+#ifndef VKG_KERNELS_WORKGROUP_H
+#define VKG_KERNELS_WORKGROUP_H
+
+#include "vkgan/device.h"
+
+/* Workgroup size of the simple one-dimensional kernels. */
+static inline uint32_t simple_workgroup(const vkg_device_caps *caps)
+{
+    return caps->type == VKG_DEVICE_CPU ? 32 : 128;
+}
+
+#endif

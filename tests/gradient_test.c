@@ -207,7 +207,7 @@ static void run_at(struct check *c, float h)
 
 static double read(const struct check *c, const vkg_tensor *tensor)
 {
-    return *vkg_program_output(c->program, tensor, 0);
+    return *(const float *)vkg_program_output(c->program, tensor, 0);
 }
 
 /* Rounding of f over 2h, and the third derivative's share h²: at h near the cube root of float's precision both are

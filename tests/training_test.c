@@ -173,7 +173,7 @@ static void follows_pytorch(void **unused)
         run_step(&t, step);
         const vkg_tensor *const outputs[] = {t.loss_d, t.loss_g, t.d_real, t.d_fake};
         for (int i = 0; i < 4; i++) {
-            double expected = t.losses[step * 4 + i], found = *vkg_program_output(t.program, outputs[i], 0);
+            double expected = t.losses[step * 4 + i], found = *(const float *)vkg_program_output(t.program, outputs[i], 0);
             double error = fabs(found - expected) / fabs(expected);
             worst = fmax(worst, error);
             if (step < 20)

@@ -28,7 +28,12 @@ extern "C" {
 typedef struct vkg_graph vkg_graph;
 typedef struct vkg_tensor vkg_tensor;
 
-typedef enum vkg_dtype { VKG_FLOAT32, VKG_UINT32 } vkg_dtype;
+/* float32 is what operations compute in. Pointwise operations and reductions read every type as float32 (integers
+ * exactly up to 2²⁴); indices of vkg_gather and its like are int32; images may come as uint8; vkg_cast converts. */
+typedef enum vkg_dtype { VKG_FLOAT32, VKG_UINT32, VKG_INT32, VKG_UINT8, VKG_FLOAT16, VKG_BFLOAT16 } vkg_dtype;
+/* Bytes of one element. */
+VKG_API size_t vkg_dtype_size(vkg_dtype dtype);
+VKG_API const char *vkg_dtype_name(vkg_dtype dtype); /* "float32" */
 
 /* Rank 0 is a scalar of one element. Every dimension is at least 1. */
 typedef struct vkg_shape {
@@ -64,6 +69,11 @@ VKG_API void vkg_graph_leave(vkg_graph *graph);
 
 /* A tensor whose numbers the host gives at every run. */
 VKG_API vkg_tensor *vkg_input(vkg_graph *graph, const char *name, vkg_shape shape);
+/* The same for numbers of another type: labels, indices, images of bytes. */
+VKG_API vkg_tensor *vkg_input_typed(vkg_graph *graph, const char *name, vkg_shape shape, vkg_dtype dtype);
+/* Numbers that are fixed now: a table, a filter, a mask. They are copied into the graph, and uploaded once for
+ * every program. Equal data is one tensor. */
+VKG_API vkg_tensor *vkg_data(vkg_graph *graph, vkg_shape shape, vkg_dtype dtype, const void *data);
 /* Every element is `value`. Costs no memory: it becomes part of the kernels that read it. */
 VKG_API vkg_tensor *vkg_constant(vkg_graph *graph, float value, vkg_shape shape);
 /* A trained tensor of the vkg_state. Asking again for a name gives the same parameter (its present version,
@@ -85,6 +95,7 @@ VKG_API void vkg_output(vkg_graph *graph, const char *name, vkg_tensor *tensor);
 
 /* --- what is known of a tensor --- */
 VKG_API vkg_shape vkg_tensor_shape(const vkg_tensor *tensor);
+VKG_API vkg_dtype vkg_tensor_dtype(const vkg_tensor *tensor);
 VKG_API uint64_t vkg_tensor_elements(const vkg_tensor *tensor);
 VKG_API const char *vkg_tensor_name(const vkg_tensor *tensor); /* "" where it has none */
 

@@ -67,11 +67,11 @@ VKG_API vkg_result vkg_program_create(vkg_device *device, vkg_graph *graph, vkg_
                                       const vkg_program_desc *desc, vkg_program **program);
 VKG_API void vkg_program_destroy(vkg_program **program);
 
-/* Where the host puts an input of the next run in `slot`; mapped memory, elements in row-major order; NULL for a
- * tensor that is not an input. Write it only while the slot is not in flight. */
-VKG_API float *vkg_program_input(vkg_program *program, const vkg_tensor *input, uint32_t slot);
+/* Where the host puts an input of the next run in `slot`; mapped memory, elements of its
+ * dtype in row-major order; NULL for a tensor that is not an input. Write it only while the slot is not in flight. */
+VKG_API void *vkg_program_input(vkg_program *program, const vkg_tensor *input, uint32_t slot);
 /* Where an output lies once the slot's run is waited for; NULL for a tensor that is not an output. */
-VKG_API const float *vkg_program_output(const vkg_program *program, const vkg_tensor *output, uint32_t slot);
+VKG_API const void *vkg_program_output(const vkg_program *program, const vkg_tensor *output, uint32_t slot);
 
 /* Sends a run to the device and returns at once. The slot must not be in flight. Allocates nothing. */
 VKG_API vkg_result vkg_program_submit(vkg_program *program, uint32_t slot);

@@ -260,7 +260,7 @@ static vkg_result land(vkg_trainer *trainer, uint32_t slot)
         trainer->values[n] = NAN;
     for (uint32_t i = 0; i < variant->step.report_count; i++)
         trainer->values[variant->step.reports[i].index] =
-            *vkg_program_output(variant->program, variant->step.reports[i].scalar, slot);
+            *(const float *)vkg_program_output(variant->program, variant->step.reports[i].scalar, slot);
     return VKG_OK;
 }
 

@@ -23,10 +23,9 @@ static void mark_dependents(const vkg_graph *graph, vkg_tensor *const *wrt, uint
 /* Adds what a node passes to its inputs to their gradients. */
 static void propagate(vkg_graph *graph, vkg_tensor *node, const bool *needed, vkg_tensor **gradients)
 {
-    enum { MAX_INPUTS = 8 };
-    bool wanted[MAX_INPUTS] = {0};
-    vkg_tensor *passed[MAX_INPUTS] = {0};
-    if (!node->op->gradient || node->input_count > MAX_INPUTS)
+    bool wanted[OP_MAX_INPUTS] = {0};
+    vkg_tensor *passed[OP_MAX_INPUTS] = {0};
+    if (!node->op->gradient || node->input_count > OP_MAX_INPUTS)
         return;
     for (uint32_t i = 0; i < node->input_count; i++)
         wanted[i] = needed[node->inputs[i]->id];

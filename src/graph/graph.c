@@ -10,6 +10,8 @@
 const struct op op_input = {.name = "input", .doc = "numbers that the host gives", .kind = OP_LEAF, .unique = true};
 const struct op op_state = {.name = "state", .doc = "a parameter or buffer, in one of its versions",
                             .kind = OP_LEAF, .unique = true};
+const struct op op_data = {.name = "data", .doc = "numbers that were fixed when the graph was built", .kind = OP_LEAF,
+                           .unique = true};
 static const struct op op_poison = {.name = "poison", .doc = "the result of a broken rule", .kind = OP_LEAF};
 
 uint64_t shape_elements(const vkg_shape *shape)
@@ -18,6 +20,22 @@ uint64_t shape_elements(const vkg_shape *shape)
     for (uint32_t i = 0; i < shape->rank; i++)
         elements *= shape->dims[i];
     return elements;
+}
+
+size_t vkg_dtype_size(vkg_dtype dtype)
+{
+    return dtype == VKG_UINT8 ? 1 : dtype == VKG_FLOAT16 || dtype == VKG_BFLOAT16 ? 2 : 4;
+}
+
+const char *vkg_dtype_name(vkg_dtype dtype)
+{
+    static const char *const names[] = {"float32", "uint32", "int32", "uint8", "float16", "bfloat16"};
+    return (size_t)dtype < sizeof names / sizeof names[0] ? names[dtype] : "no type";
+}
+
+uint64_t tensor_bytes(const vkg_tensor *tensor)
+{
+    return shape_elements(&tensor->shape) * vkg_dtype_size(tensor->dtype);
 }
 
 bool shape_equal(const vkg_shape *a, const vkg_shape *b)
@@ -125,7 +143,7 @@ static uint64_t hash_node(const struct node_desc *desc)
 
 static bool node_equals(const vkg_tensor *tensor, const struct node_desc *desc)
 {
-    return tensor->op == desc->op && shape_equal(&tensor->shape, &desc->shape) &&
+    return tensor->op == desc->op && shape_equal(&tensor->shape, &desc->shape) && tensor->dtype == desc->dtype &&
            tensor->input_count == desc->input_count &&
            memcmp(&tensor->attributes, &desc->attributes, sizeof desc->attributes) == 0 &&
            (desc->input_count == 0 ||
@@ -142,7 +160,8 @@ static bool rehash(vkg_graph *graph, size_t bucket_count)
         if (tensor->op->unique)
             continue;
         struct node_desc desc = {.op = tensor->op, .shape = tensor->shape, .input_count = tensor->input_count,
-                                 .inputs = tensor->inputs, .attributes = tensor->attributes};
+                                 .inputs = tensor->inputs, .attributes = tensor->attributes,
+                                 .dtype = tensor->dtype};
         size_t slot = hash_node(&desc) % bucket_count;
         while (buckets[slot])
             slot = (slot + 1) % bucket_count;
@@ -185,6 +204,19 @@ static vkg_tensor *new_tensor(vkg_graph *graph, const struct node_desc *desc)
     return tensor;
 }
 
+/* Kernels are written for certain types; pointwise operations and reductions convert what they read. */
+static bool dtypes_fit(vkg_graph *graph, const struct node_desc *desc)
+{
+    for (uint32_t i = 0; desc->op->kind == OP_KERNEL && i < desc->input_count; i++)
+        if (desc->inputs[i]->dtype != desc->op->input_dtypes[i]) {
+            graph_fail(graph, "%s: input %u %s is of type %s, expected %s (vkg_cast converts)", desc->op->name, i,
+                       SHAPE(&desc->inputs[i]->shape), vkg_dtype_name(desc->inputs[i]->dtype),
+                       vkg_dtype_name(desc->op->input_dtypes[i]));
+            return false;
+        }
+    return true;
+}
+
 vkg_tensor *graph_add_node(vkg_graph *graph, const struct node_desc *desc)
 {
     for (uint32_t i = 0; i < desc->input_count; i++) {
@@ -193,6 +225,8 @@ vkg_tensor *graph_add_node(vkg_graph *graph, const struct node_desc *desc)
         if (desc->inputs[i]->graph != graph)
             return graph_fail(graph, "%s: input %u belongs to another graph", desc->op->name, i);
     }
+    if (!dtypes_fit(graph, desc))
+        return graph->poison;
     uint64_t elements = 1;
     for (uint32_t i = 0; i < desc->shape.rank; i++) {
         elements *= desc->shape.dims[i];
@@ -233,7 +267,32 @@ static vkg_tensor *add_leaf(vkg_graph *graph, const struct op *op, const char *n
 
 vkg_tensor *vkg_input(vkg_graph *graph, const char *name, vkg_shape shape)
 {
-    return add_leaf(graph, &op_input, name ? name : "input", shape, VKG_FLOAT32);
+    return vkg_input_typed(graph, name, shape, VKG_FLOAT32);
+}
+
+vkg_tensor *vkg_input_typed(vkg_graph *graph, const char *name, vkg_shape shape, vkg_dtype dtype)
+{
+    return add_leaf(graph, &op_input, name ? name : "input", shape, dtype);
+}
+
+vkg_tensor *vkg_data(vkg_graph *graph, vkg_shape shape, vkg_dtype dtype, const void *data)
+{
+    size_t bytes = (size_t)shape_elements(&shape) * vkg_dtype_size(dtype);
+    for (size_t id = 0; id < graph->tensor_count; id++) {
+        vkg_tensor *known = graph->tensors[id];
+        if (known->op == &op_data && known->dtype == dtype && shape_equal(&known->shape, &shape) &&
+            memcmp(known->data, data, bytes) == 0)
+            return known;
+    }
+    vkg_tensor *leaf = add_leaf(graph, &op_data, "data", shape, dtype);
+    if (leaf->poisoned)
+        return leaf;
+    void *copy = arena_alloc(&graph->arena, bytes);
+    if (!copy)
+        return out_of_memory(graph);
+    memcpy(copy, data, bytes);
+    leaf->data = copy;
+    return leaf;
 }
 
 static vkg_tensor *declare_new(vkg_graph *graph, const char *name, const struct declaration_desc *desc)
@@ -325,6 +384,11 @@ void vkg_output(vkg_graph *graph, const char *name, vkg_tensor *tensor)
 vkg_shape vkg_tensor_shape(const vkg_tensor *tensor)
 {
     return tensor->shape;
+}
+
+vkg_dtype vkg_tensor_dtype(const vkg_tensor *tensor)
+{
+    return tensor->dtype;
 }
 
 uint64_t vkg_tensor_elements(const vkg_tensor *tensor)

@@ -9,8 +9,10 @@
 
 struct lowering; /* kernels/lowering.h */
 
+enum { OP_MAX_INPUTS = 8 }; /* of operations other than updates */
+
 enum op_kind {
-    OP_LEAF,      /* input, state: its memory is filled by someone else */
+    OP_LEAF,      /* input, state, data: its memory is filled by someone else */
     OP_POINTWISE, /* one GLSL expression an element, with broadcasting; fused into chains */
     OP_REDUCE,    /* a sum over axes; the chain that feeds it is fused into it */
     OP_VIEW,      /* another shape, or another name, of the same memory */
@@ -28,6 +30,8 @@ struct op {
     bool unique; /* two calls with equal inputs are two different things: never merged */
     /* OP_POINTWISE: an expression of the inputs a, b and of the attributes p, q, each of type T. */
     const char *glsl;
+    /* OP_KERNEL, OP_UPDATE: the type of each input that is not float32. */
+    vkg_dtype input_dtypes[OP_MAX_INPUTS];
     /* For every i with wanted[i]: builds the gradient with respect to input i, given dy, the gradient with
      * respect to the node, into gradients[i]. NULL: no gradient passes. */
     void (*gradient)(vkg_graph *graph, vkg_tensor *node, vkg_tensor *dy, const bool *wanted, vkg_tensor **gradients);
@@ -56,6 +60,7 @@ struct vkg_tensor {
     uint32_t input_count; /* inputs that have a gradient; a composite's saved tensors follow them */
     vkg_tensor **inputs;
     vkg_tensor *value; /* view, composite: the tensor whose memory this one shares */
+    const void *data;  /* data: its elements */
     struct attributes attributes;
 };
 
@@ -145,12 +150,13 @@ static inline const vkg_tensor *tensor_storage(const vkg_tensor *tensor)
 }
 
 uint64_t shape_elements(const vkg_shape *shape);
+uint64_t tensor_bytes(const vkg_tensor *tensor);
 bool shape_equal(const vkg_shape *a, const vkg_shape *b);
 /* "[64, 28, 28, 1]" into text, which is returned. */
 enum { SHAPE_TEXT = 96 };
 const char *shape_text(const vkg_shape *shape, char text[SHAPE_TEXT]);
 #define SHAPE(shape) shape_text((shape), (char[SHAPE_TEXT]){0})
 
-extern const struct op op_input, op_state;
+extern const struct op op_input, op_state, op_data;
 
 #endif

@@ -23,21 +23,24 @@ vkg_result lowering_add_storage(struct lowering *lowering, enum storage_kind kin
     return VKG_OK;
 }
 
+static enum storage_kind storage_kind_of(const vkg_tensor *tensor)
+{
+    return tensor->op == &op_state   ? STORAGE_STATE
+           : tensor->op == &op_input ? STORAGE_INPUT
+           : tensor->op == &op_data  ? STORAGE_DATA
+                                     : STORAGE_TEMPORARY;
+}
+
 vkg_result lowering_place(struct lowering *lowering, const vkg_tensor *tensor, struct placement *placement)
 {
     tensor = tensor_storage(tensor);
     struct placement *known = &lowering->placements[tensor->id];
     vkg_result result = VKG_OK;
     if (known->storage == UINT32_MAX) {
-        if (tensor->op == &op_state) {
-            result = lowering_add_storage(lowering, STORAGE_STATE, shape_elements(&tensor->shape) * 4, &known->storage);
-            if (result == VKG_OK)
-                result = state_address(lowering->state, tensor->name,
-                                       &lowering->storages[known->storage].address);
-        } else {
-            result = lowering_add_storage(lowering, tensor->op == &op_input ? STORAGE_INPUT : STORAGE_TEMPORARY,
-                                          shape_elements(&tensor->shape) * 4, &known->storage);
-        }
+        enum storage_kind kind = storage_kind_of(tensor);
+        result = lowering_add_storage(lowering, kind, tensor_bytes(tensor), &known->storage);
+        if (result == VKG_OK && kind == STORAGE_STATE)
+            result = state_address(lowering->state, tensor->name, &lowering->storages[known->storage].address);
     }
     *placement = *known;
     return result;
@@ -82,7 +85,7 @@ vkg_result lowering_bind_tensor(struct lowering *lowering, struct dispatch *disp
     vkg_result result = lowering_place(lowering, tensor, &placement);
     if (result != VKG_OK)
         return result;
-    uint64_t bytes = shape_elements(&tensor->shape) * 4;
+    uint64_t bytes = tensor_bytes(tensor);
     if (format == FORMAT_STORAGE && bytes > lowering->device->caps.max_storage_buffer_range)
         return vkg_fail(&lowering->device->log, VKG_ERROR_UNSUPPORTED,
                         "%s: a tensor of shape %s takes %llu bytes, and a buffer range on %s at most %llu "

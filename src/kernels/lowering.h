@@ -33,6 +33,7 @@ struct dispatch {
 enum storage_kind {
     STORAGE_TEMPORARY, /* lives from its first to its last dispatch; may share memory with others */
     STORAGE_INPUT,     /* lives from the start of the run to its last dispatch */
+    STORAGE_DATA,      /* filled once, when the program is built */
     STORAGE_STATE,     /* lies in the vkg_state at `address` */
 };
 

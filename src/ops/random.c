@@ -26,9 +26,11 @@ static vkg_result lower_random(struct lowering *lowering, const vkg_tensor *node
 }
 
 static const struct op op_random_normal = {.name = "random_normal", .doc = "standard normal numbers",
-                                           .kind = OP_KERNEL, .unique = true, .lower = lower_random};
+                                           .kind = OP_KERNEL, .unique = true, .input_dtypes = {VKG_UINT32},
+                                           .lower = lower_random};
 static const struct op op_random_uniform = {.name = "random_uniform", .doc = "uniform numbers in (0, 1]",
-                                            .kind = OP_KERNEL, .unique = true, .lower = lower_random};
+                                            .kind = OP_KERNEL, .unique = true, .input_dtypes = {VKG_UINT32},
+                                            .lower = lower_random};
 
 static vkg_tensor *add_random(vkg_graph *graph, const struct op *op, vkg_shape shape)
 {

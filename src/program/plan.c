@@ -16,8 +16,10 @@ static void find_lifetimes(struct lowering *lowering, const uint32_t *kept, uint
     }
     for (size_t s = 0; s < lowering->storage_count; s++) {
         struct storage *storage = &lowering->storages[s];
-        if (storage->kind == STORAGE_INPUT || storage->first == UINT32_MAX)
+        if (storage->kind == STORAGE_INPUT || storage->kind == STORAGE_DATA || storage->first == UINT32_MAX)
             storage->first = 0; /* uploaded before the first dispatch */
+        if (storage->kind == STORAGE_DATA)
+            storage->last = (uint32_t)lowering->dispatch_count; /* the next run reads it again */
     }
     for (uint32_t k = 0; k < kept_count; k++)
         lowering->storages[kept[k]].last = (uint32_t)lowering->dispatch_count; /* downloaded behind the last one */

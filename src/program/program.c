@@ -33,7 +33,7 @@ static vkg_result lower_units(struct lowering *lowering, const struct fusion *fu
 
 static vkg_result add_port(struct lowering *lowering, const vkg_tensor *tensor, struct port *port, uint64_t *slot_bytes)
 {
-    *port = (struct port){.tensor = tensor, .bytes = shape_elements(&tensor->shape) * 4, .offset = *slot_bytes};
+    *port = (struct port){.tensor = tensor, .bytes = (tensor_bytes(tensor) + 3) / 4 * 4, .offset = *slot_bytes};
     *slot_bytes += (port->bytes + STORAGE_GRAIN - 1) / STORAGE_GRAIN * STORAGE_GRAIN;
     return lowering_place(lowering, tensor, &port->placement);
 }
@@ -118,6 +118,21 @@ static vkg_result allocate(struct vkg_program *program, struct lowering *lowerin
     return result;
 }
 
+/* Fills what vkg_data fixed. */
+static vkg_result upload_data(struct vkg_program *program, const struct lowering *lowering)
+{
+    vkg_result result = VKG_OK;
+    for (size_t id = 0; id < lowering->graph->tensor_count && result == VKG_OK; id++) {
+        const vkg_tensor *tensor = lowering->graph->tensors[id];
+        if (tensor->op != &op_data || lowering->placements[id].storage == UINT32_MAX)
+            continue;
+        const struct storage *storage = &lowering->storages[lowering->placements[id].storage];
+        result = transfer_upload(program->device, &program->blocks[storage->block], storage->address,
+                                 tensor_bytes(tensor), tensor->data);
+    }
+    return result;
+}
+
 /* --- the public calls --- */
 
 static vkg_result check_graph(vkg_device *device, vkg_graph *graph, const struct vkg_state *state)
@@ -139,6 +154,8 @@ static vkg_result build(struct vkg_program *program, vkg_graph *graph, const vkg
         result = lower_graph(program, &lowering);
     if (result == VKG_OK)
         result = allocate(program, &lowering, !desc->no_aliasing);
+    if (result == VKG_OK)
+        result = upload_data(program, &lowering);
     /* seconds are fatal on some systems: about a tenth of one on the slowest device of each kind */
     double cost = program->device->caps.type == VKG_DEVICE_CPU ? 20e9 : 100e9;
     if (result == VKG_OK)
@@ -207,20 +224,20 @@ static const struct port *find_port(const struct port *ports, uint32_t count, co
     return NULL;
 }
 
-float *vkg_program_input(vkg_program *program, const vkg_tensor *input, uint32_t slot)
+void *vkg_program_input(vkg_program *program, const vkg_tensor *input, uint32_t slot)
 {
     const struct port *port = find_port(program->inputs, program->input_count, input);
     if (!port || slot >= program->slot_count)
         return NULL;
-    return (float *)(void *)((char *)program->upload.mapped + slot * program->input_bytes + port->offset);
+    return (char *)program->upload.mapped + slot * program->input_bytes + port->offset;
 }
 
-const float *vkg_program_output(const vkg_program *program, const vkg_tensor *output, uint32_t slot)
+const void *vkg_program_output(const vkg_program *program, const vkg_tensor *output, uint32_t slot)
 {
     const struct port *port = find_port(program->outputs, program->output_count, output);
     if (!port || slot >= program->slot_count)
         return NULL;
-    return (const float *)(const void *)((char *)program->readback.mapped + slot * program->output_bytes + port->offset);
+    return (const char *)program->readback.mapped + slot * program->output_bytes + port->offset;
 }
 
 vkg_result vkg_program_submit(vkg_program *program, uint32_t slot_index)

@@ -6,6 +6,7 @@
 #include "vkgan/device.h"
 #include "vkgan/graph.h"
 #include "vkgan/ops.h"
+#include "vkgan/resample.h"
 #include "vkgan/layers.h"
 #include "vkgan/optimizer.h"
 #include "vkgan/program.h"

@@ -44,6 +44,7 @@ struct op {
 struct attributes {
     float p, q;               /* pointwise operations' constants */
     uint32_t axes;            /* reductions */
+    uint32_t axis;            /* what works along one axis: linear maps, gather, cumsum */
     uint32_t index;           /* random: which stream; state, assign: which declaration; adam: which update */
     struct conv_problem conv; /* convolutions */
 };

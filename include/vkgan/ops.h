@@ -27,6 +27,33 @@ VKG_API vkg_tensor *vkg_leaky_relu(vkg_graph *graph, vkg_tensor *a, float slope)
 VKG_API vkg_tensor *vkg_tanh(vkg_graph *graph, vkg_tensor *a);
 VKG_API vkg_tensor *vkg_sigmoid(vkg_graph *graph, vkg_tensor *a);
 VKG_API vkg_tensor *vkg_softplus(vkg_graph *graph, vkg_tensor *a); /* log(1 + eᵃ), stable for any a */
+VKG_API vkg_tensor *vkg_pow(vkg_graph *graph, vkg_tensor *a, vkg_tensor *b); /* aᵇ; NaN for a < 0 unless b is whole */
+VKG_API vkg_tensor *vkg_log1p(vkg_graph *graph, vkg_tensor *a); /* log(1 + a), exact near 0 */
+VKG_API vkg_tensor *vkg_sin(vkg_graph *graph, vkg_tensor *a);
+VKG_API vkg_tensor *vkg_cos(vkg_graph *graph, vkg_tensor *a);
+VKG_API vkg_tensor *vkg_erf(vkg_graph *graph, vkg_tensor *a);  /* the error function */
+VKG_API vkg_tensor *vkg_sign(vkg_graph *graph, vkg_tensor *a); /* −1, 0, 1; no gradient passes */
+VKG_API vkg_tensor *vkg_floor(vkg_graph *graph, vkg_tensor *a); /* no gradient passes */
+VKG_API vkg_tensor *vkg_elu(vkg_graph *graph, vkg_tensor *a, float alpha); /* a > 0 ? a : alpha·(eᵃ − 1) */
+VKG_API vkg_tensor *vkg_silu(vkg_graph *graph, vkg_tensor *a); /* a·σ(a) */
+VKG_API vkg_tensor *vkg_gelu(vkg_graph *graph, vkg_tensor *a); /* a·Φ(a), by erf: PyTorch's approximate="none" */
+/* Negative ones times slope, of [C] (a slope a channel) or [1]. He et al. 2015. */
+VKG_API vkg_tensor *vkg_prelu(vkg_graph *graph, vkg_tensor *a, vkg_tensor *slope);
+/* At least low and at most high; the gradient passes within and at both ends. */
+VKG_API vkg_tensor *vkg_clamp(vkg_graph *graph, vkg_tensor *a, float low, float high);
+/* Where both are equal, each gets half of the gradient. */
+VKG_API vkg_tensor *vkg_minimum(vkg_graph *graph, vkg_tensor *a, vkg_tensor *b);
+VKG_API vkg_tensor *vkg_maximum(vkg_graph *graph, vkg_tensor *a, vkg_tensor *b);
+/* 1 where it is so, else 0; no gradient passes. */
+VKG_API vkg_tensor *vkg_equal(vkg_graph *graph, vkg_tensor *a, vkg_tensor *b);
+VKG_API vkg_tensor *vkg_less(vkg_graph *graph, vkg_tensor *a, vkg_tensor *b);
+VKG_API vkg_tensor *vkg_less_equal(vkg_graph *graph, vkg_tensor *a, vkg_tensor *b);
+/* condition ≠ 0 ? a : b; all three are broadcast. */
+VKG_API vkg_tensor *vkg_where(vkg_graph *graph, vkg_tensor *condition, vkg_tensor *a, vkg_tensor *b);
+/* The same numbers as another type. To integers: towards zero, and no gradient passes; to uint8 within [0, 255]. To
+ * float16 and bfloat16: rounded to the nearest. uint8 results need an innermost dimension that is a multiple of four
+ * (after dimensions that no operation tells apart are merged); the halves need that or a device with 16-bit storage. */
+VKG_API vkg_tensor *vkg_cast(vkg_graph *graph, vkg_tensor *a, vkg_dtype dtype);
 
 /* --- shape --- */
 /* Repeats along dimensions of 1, and along new leading ones, up to `shape`. */
@@ -36,11 +63,44 @@ VKG_API vkg_tensor *vkg_reshape(vkg_graph *graph, vkg_tensor *a, vkg_shape shape
 /* The same value, with no gradient through it; costs nothing. */
 VKG_API vkg_tensor *vkg_detach(vkg_graph *graph, vkg_tensor *a);
 
+/* Dimension i of the result is a's dimension axes[i]; axes names each once. */
+VKG_API vkg_tensor *vkg_permute(vkg_graph *graph, vkg_tensor *a, const uint32_t *axes);
+VKG_API vkg_tensor *vkg_transpose(vkg_graph *graph, vkg_tensor *a, uint32_t axis0, uint32_t axis1);
+/* Elements start, start + step, … along one axis, `length` of them. */
+VKG_API vkg_tensor *vkg_slice(vkg_graph *graph, vkg_tensor *a, uint32_t axis, uint32_t start, uint32_t length,
+                              uint32_t step);
+/* The reverse of a slice with a step: element i · spacing is a's element i, those between are 0. */
+VKG_API vkg_tensor *vkg_spread(vkg_graph *graph, vkg_tensor *a, uint32_t axis, uint32_t spacing);
+/* One behind the other along an axis in which alone they may differ; along a new axis; into equal parts. */
+VKG_API vkg_tensor *vkg_concat(vkg_graph *graph, vkg_tensor *const *tensors, uint32_t count, uint32_t axis);
+VKG_API vkg_tensor *vkg_stack(vkg_graph *graph, vkg_tensor *const *tensors, uint32_t count, uint32_t axis);
+VKG_API void vkg_split(vkg_graph *graph, vkg_tensor *a, uint32_t axis, uint32_t parts, vkg_tensor **results);
+/* Backwards along every axis of a set of bits. */
+VKG_API vkg_tensor *vkg_flip(vkg_graph *graph, vkg_tensor *a, uint32_t axes);
+/* Element i goes to i + shift, and round the end. */
+VKG_API vkg_tensor *vkg_roll(vkg_graph *graph, vkg_tensor *a, uint32_t axis, int32_t shift);
+/* What lies beyond the ends: `value`, or zero. */
+typedef enum vkg_pad_mode { VKG_PAD_CONSTANT, VKG_PAD_REFLECT, VKG_PAD_REPLICATE, VKG_PAD_CIRCULAR } vkg_pad_mode;
+/* `low` elements in front and `high` behind along one axis; negative numbers cut off. */
+VKG_API vkg_tensor *vkg_pad(vkg_graph *graph, vkg_tensor *a, uint32_t axis, int32_t low, int32_t high,
+                            vkg_pad_mode mode, float value);
+
 /* --- reductions: `axes` is a set of bits, bit i for dimension i; VKG_ALL_AXES for all --- */
 #define VKG_ALL_AXES UINT32_MAX
 /* keep: reduced dimensions stay as 1; otherwise they vanish. */
 VKG_API vkg_tensor *vkg_sum(vkg_graph *graph, vkg_tensor *a, uint32_t axes, bool keep);
 VKG_API vkg_tensor *vkg_mean(vkg_graph *graph, vkg_tensor *a, uint32_t axes, bool keep);
+/* Equal greatest (least) elements share the gradient equally, as PyTorch's amax has it. */
+VKG_API vkg_tensor *vkg_max(vkg_graph *graph, vkg_tensor *a, uint32_t axes, bool keep);
+VKG_API vkg_tensor *vkg_min(vkg_graph *graph, vkg_tensor *a, uint32_t axes, bool keep);
+/* Σ (a − mean)²/(n − correction) */
+VKG_API vkg_tensor *vkg_var(vkg_graph *graph, vkg_tensor *a, uint32_t axes, bool keep, uint32_t correction);
+/* int32: where the greatest element lies, the first of equal ones. */
+VKG_API vkg_tensor *vkg_argmax(vkg_graph *graph, vkg_tensor *a, uint32_t axis, bool keep);
+/* eᵃ/Σeᵃ along one axis, its logarithm, and log Σeᵃ over a set of axes; none overflows. */
+VKG_API vkg_tensor *vkg_softmax(vkg_graph *graph, vkg_tensor *a, uint32_t axis);
+VKG_API vkg_tensor *vkg_log_softmax(vkg_graph *graph, vkg_tensor *a, uint32_t axis);
+VKG_API vkg_tensor *vkg_logsumexp(vkg_graph *graph, vkg_tensor *a, uint32_t axes, bool keep);
 /* Sums `a` down to `shape`, the reverse of a broadcast from `shape`. */
 VKG_API vkg_tensor *vkg_sum_to(vkg_graph *graph, vkg_tensor *a, vkg_shape shape);
 

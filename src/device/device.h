@@ -61,7 +61,7 @@ void buffer_destroy(vkg_device *device, struct buffer *buffer); /* clears it; a 
 enum binding_kind { BINDING_STORAGE, BINDING_TEXEL };
 
 #define PIPELINE_MAX_BINDINGS 16
-#define PIPELINE_MAX_CONSTANTS 48
+#define PIPELINE_MAX_CONSTANTS 96
 #define PIPELINE_PUSH_BYTES 128 /* the least that Vulkan promises */
 
 struct pipeline_desc {

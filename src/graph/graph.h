@@ -14,7 +14,7 @@ enum { OP_MAX_INPUTS = 8 }; /* of operations other than updates */
 enum op_kind {
     OP_LEAF,      /* input, state, data: its memory is filled by someone else */
     OP_POINTWISE, /* one GLSL expression an element, with broadcasting; fused into chains */
-    OP_REDUCE,    /* a sum over axes; the chain that feeds it is fused into it */
+    OP_REDUCE,    /* a sum, or a greatest, over axes; the chain that feeds it is fused into it */
     OP_VIEW,      /* another shape, or another name, of the same memory */
     OP_COMPOSITE, /* built of other operations, with a gradient rule of its own */
     OP_KERNEL,    /* its lowering names the kernels */
@@ -28,8 +28,9 @@ struct op {
     enum op_kind kind;
     bool expensive; /* OP_POINTWISE: tens of instructions, so never computed twice to save memory */
     bool unique; /* two calls with equal inputs are two different things: never merged */
-    /* OP_POINTWISE: an expression of the inputs a, b and of the attributes p, q, each of type T. */
+    /* OP_POINTWISE: an expression of the inputs a, b, c and of the attributes p, q, each of type T. */
     const char *glsl;
+    enum reduction { REDUCE_SUM, REDUCE_MAX } reduction; /* OP_REDUCE */
     /* OP_KERNEL, OP_UPDATE: the type of each input that is not float32. */
     vkg_dtype input_dtypes[OP_MAX_INPUTS];
     /* For every i with wanted[i]: builds the gradient with respect to input i, given dy, the gradient with
@@ -41,12 +42,27 @@ struct op {
     vkg_result (*lower)(struct lowering *lowering, const vkg_tensor *node);
 };
 
+/* Along one axis, element k of a rearrangement is element (k · mul + add)/div of the input's axis `from`, and 0 where
+ * div does not divide, or no such element is there. mul is not 0: an element goes to one place at most. */
+struct rearranged_axis {
+    uint32_t from;
+    int32_t mul, add, div;
+};
+
+struct rearrangement {
+    struct rearranged_axis axes[VKG_MAX_RANK];
+};
+
+/* Can an element of `size` be missing from the input's `from_size`? */
+bool rearranged_axis_is_guarded(const struct rearranged_axis *axis, uint32_t size, uint32_t from_size);
+
 struct attributes {
     float p, q;               /* pointwise operations' constants */
     uint32_t axes;            /* reductions */
     uint32_t axis;            /* what works along one axis: linear maps, gather, cumsum */
     uint32_t index;           /* random: which stream; state, assign: which declaration; adam: which update */
     struct conv_problem conv; /* convolutions */
+    struct rearrangement rearrangement;
 };
 
 struct vkg_tensor {
@@ -158,6 +174,7 @@ enum { SHAPE_TEXT = 96 };
 const char *shape_text(const vkg_shape *shape, char text[SHAPE_TEXT]);
 #define SHAPE(shape) shape_text((shape), (char[SHAPE_TEXT]){0})
 
-extern const struct op op_input, op_state, op_data;
+extern const struct op op_input, op_state, op_data; /* graph.c */
+extern const struct op op_constant, op_rearrange;   /* what fusion must know of: ops/ */
 
 #endif

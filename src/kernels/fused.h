@@ -3,6 +3,8 @@
 #ifndef VKG_KERNELS_FUSED_H
 #define VKG_KERNELS_FUSED_H
 
+#include <string.h>
+
 #include "kernels/lowering.h"
 
 enum { FUSED_MAX_OUTPUTS = 4, FUSED_MAX_LEAVES = 10 };
@@ -12,6 +14,11 @@ struct fused_kernel {
     uint32_t axes;   /* summed over; 0: nothing is */
     uint32_t output_count;
     const vkg_tensor *outputs[FUSED_MAX_OUTPUTS];
+};
+
+/* What a chain reads from memory: a tensor, as it is or through a rearrangement (the node that says how). */
+struct fused_read {
+    const vkg_tensor *tensor, *through;
 };
 
 /* The space in which a pointwise operation or a sum works. */
@@ -24,13 +31,23 @@ static inline const vkg_shape *fused_space(const vkg_tensor *node)
 static inline bool fused_is_inline(const vkg_tensor *read, const bool *inlined)
 {
     const vkg_tensor *storage = tensor_storage(read);
-    return inlined[storage->id] && (shape_equal(&storage->shape, &read->shape) || storage->input_count == 0);
+    return inlined[storage->id] && (shape_equal(&storage->shape, &read->shape) || storage->op == &op_constant);
 }
 
-/* Two reads of the same memory under the same shape need one binding. */
-static inline bool fused_same_read(const vkg_tensor *a, const vkg_tensor *b)
+/* What node's input i reads, where that is loaded from memory. */
+static inline struct fused_read fused_read_of(const vkg_tensor *node, uint32_t i)
 {
-    return tensor_storage(a) == tensor_storage(b) && shape_equal(&a->shape, &b->shape);
+    return (struct fused_read){node->inputs[i], node->op == &op_rearrange ? node : NULL};
+}
+
+/* Two reads of the same memory in the same way need one load. */
+static inline bool fused_same_read(const struct fused_read *a, const struct fused_read *b)
+{
+    return tensor_storage(a->tensor) == tensor_storage(b->tensor) &&
+           shape_equal(&a->tensor->shape, &b->tensor->shape) &&
+           (a->through == b->through ||
+            (a->through && b->through && shape_equal(&a->through->shape, &b->through->shape) &&
+             memcmp(&a->through->attributes, &b->through->attributes, sizeof a->through->attributes) == 0));
 }
 
 /* Writes the GLSL, finds its shader, adds one dispatch (two for a sum in two stages). */

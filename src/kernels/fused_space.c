@@ -1,29 +1,102 @@
 #include "kernels/fused_space.h"
 
-/* Does `shape`, aligned at the last dimension, have dimension `axis` of `space`, rather than repeat over it? */
-static bool has_axis(const vkg_shape *shape, const vkg_shape *space, uint32_t axis)
+/* --- walks over the dimensions of the space, before any are merged --- */
+
+/* Row-major strides of a shape. */
+static void strides_of(const vkg_shape *shape, int32_t *strides)
 {
-    uint32_t lead = space->rank - shape->rank;
-    return axis >= lead && shape->dims[axis - lead] != 1;
+    int32_t stride = 1;
+    for (uint32_t i = shape->rank; i-- > 0;) {
+        strides[i] = stride;
+        stride *= (int32_t)shape->dims[i];
+    }
 }
 
-/* What must be equal for two neighbouring dimensions to be one: a bit a leaf, and one for the sum. */
-static uint32_t signature(const vkg_shape *space, uint32_t axes, const struct fused_leaf *leaves, uint32_t leaf_count,
-                          uint32_t axis)
+/* A tensor that is read as it is: aligned at the last dimension, dimensions of 1 repeat. */
+static void walk_plainly(const struct fused_leaf *leaf, const vkg_shape *space, struct fused_walk *walks)
 {
-    uint32_t bits = axes >> axis & 1;
+    const vkg_shape *shape = &leaf->read.tensor->shape;
+    int32_t strides[VKG_MAX_RANK];
+    strides_of(shape, strides);
+    for (uint32_t axis = 0; axis < space->rank; axis++) {
+        uint32_t lead = space->rank - shape->rank;
+        bool has = axis >= lead && shape->dims[axis - lead] != 1;
+        walks[axis] = (struct fused_walk){.stride = has ? strides[axis - lead] : 0};
+    }
+}
+
+/* A tensor that is read through a rearrangement, whose shape is the space. */
+static void walk_rearranged(struct fused_leaf *leaf, const vkg_shape *space, struct fused_walk *walks)
+{
+    const struct rearrangement *r = &leaf->read.through->attributes.rearrangement;
+    const vkg_shape *shape = &leaf->read.tensor->shape;
+    int32_t strides[VKG_MAX_RANK];
+    strides_of(shape, strides);
+    for (uint32_t axis = 0; axis < space->rank; axis++) {
+        const struct rearranged_axis *a = &r->axes[axis];
+        int32_t stride = strides[a->from];
+        if (rearranged_axis_is_guarded(a, space->dims[axis], shape->dims[a->from])) {
+            walks[axis] = (struct fused_walk){.stride = stride, .guarded = true, .mul = a->mul, .add = a->add, .div = a->div,
+                                              .limit = (int32_t)shape->dims[a->from] * a->div};
+        } else {
+            walks[axis] = (struct fused_walk){.stride = stride * a->mul};
+            leaf->offset += stride * a->add;
+        }
+    }
+}
+
+/* --- merging --- */
+
+/* A leaf's walks along the space's own axes, of each leaf. */
+typedef struct fused_walk axis_walks[VKG_MAX_RANK];
+
+/* Is dimension `axis` of the space there for some read, or for the size? */
+static bool axis_counts(const axis_walks *walks, uint32_t leaf_count, const vkg_shape *space, uint32_t axis)
+{
+    bool counts = space->dims[axis] != 1;
     for (uint32_t l = 0; l < leaf_count; l++)
-        bits |= (uint32_t)has_axis(&leaves[l].tensor->shape, space, axis) << (l + 1);
-    return bits;
+        counts |= walks[l][axis].guarded;
+    return counts;
 }
 
-static void note_reduced(struct fused_dims *dims, bool reduced)
+/* Do all reads walk over the last of dims and over `axis` as over one dimension? */
+static bool axis_continues(const axis_walks *walks, const struct fused_leaf *leaves, uint32_t leaf_count,
+                           const struct fused_dims *dims, uint32_t axis, uint32_t size)
 {
-    if (!reduced)
-        return;
-    if (dims->reduced_count++ == 0)
-        dims->reduced_first = dims->count - 1;
+    for (uint32_t l = 0; l < leaf_count; l++) {
+        const struct fused_walk *outer = &leaves[l].walks[dims->count - 1], *inner = &walks[l][axis];
+        if (outer->guarded || inner->guarded || outer->stride != inner->stride * (int32_t)size)
+            return false;
+    }
+    return true;
 }
+
+static void merge(const vkg_shape *space, uint32_t axes, const axis_walks *walks, struct fused_leaf *leaves,
+                  uint32_t leaf_count, struct fused_dims *dims)
+{
+    bool reduced_before = false;
+    for (uint32_t axis = 0; axis < space->rank; axis++) {
+        bool reduced = axes >> axis & 1;
+        uint32_t size = space->dims[axis];
+        if (!axis_counts(walks, leaf_count, space, axis))
+            continue;
+        if (dims->count && reduced == reduced_before &&
+            axis_continues(walks, leaves, leaf_count, dims, axis, size)) {
+            dims->size[dims->count - 1] *= size;
+        } else {
+            dims->size[dims->count++] = size;
+            if (reduced && dims->reduced_count++ == 0)
+                dims->reduced_first = dims->count - 1;
+        }
+        reduced_before = reduced;
+        for (uint32_t l = 0; l < leaf_count; l++)
+            leaves[l].walks[dims->count - 1] = walks[l][axis];
+    }
+    if (dims->reduced_count == 0)
+        dims->reduced_first = dims->count;
+}
+
+/* --- four at once --- */
 
 /* Four neighbours together, where the innermost dimension stays (is not summed) and is a multiple of four. */
 static uint32_t choose_width(const struct fused_dims *dims)
@@ -32,32 +105,43 @@ static uint32_t choose_width(const struct fused_dims *dims)
     return dims->count && inner_stays && dims->size[dims->count - 1] % 4 == 0 ? 4 : 1;
 }
 
+static enum fused_load choose_load(const struct fused_leaf *leaf, const struct fused_dims *dims)
+{
+    if (dims->width == 1)
+        return FUSED_LOAD_ONE;
+    const struct fused_walk *last = &leaf->walks[dims->count - 1];
+    if (!last->guarded && last->stride == 0)
+        return FUSED_LOAD_ONE;
+    bool aligned = leaf->offset % 4 == 0 && !last->guarded && last->stride == 1;
+    for (uint32_t d = 0; d + 1 < dims->count; d++)
+        aligned &= leaf->walks[d].stride % 4 == 0;
+    return aligned ? FUSED_LOAD_VECTOR : FUSED_LOAD_EACH;
+}
+
 void fused_collapse(const vkg_shape *space, uint32_t axes, struct fused_leaf *leaves, uint32_t leaf_count,
                     struct fused_dims *dims)
 {
-    uint32_t previous = 0;
+    axis_walks walks[PIPELINE_MAX_BINDINGS];
     *dims = (struct fused_dims){.count = 0};
-    for (uint32_t l = 0; l < leaf_count; l++)
-        leaves[l].varies = 0;
-    for (uint32_t axis = 0; axis < space->rank; axis++) {
-        if (space->dims[axis] == 1)
-            continue;
-        uint32_t bits = signature(space, axes, leaves, leaf_count, axis);
-        if (dims->count && bits == previous) {
-            dims->size[dims->count - 1] *= space->dims[axis];
-            continue;
-        }
-        previous = bits;
-        dims->size[dims->count++] = space->dims[axis];
-        note_reduced(dims, bits & 1);
-        for (uint32_t l = 0; l < leaf_count; l++)
-            leaves[l].varies |= (bits >> (l + 1) & 1) << (dims->count - 1);
+    for (uint32_t l = 0; l < leaf_count; l++) {
+        leaves[l].offset = 0;
+        if (leaves[l].read.through)
+            walk_rearranged(&leaves[l], space, walks[l]);
+        else
+            walk_plainly(&leaves[l], space, walks[l]);
     }
-    if (dims->reduced_count == 0)
-        dims->reduced_first = dims->count;
+    merge(space, axes, walks, leaves, leaf_count, dims);
     dims->width = choose_width(dims);
     for (uint32_t l = 0; l < leaf_count; l++)
-        leaves[l].vector = dims->width == 4 && leaves[l].varies >> (dims->count - 1) & 1;
+        leaves[l].load = choose_load(&leaves[l], dims);
+}
+
+bool fused_leaf_varies(const struct fused_leaf *leaf, uint32_t first, uint32_t count)
+{
+    for (uint32_t d = first; d < first + count; d++)
+        if (leaf->walks[d].guarded || leaf->walks[d].stride != 0)
+            return true;
+    return false;
 }
 
 uint64_t fused_extent(const struct fused_dims *dims, uint32_t first, uint32_t count)

@@ -124,19 +124,22 @@ enum binding_format lowering_read_format(const struct lowering *lowering, uint64
     return vec4 ? FORMAT_TEXEL_VEC4 : FORMAT_TEXEL_SCALAR;
 }
 
-vkg_result lowering_sum_parts(struct lowering *lowering, const struct sum_parts *sum, const vkg_tensor *result_tensor)
+vkg_result lowering_reduce_parts(struct lowering *lowering, const struct partial_results *partial,
+                                 const vkg_tensor *result_tensor)
 {
-    uint64_t count = sum->outer * sum->inner, bytes = count * sum->parts * 4;
+    static const char *const names[2][2] = {[REDUCE_SUM] = {"sum_parts_storage", "sum_parts_texel"},
+                                            [REDUCE_MAX] = {"max_parts_storage", "max_parts_texel"}};
+    uint64_t count = partial->outer * partial->inner, bytes = count * partial->parts * 4;
     enum binding_format format = lowering_read_format(lowering, bytes, false);
-    struct dispatch *dispatch = lowering_add_dispatch(
-        lowering, "sum parts", shader_find(format == FORMAT_STORAGE ? "sum_parts_storage" : "sum_parts_texel"));
+    const char *name = names[partial->reduction][format != FORMAT_STORAGE];
+    struct dispatch *dispatch = lowering_add_dispatch(lowering, name, shader_find(name));
     if (!dispatch)
         return lowering_out_of_memory(lowering);
     uint32_t workgroup = simple_workgroup(&lowering->device->caps);
-    const uint32_t push[3] = {(uint32_t)count, (uint32_t)sum->parts, (uint32_t)sum->inner};
+    const uint32_t push[3] = {(uint32_t)count, (uint32_t)partial->parts, (uint32_t)partial->inner};
     dispatch_push(dispatch, push, sizeof push);
     dispatch->constants[dispatch->constant_count++] = workgroup;
-    dispatch_bind(dispatch, sum->at, bytes, format, true, false);
+    dispatch_bind(dispatch, partial->at, bytes, format, true, false);
     vkg_result result = lowering_bind_tensor(lowering, dispatch, result_tensor, FORMAT_STORAGE, false, true);
     return result == VKG_OK ? dispatch_grid(lowering, dispatch, (count + workgroup - 1) / workgroup) : result;
 }

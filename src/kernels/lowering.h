@@ -91,12 +91,14 @@ vkg_result lowering_out_of_memory(struct lowering *lowering);
  * for a texel view is read as a storage buffer. */
 enum binding_format lowering_read_format(const struct lowering *lowering, uint64_t bytes, bool vec4);
 
-/* y[outer][inner] = Σ_part x[outer][part][inner], x lying at `at`: the second stage of a sum in two. */
-struct sum_parts {
+/* y[outer][inner] = Σ_part x[outer][part][inner] (or the greatest), x lying at `at`: the second stage of two. */
+struct partial_results {
+    enum reduction reduction;
     uint64_t outer, parts, inner;
     struct placement at;
 };
-vkg_result lowering_sum_parts(struct lowering *lowering, const struct sum_parts *sum, const vkg_tensor *result);
+vkg_result lowering_reduce_parts(struct lowering *lowering, const struct partial_results *partial,
+                                 const vkg_tensor *result);
 
 /* The last dispatch of a program that draws random numbers: the next run gets fresh ones. ops/random.c */
 vkg_result lower_random_advance(struct lowering *lowering);

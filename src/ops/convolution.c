@@ -84,12 +84,12 @@ static vkg_result lower_convolution(struct lowering *lowering, const vkg_tensor 
     dispatch_push(dispatch, &plan.push, sizeof plan.push);
     if (result != VKG_OK || plan.push.split == 1)
         return result == VKG_OK ? lowering_bind_tensor(lowering, dispatch, node, FORMAT_STORAGE, false, true) : result;
-    struct sum_parts sum = {.outer = 1, .parts = plan.push.split, .inner = shape_elements(&node->shape)};
+    struct partial_results sum = {.outer = 1, .parts = plan.push.split, .inner = shape_elements(&node->shape)};
     result = lowering_add_storage(lowering, STORAGE_TEMPORARY, sum.parts * sum.inner * 4, &sum.at.storage);
     if (result != VKG_OK)
         return result;
     dispatch_bind(dispatch, sum.at, sum.parts * sum.inner * 4, FORMAT_STORAGE, false, true);
-    return lowering_sum_parts(lowering, &sum, node);
+    return lowering_reduce_parts(lowering, &sum, node);
 }
 
 static vkg_result lower_forward(struct lowering *lowering, const vkg_tensor *node)

@@ -5,8 +5,19 @@
 #include "graph/graph.h"
 #include "vkgan/ops.h"
 
+/* A pointwise operation of one input and two constants. */
+vkg_tensor *pointwise_unary(vkg_graph *graph, const struct op *op, vkg_tensor *a, float p, float q);
+
 /* Is every element the same number, known now? */
 bool tensor_is_constant(const vkg_tensor *tensor, float *value);
+
+/* Along each axis i, element k is element (k · mul + add)/div of a's axis `from`, or 0. Axes behind the rank are zero. */
+vkg_tensor *rearrange(vkg_graph *graph, vkg_tensor *a, vkg_shape shape, const struct rearrangement *r);
+vkg_tensor *pad_with_zeros(vkg_graph *graph, vkg_tensor *a, uint32_t axis, int32_t low, int32_t high);
+/* False, with a message: a has no such axis (or is poisoned). */
+bool axis_is_valid(vkg_graph *graph, const char *call, const vkg_tensor *a, uint32_t axis);
+/* 0, 1, … size − 1 as [size, 1, 1, …] with so many axes behind. */
+vkg_tensor *counting_axis(vkg_graph *graph, uint32_t size, uint32_t axes_behind);
 
 /* Sets of axes. */
 uint32_t axes_all_but_last(const vkg_tensor *tensor);

@@ -1,12 +1,10 @@
-/* Pointwise operations: each row is a GLSL expression and a gradient rule. Chains of them become one kernel
- * (kernels/fuse). `a`, `b` are the inputs, `p`, `q` the constants; functions that GLSL lacks, or has with poor
+/* Pointwise arithmetic, comparison, selection: each row is a GLSL expression and a gradient rule. Chains of them become
+ * one kernel (kernels/fused.c). `a`, `b`, `c` are the inputs, `p`, `q` the constants; functions that GLSL lacks, or has with poor
  * accuracy, are in shaders/lib/pointwise.glsl. */
 #include "graph/graph.h"
 #include "ops/ops.h"
 
-typedef vkg_tensor *tensor_list; /* reads better in the rules below: gradients[0], gradients[1] */
-
-static vkg_tensor *unary(vkg_graph *graph, const struct op *op, vkg_tensor *a, float p, float q)
+vkg_tensor *pointwise_unary(vkg_graph *graph, const struct op *op, vkg_tensor *a, float p, float q)
 {
     return graph_add_node(graph, &(struct node_desc){.op = op, .shape = a->shape, .input_count = 1, .inputs = &a,
                                                      .attributes = {.p = p, .q = q}});
@@ -14,7 +12,7 @@ static vkg_tensor *unary(vkg_graph *graph, const struct op *op, vkg_tensor *a, f
 
 /* --- constants --- */
 
-static const struct op op_constant = {.name = "constant", .doc = "p", .kind = OP_POINTWISE, .glsl = "T(p)"};
+const struct op op_constant = {.name = "constant", .doc = "p", .kind = OP_POINTWISE, .glsl = "T(p)"};
 
 vkg_tensor *vkg_constant(vkg_graph *graph, float value, vkg_shape shape)
 {
@@ -33,7 +31,7 @@ bool tensor_is_constant(const vkg_tensor *tensor, float *value)
 /* --- broadcasting --- */
 
 static void broadcast_gradient(vkg_graph *graph, vkg_tensor *node, vkg_tensor *dy, const bool *wanted,
-                               tensor_list *gradients)
+                               vkg_tensor **gradients)
 {
     (void)wanted;
     gradients[0] = vkg_sum_to(graph, dy, node->inputs[0]->shape);
@@ -97,7 +95,7 @@ static vkg_tensor *binary(vkg_graph *graph, const struct op *op, vkg_tensor *a, 
 /* --- arithmetic --- */
 
 static void add_gradient(vkg_graph *graph, vkg_tensor *node, vkg_tensor *dy, const bool *wanted,
-                         tensor_list *gradients)
+                         vkg_tensor **gradients)
 {
     for (uint32_t i = 0; i < 2; i++)
         if (wanted[i])
@@ -108,7 +106,7 @@ static const struct op op_add = {.name = "add", .doc = "a + b", .kind = OP_POINT
                                  .gradient = add_gradient};
 
 static void sub_gradient(vkg_graph *graph, vkg_tensor *node, vkg_tensor *dy, const bool *wanted,
-                         tensor_list *gradients)
+                         vkg_tensor **gradients)
 {
     if (wanted[0])
         gradients[0] = vkg_sum_to(graph, dy, node->inputs[0]->shape);
@@ -120,7 +118,7 @@ static const struct op op_sub = {.name = "sub", .doc = "a − b", .kind = OP_POI
                                  .gradient = sub_gradient};
 
 static void mul_gradient(vkg_graph *graph, vkg_tensor *node, vkg_tensor *dy, const bool *wanted,
-                         tensor_list *gradients)
+                         vkg_tensor **gradients)
 {
     for (uint32_t i = 0; i < 2; i++)
         if (wanted[i])
@@ -131,7 +129,7 @@ static const struct op op_mul = {.name = "mul", .doc = "a · b", .kind = OP_POIN
                                  .gradient = mul_gradient};
 
 static void div_gradient(vkg_graph *graph, vkg_tensor *node, vkg_tensor *dy, const bool *wanted,
-                         tensor_list *gradients)
+                         vkg_tensor **gradients)
 {
     vkg_tensor *b = node->inputs[1], *da = vkg_div(graph, dy, b);
     if (wanted[0])
@@ -144,7 +142,7 @@ static const struct op op_div = {.name = "div", .doc = "a / b", .kind = OP_POINT
                                  .gradient = div_gradient};
 
 static void affine_gradient(vkg_graph *graph, vkg_tensor *node, vkg_tensor *dy, const bool *wanted,
-                            tensor_list *gradients)
+                            vkg_tensor **gradients)
 {
     (void)wanted;
     gradients[0] = vkg_affine(graph, dy, node->attributes.p, 0);
@@ -162,7 +160,7 @@ vkg_tensor *vkg_affine(vkg_graph *graph, vkg_tensor *a, float factor, float offs
         return vkg_constant(graph, value * factor + offset, a->shape);
     if (a->op == &op_affine && a->attributes.q == 0) /* (a·p)·factor + offset */
         return vkg_affine(graph, a->inputs[0], a->attributes.p * factor, offset);
-    return unary(graph, &op_affine, a, factor, offset);
+    return pointwise_unary(graph, &op_affine, a, factor, offset);
 }
 
 vkg_tensor *vkg_neg(vkg_graph *graph, vkg_tensor *a)
@@ -224,155 +222,170 @@ vkg_tensor *vkg_square(vkg_graph *graph, vkg_tensor *a)
     return vkg_mul(graph, a, a);
 }
 
-/* --- steps: piecewise constant, so no gradient passes --- */
-
-static const struct op op_sign = {.name = "sign", .doc = "−1, 0 or 1", .kind = OP_POINTWISE, .glsl = "sign(a)"};
-static const struct op op_leaky_step = {.name = "leaky_step", .doc = "a > 0 ? 1 : p", .kind = OP_POINTWISE,
-                                        .glsl = "leaky_step(a, T(p))"};
-
-/* --- functions of one input --- */
-
-static void abs_gradient(vkg_graph *graph, vkg_tensor *node, vkg_tensor *dy, const bool *wanted,
-                         tensor_list *gradients)
+/* x^n for the few n that need no logarithm; NULL for others. */
+static vkg_tensor *simple_power(vkg_graph *graph, vkg_tensor *a, float exponent)
 {
-    (void)wanted;
-    gradients[0] = vkg_mul(graph, dy, unary(graph, &op_sign, node->inputs[0], 0, 0));
+    if (exponent == 1)
+        return a;
+    if (exponent == 2)
+        return vkg_square(graph, a);
+    if (exponent == 3)
+        return vkg_mul(graph, a, vkg_square(graph, a));
+    if (exponent == 0.5f)
+        return vkg_sqrt(graph, a);
+    if (exponent == -0.5f)
+        return vkg_rsqrt(graph, a);
+    if (exponent == -1)
+        return vkg_div(graph, vkg_constant(graph, 1, VKG_SCALAR), a);
+    return NULL;
 }
 
-static const struct op op_abs = {.name = "abs", .doc = "|a|", .kind = OP_POINTWISE, .glsl = "abs(a)",
-                                 .gradient = abs_gradient};
-
-static void sqrt_gradient(vkg_graph *graph, vkg_tensor *node, vkg_tensor *dy, const bool *wanted,
-                          tensor_list *gradients)
+/* d aᵇ = b·aᵇ⁻¹ da + aᵇ·log a db, the latter 0 at a = 0 as PyTorch has it */
+static void pow_gradient(vkg_graph *graph, vkg_tensor *node, vkg_tensor *dy, const bool *wanted, vkg_tensor **gradients)
 {
-    (void)wanted;
-    gradients[0] = vkg_affine(graph, vkg_div(graph, dy, node), 0.5f, 0);
+    vkg_tensor *a = node->inputs[0], *b = node->inputs[1], *zero = vkg_constant(graph, 0, VKG_SCALAR);
+    if (wanted[0]) {
+        vkg_tensor *slope = vkg_mul(graph, b, vkg_pow(graph, a, vkg_affine(graph, b, 1, -1)));
+        gradients[0] = vkg_sum_to(graph, vkg_mul(graph, dy, slope), a->shape);
+    }
+    if (wanted[1]) {
+        vkg_tensor *slope = vkg_mul(graph, node, vkg_ln(graph, a));
+        slope = vkg_where(graph, vkg_equal(graph, a, zero), zero, slope);
+        gradients[1] = vkg_sum_to(graph, vkg_mul(graph, dy, slope), b->shape);
+    }
 }
 
-static const struct op op_sqrt = {.name = "sqrt", .doc = "√a", .kind = OP_POINTWISE, .glsl = "sqrt(a)",
-                                  .gradient = sqrt_gradient};
+static const struct op op_pow = {.name = "pow", .doc = "aᵇ", .kind = OP_POINTWISE, .expensive = true,
+                                 .glsl = "power(a, b)", .gradient = pow_gradient};
 
-static void rsqrt_gradient(vkg_graph *graph, vkg_tensor *node, vkg_tensor *dy, const bool *wanted,
-                           tensor_list *gradients)
+vkg_tensor *vkg_pow(vkg_graph *graph, vkg_tensor *a, vkg_tensor *b)
 {
-    (void)wanted;
-    vkg_tensor *cubed = vkg_mul(graph, node, vkg_square(graph, node));
-    gradients[0] = vkg_affine(graph, vkg_mul(graph, dy, cubed), -0.5f, 0);
+    float exponent;
+    vkg_shape shape;
+    bool simple = tensor_is_constant(b, &exponent) && broadcast_shape(&a->shape, &b->shape, &shape);
+    vkg_tensor *power = simple ? simple_power(graph, a, exponent) : NULL;
+    return power ? vkg_broadcast(graph, power, shape) : binary(graph, &op_pow, a, b);
 }
 
-static const struct op op_rsqrt = {.name = "rsqrt", .doc = "1/√a", .kind = OP_POINTWISE, .glsl = "T(1) / sqrt(a)",
-                                   .gradient = rsqrt_gradient};
+/* --- comparison: 1 or 0, through which no gradient passes --- */
 
-static void exp_gradient(vkg_graph *graph, vkg_tensor *node, vkg_tensor *dy, const bool *wanted,
-                         tensor_list *gradients)
+static const struct op op_equal = {.name = "equal", .doc = "a = b ? 1 : 0", .kind = OP_POINTWISE, .glsl = "is_equal(a, b)"};
+static const struct op op_less = {.name = "less", .doc = "a < b ? 1 : 0", .kind = OP_POINTWISE, .glsl = "is_less(a, b)"};
+static const struct op op_less_equal = {.name = "less_equal", .doc = "a ≤ b ? 1 : 0", .kind = OP_POINTWISE,
+                                        .glsl = "maximum(is_less(a, b), is_equal(a, b))"};
+
+vkg_tensor *vkg_equal(vkg_graph *graph, vkg_tensor *a, vkg_tensor *b)
 {
-    (void)wanted;
-    gradients[0] = vkg_mul(graph, dy, node);
+    return binary(graph, &op_equal, a, b);
 }
 
-static const struct op op_exp = {.name = "exp", .expensive = true, .doc = "eᵃ", .kind = OP_POINTWISE, .glsl = "precise_exp(a)",
-                                 .gradient = exp_gradient};
-
-static void log_gradient(vkg_graph *graph, vkg_tensor *node, vkg_tensor *dy, const bool *wanted,
-                         tensor_list *gradients)
+vkg_tensor *vkg_less(vkg_graph *graph, vkg_tensor *a, vkg_tensor *b)
 {
-    (void)wanted;
-    gradients[0] = vkg_div(graph, dy, node->inputs[0]);
+    return binary(graph, &op_less, a, b);
 }
 
-static const struct op op_log = {.name = "log", .expensive = true, .doc = "natural logarithm", .kind = OP_POINTWISE,
-                                 .glsl = "precise_log(a)", .gradient = log_gradient};
-
-static void relu_gradient(vkg_graph *graph, vkg_tensor *node, vkg_tensor *dy, const bool *wanted,
-                          tensor_list *gradients)
+vkg_tensor *vkg_less_equal(vkg_graph *graph, vkg_tensor *a, vkg_tensor *b)
 {
-    (void)wanted;
-    gradients[0] = vkg_mul(graph, dy, unary(graph, &op_leaky_step, node->inputs[0], node->attributes.p, 0));
+    return binary(graph, &op_less_equal, a, b);
 }
 
-static const struct op op_relu = {.name = "relu", .doc = "max(a, 0)", .kind = OP_POINTWISE, .glsl = "relu(a)",
-                                  .gradient = relu_gradient};
-static const struct op op_leaky_relu = {.name = "leaky_relu", .doc = "max(a, 0) + p · min(a, 0)",
-                                        .kind = OP_POINTWISE, .glsl = "leaky_relu(a, T(p))",
-                                        .gradient = relu_gradient};
+/* --- selection --- */
 
-static void tanh_gradient(vkg_graph *graph, vkg_tensor *node, vkg_tensor *dy, const bool *wanted,
-                          tensor_list *gradients)
+/* The share of the gradient that goes to `this`: all where it wins, half where both are equal. */
+static void pass_to_winner(vkg_graph *graph, vkg_tensor *dy, vkg_tensor *wins, vkg_tensor *ties, const vkg_tensor *input,
+                           vkg_tensor **gradient)
 {
-    (void)wanted;
-    gradients[0] = vkg_mul(graph, dy, vkg_affine(graph, vkg_square(graph, node), -1, 1));
+    vkg_tensor *share = vkg_add(graph, wins, vkg_affine(graph, ties, 0.5f, 0));
+    *gradient = vkg_sum_to(graph, vkg_mul(graph, dy, share), input->shape);
 }
 
-static const struct op op_tanh = {.name = "tanh", .expensive = true, .doc = "hyperbolic tangent", .kind = OP_POINTWISE,
-                                  .glsl = "precise_tanh(a)", .gradient = tanh_gradient};
-
-static void sigmoid_gradient(vkg_graph *graph, vkg_tensor *node, vkg_tensor *dy, const bool *wanted,
-                             tensor_list *gradients)
+static void maximum_gradient(vkg_graph *graph, vkg_tensor *node, vkg_tensor *dy, const bool *wanted,
+                             vkg_tensor **gradients)
 {
-    (void)wanted;
-    vkg_tensor *slope = vkg_mul(graph, node, vkg_affine(graph, node, -1, 1));
-    gradients[0] = vkg_mul(graph, dy, slope);
+    vkg_tensor *a = node->inputs[0], *b = node->inputs[1], *ties = vkg_equal(graph, a, b);
+    if (wanted[0])
+        pass_to_winner(graph, dy, vkg_less(graph, b, a), ties, a, &gradients[0]);
+    if (wanted[1])
+        pass_to_winner(graph, dy, vkg_less(graph, a, b), ties, b, &gradients[1]);
 }
 
-static const struct op op_sigmoid = {.name = "sigmoid", .expensive = true, .doc = "1/(1 + e⁻ᵃ)", .kind = OP_POINTWISE,
-                                     .glsl = "sigmoid(a)", .gradient = sigmoid_gradient};
-
-static void softplus_gradient(vkg_graph *graph, vkg_tensor *node, vkg_tensor *dy, const bool *wanted,
-                              tensor_list *gradients)
+static void minimum_gradient(vkg_graph *graph, vkg_tensor *node, vkg_tensor *dy, const bool *wanted,
+                             vkg_tensor **gradients)
 {
-    (void)wanted;
-    gradients[0] = vkg_mul(graph, dy, vkg_sigmoid(graph, node->inputs[0]));
+    vkg_tensor *a = node->inputs[0], *b = node->inputs[1], *ties = vkg_equal(graph, a, b);
+    if (wanted[0])
+        pass_to_winner(graph, dy, vkg_less(graph, a, b), ties, a, &gradients[0]);
+    if (wanted[1])
+        pass_to_winner(graph, dy, vkg_less(graph, b, a), ties, b, &gradients[1]);
 }
 
-static const struct op op_softplus = {.name = "softplus", .expensive = true, .doc = "log(1 + eᵃ)", .kind = OP_POINTWISE,
-                                      .glsl = "softplus(a)", .gradient = softplus_gradient};
+static const struct op op_maximum = {.name = "maximum", .doc = "the greater one", .kind = OP_POINTWISE,
+                                     .glsl = "maximum(a, b)", .gradient = maximum_gradient};
+static const struct op op_minimum = {.name = "minimum", .doc = "the lesser one", .kind = OP_POINTWISE,
+                                     .glsl = "minimum(a, b)", .gradient = minimum_gradient};
 
-vkg_tensor *vkg_abs(vkg_graph *graph, vkg_tensor *a)
+vkg_tensor *vkg_maximum(vkg_graph *graph, vkg_tensor *a, vkg_tensor *b)
 {
-    return unary(graph, &op_abs, a, 0, 0);
+    return binary(graph, &op_maximum, a, b);
 }
 
-vkg_tensor *vkg_sqrt(vkg_graph *graph, vkg_tensor *a)
+vkg_tensor *vkg_minimum(vkg_graph *graph, vkg_tensor *a, vkg_tensor *b)
 {
-    return unary(graph, &op_sqrt, a, 0, 0);
+    return binary(graph, &op_minimum, a, b);
 }
 
-vkg_tensor *vkg_rsqrt(vkg_graph *graph, vkg_tensor *a)
+static void where_gradient(vkg_graph *graph, vkg_tensor *node, vkg_tensor *dy, const bool *wanted,
+                           vkg_tensor **gradients)
 {
-    return unary(graph, &op_rsqrt, a, 0, 0);
+    vkg_tensor *condition = node->inputs[0], *zero = vkg_constant(graph, 0, VKG_SCALAR);
+    if (wanted[1])
+        gradients[1] = vkg_sum_to(graph, vkg_where(graph, condition, dy, zero), node->inputs[1]->shape);
+    if (wanted[2])
+        gradients[2] = vkg_sum_to(graph, vkg_where(graph, condition, zero, dy), node->inputs[2]->shape);
 }
 
-vkg_tensor *vkg_exp(vkg_graph *graph, vkg_tensor *a)
+static const struct op op_where = {.name = "where", .doc = "a ≠ 0 ? b : c", .kind = OP_POINTWISE,
+                                   .glsl = "where(a, b, c)", .gradient = where_gradient};
+
+vkg_tensor *vkg_where(vkg_graph *graph, vkg_tensor *condition, vkg_tensor *a, vkg_tensor *b)
 {
-    return unary(graph, &op_exp, a, 0, 0);
+    vkg_shape pair, shape;
+    if (condition->poisoned || a->poisoned || b->poisoned)
+        return graph->poison;
+    if (!broadcast_shape(&a->shape, &b->shape, &pair) || !broadcast_shape(&pair, &condition->shape, &shape))
+        return graph_fail(graph, "where: shapes %s, %s and %s do not broadcast", SHAPE(&condition->shape),
+                          SHAPE(&a->shape), SHAPE(&b->shape));
+    return graph_add_node(graph, &(struct node_desc){.op = &op_where, .shape = shape, .input_count = 3,
+                                                     .inputs = (vkg_tensor *[]){condition, a, b}});
 }
 
-vkg_tensor *vkg_ln(vkg_graph *graph, vkg_tensor *a)
+/* --- types --- */
+
+static void cast_gradient(vkg_graph *graph, vkg_tensor *node, vkg_tensor *dy, const bool *wanted, vkg_tensor **gradients)
 {
-    return unary(graph, &op_log, a, 0, 0);
+    (void)graph, (void)node, (void)wanted;
+    gradients[0] = dy;
 }
 
-vkg_tensor *vkg_relu(vkg_graph *graph, vkg_tensor *a)
-{
-    return unary(graph, &op_relu, a, 0, 0);
-}
+/* To whole numbers no gradient passes; to the short floats it passes unchanged, as PyTorch has it. */
+static const struct op casts[] = {
+    [VKG_FLOAT32] = {.name = "cast", .doc = "a as float32", .kind = OP_POINTWISE, .glsl = "a", .gradient = cast_gradient},
+    [VKG_UINT32] = {.name = "cast", .doc = "a as uint32", .kind = OP_POINTWISE, .glsl = "relu(trunc(a))"},
+    [VKG_INT32] = {.name = "cast", .doc = "a as int32, towards zero", .kind = OP_POINTWISE, .glsl = "trunc(a)"},
+    [VKG_UINT8] = {.name = "cast", .doc = "a as uint8, towards zero, within [0, 255]", .kind = OP_POINTWISE,
+                   .glsl = "limit(trunc(a), T(0), T(255))"},
+    [VKG_FLOAT16] = {.name = "cast", .doc = "a as float16", .kind = OP_POINTWISE, .glsl = "round_to_float16(a)",
+                     .gradient = cast_gradient},
+    [VKG_BFLOAT16] = {.name = "cast", .doc = "a as bfloat16", .kind = OP_POINTWISE, .glsl = "round_to_bfloat16(a)",
+                      .gradient = cast_gradient},
+};
 
-vkg_tensor *vkg_leaky_relu(vkg_graph *graph, vkg_tensor *a, float slope)
+vkg_tensor *vkg_cast(vkg_graph *graph, vkg_tensor *a, vkg_dtype dtype)
 {
-    return unary(graph, &op_leaky_relu, a, slope, 0);
-}
-
-vkg_tensor *vkg_tanh(vkg_graph *graph, vkg_tensor *a)
-{
-    return unary(graph, &op_tanh, a, 0, 0);
-}
-
-vkg_tensor *vkg_sigmoid(vkg_graph *graph, vkg_tensor *a)
-{
-    return unary(graph, &op_sigmoid, a, 0, 0);
-}
-
-vkg_tensor *vkg_softplus(vkg_graph *graph, vkg_tensor *a)
-{
-    return unary(graph, &op_softplus, a, 0, 0);
+    if ((size_t)dtype >= sizeof casts / sizeof casts[0])
+        return graph_fail(graph, "cast: %d is no type", (int)dtype);
+    if (a->poisoned || a->dtype == dtype)
+        return a;
+    return graph_add_node(graph, &(struct node_desc){.op = &casts[dtype], .shape = a->shape, .input_count = 1,
+                                                     .inputs = &a, .dtype = dtype});
 }

@@ -12,14 +12,16 @@ enum {
     MAX_COST = 64,         /* operations in one kernel's chain */
     MAX_REPEATED_COST = 16, /* of a chain that several kernels compute again */
     MAX_REPEATED_LEAVES = 6,
+    MAX_CONSTANTS = 60, /* specialisation constants of one kernel's reads */
     WINDOW = 12, /* how many units back a node may join */
 };
 
 /* What a chain that ends in a node reads, and what it costs. */
 struct chain {
     uint32_t leaf_count;
-    const vkg_tensor *leaves[FUSED_MAX_LEAVES];
+    struct fused_read leaves[FUSED_MAX_LEAVES];
     uint32_t cost;
+    uint32_t constants; /* at most so many of its reads */
     uint32_t superseded; /* the first update that overwrites state which the chain reads */
 };
 
@@ -68,9 +70,9 @@ static void look_at_consumer(struct analysis *a, const vkg_tensor *consumer)
         a->uses[storage->id]++;
         a->last_use[storage->id] = consumer->id;
         bool same_space = is_fusible(consumer) && shape_equal(&read->shape, &storage->shape) &&
-                          shape_equal(&storage->shape, fused_space(consumer));
-        bool constant = storage->op->kind == OP_POINTWISE && storage->input_count == 0;
-        a->candidate[storage->id] &= is_fusible(consumer) && (same_space || constant);
+                          shape_equal(&storage->shape, fused_space(consumer)) &&
+                          consumer->op != &op_rearrange; /* which computes nothing: it reads memory */
+        a->candidate[storage->id] &= is_fusible(consumer) && (same_space || storage->op == &op_constant);
     }
 }
 
@@ -89,15 +91,30 @@ static void find_candidates(struct analysis *a)
 
 /* --- chains --- */
 
-static bool chain_add_leaf(struct chain *chain, const vkg_tensor *read)
+/* A read takes a stride for each dimension; a guarded dimension takes up to five numbers. */
+static uint32_t read_constants(const struct fused_read *read)
 {
-    const vkg_tensor *storage = tensor_storage(read);
+    if (!read->through)
+        return read->tensor->shape.rank;
+    uint32_t count = 1;
+    for (uint32_t i = 0; i < read->through->shape.rank; i++) {
+        const struct rearranged_axis *axis = &read->through->attributes.rearrangement.axes[i];
+        count += rearranged_axis_is_guarded(axis, read->through->shape.dims[i],
+                                            read->tensor->shape.dims[axis->from]) ? 5 : 1;
+    }
+    return count;
+}
+
+static bool chain_add_leaf(struct chain *chain, struct fused_read read)
+{
+    const vkg_tensor *storage = tensor_storage(read.tensor);
     for (uint32_t l = 0; l < chain->leaf_count; l++)
-        if (fused_same_read(chain->leaves[l], read))
+        if (fused_same_read(&chain->leaves[l], &read))
             return true;
     if (chain->leaf_count == FUSED_MAX_LEAVES)
         return false;
     chain->leaves[chain->leaf_count++] = read;
+    chain->constants += read_constants(&read);
     if (storage->superseded < chain->superseded)
         chain->superseded = storage->superseded;
     return true;
@@ -109,7 +126,7 @@ static bool chain_join(struct chain *chain, const struct chain *other)
     for (uint32_t l = 0; l < other->leaf_count; l++)
         fits &= chain_add_leaf(chain, other->leaves[l]);
     chain->cost += other->cost;
-    return fits && chain->cost <= MAX_COST;
+    return fits && chain->cost <= MAX_COST && (chain->constants <= MAX_CONSTANTS || chain->leaf_count <= 3);
 }
 
 /* The chain that ends in `node`. Where it gets too large, an input is computed on its own instead. */
@@ -124,7 +141,7 @@ static void build_chain(struct analysis *a, const vkg_tensor *node)
         for (uint32_t i = 0; i < node->input_count; i++) {
             const vkg_tensor *read = node->inputs[i], *storage = tensor_storage(read);
             if (!fused_is_inline(read, inlined)) {
-                fits &= chain_add_leaf(chain, read);
+                fits &= chain_add_leaf(chain, fused_read_of(node, i));
                 continue;
             }
             fits &= chain_join(chain, &a->chains[storage->id]);
@@ -134,7 +151,7 @@ static void build_chain(struct analysis *a, const vkg_tensor *node)
             }
         }
         if (!fits && largest == UINT32_MAX)
-            return; /* two leaves always fit */
+            return; /* three leaves always fit */
         if (!fits)
             inlined[largest] = false;
     }
@@ -187,14 +204,14 @@ static bool leaves_are_ready(const struct analysis *a, const vkg_tensor *node, u
     const struct fused_kernel *kernel = &a->fusion->units[u].fused;
     const struct chain *chain = &a->chains[node->id];
     for (uint32_t l = 0; l < chain->leaf_count; l++) {
-        const vkg_tensor *storage = tensor_storage(chain->leaves[l]);
+        const vkg_tensor *storage = tensor_storage(chain->leaves[l].tensor);
         if (storage->op->kind == OP_LEAF) {
             if (storage->id > kernel->outputs[0]->id)
                 return false;
             continue;
         }
         bool own = a->unit_of[storage->id] == u && kernel->axes == 0 &&
-                   shape_equal(&chain->leaves[l]->shape, &kernel->space);
+                   !chain->leaves[l].through && shape_equal(&chain->leaves[l].tensor->shape, &kernel->space);
         if (a->unit_of[storage->id] >= u && !own)
             return false;
     }

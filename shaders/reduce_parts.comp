@@ -1,7 +1,15 @@
-// y[outer][inner] = Σ_part x[outer][part][inner]: the second stage of a sum. Writes (=). The order of addition is
-// fixed. Grid: one invocation an element of y, folded over y. READ_TEXEL as in adam.comp.
+// y[outer][inner] = Σ_part x[outer][part][inner], or the greatest of them (MAX 1): the second stage of a reduction.
+// Writes (=). The order is fixed. Grid: one invocation an element of y, folded over y. READ_TEXEL as in adam.comp.
 #version 450
+#extension GL_GOOGLE_include_directive : require
+#define VECTOR 0
+#include "lib/pointwise.glsl"
 layout(local_size_x_id = 0) in;
+#if MAX
+#define COMBINE(a, b) maximum(a, b)
+#else
+#define COMBINE(a, b) ((a) + (b))
+#endif
 #if READ_TEXEL
 layout(binding = 0) uniform samplerBuffer x;
 #define READ(i) texelFetch(x, int(i)).x
@@ -22,8 +30,8 @@ void main()
     if (i >= count)
         return;
     uint start = i / inner * parts * inner + i % inner;
-    float sum = 0;
-    for (uint part = 0; part < parts; part++)
-        sum += READ(start + part * inner);
-    y[i] = sum;
+    float result = READ(start);
+    for (uint part = 1; part < parts; part++)
+        result = COMBINE(result, READ(start + part * inner));
+    y[i] = result;
 }

@@ -1,0 +1,42 @@
+/* What the files that write a fused kernel's GLSL share. */
+#ifndef VKG_KERNELS_FUSED_WRITER_H
+#define VKG_KERNELS_FUSED_WRITER_H
+
+#include <stdio.h>
+
+#include "kernels/fused.h"
+#include "kernels/fused_space.h"
+
+struct fused_writer {
+    struct lowering *lowering;
+    const struct fused_kernel *kernel;
+    const bool *inlined;
+    FILE *declarations, *before_loop, *body;
+    struct fused_leaf leaves[PIPELINE_MAX_BINDINGS];
+    uint32_t leaf_count;
+    struct fused_dims dims;
+    uint32_t constant_count, constants[PIPELINE_MAX_CONSTANTS];
+    uint32_t *values; /* tensor id → number of its variable + 1; 0: not computed yet */
+    uint32_t value_count;
+    bool too_large; /* more specialisation constants than there is room for */
+};
+
+/* A specialisation constant of a GLSL type; its number n, by which the text calls it c<n>. */
+uint32_t writer_add_constant(struct fused_writer *w, const char *type, const void *value);
+uint32_t writer_add_size(struct fused_writer *w, uint64_t size);
+
+/* --- fused_load.c --- */
+
+/* Finds every read of the chain that ends in `node`. */
+void writer_collect_leaves(struct fused_writer *w, const vkg_tensor *node);
+/* The number of a read that was collected. */
+uint32_t writer_find_leaf(const struct fused_writer *w, const struct fused_read *read);
+/* A result of this kernel that a later chain of it reads back: no load, the variable is there. */
+bool writer_is_own_output(const struct fused_writer *w, const struct fused_read *read);
+void writer_declare_leaves(struct fused_writer *w);
+/* Loads every leaf l into a variable T l<l>, out of the coordinates k<d>: in front of the loop where it does not
+ * change in it. */
+void writer_load_leaves(struct fused_writer *w);
+vkg_result writer_bind_leaves(const struct fused_writer *w, struct dispatch *dispatch);
+
+#endif

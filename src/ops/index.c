@@ -137,7 +137,7 @@ static bool index_fits(vkg_graph *graph, const char *call, const vkg_tensor *dat
 
 vkg_tensor *vkg_gather(vkg_graph *graph, vkg_tensor *a, uint32_t axis, vkg_tensor *index)
 {
-    if (index->poisoned || !axis_is_there(graph, "vkg_gather", a, axis) ||
+    if (index->poisoned || !axis_is_valid(graph, "vkg_gather", a, axis) ||
         !index_fits(graph, "vkg_gather", a, axis, index, true))
         return graph->poison;
     vkg_shape shape = a->shape;
@@ -226,7 +226,7 @@ static const struct op op_scatter_add = {.name = "scatter_add", .doc = "y = 0; y
 
 vkg_tensor *vkg_scatter_add(vkg_graph *graph, vkg_tensor *src, uint32_t axis, vkg_tensor *index, uint32_t size)
 {
-    if (index->poisoned || !axis_is_there(graph, "vkg_scatter_add", src, axis) ||
+    if (index->poisoned || !axis_is_valid(graph, "vkg_scatter_add", src, axis) ||
         !index_fits(graph, "vkg_scatter_add", src, axis, index, false))
         return graph->poison;
     vkg_shape shape = src->shape;
@@ -239,7 +239,7 @@ vkg_tensor *vkg_scatter_add(vkg_graph *graph, vkg_tensor *src, uint32_t axis, vk
 
 vkg_tensor *vkg_index_select(vkg_graph *graph, vkg_tensor *a, uint32_t axis, vkg_tensor *index)
 {
-    if (index->poisoned || !axis_is_there(graph, "vkg_index_select", a, axis))
+    if (index->poisoned || !axis_is_valid(graph, "vkg_index_select", a, axis))
         return graph->poison;
     if (index->shape.rank != 1)
         return graph_fail(graph, "vkg_index_select: the index %s must have 1 dimension", SHAPE(&index->shape));
@@ -260,4 +260,18 @@ vkg_tensor *vkg_embedding(vkg_graph *graph, vkg_tensor *weight, vkg_tensor *inde
     shape.dims[shape.rank++] = weight->shape.dims[1];
     vkg_tensor *flat = vkg_reshape(graph, index, VKG_SHAPE((uint32_t)shape_elements(&index->shape), 1));
     return vkg_reshape(graph, vkg_gather(graph, weight, 0, flat), shape);
+}
+
+vkg_tensor *vkg_one_hot(vkg_graph *graph, vkg_tensor *index, uint32_t classes)
+{
+    if (index->poisoned)
+        return index;
+    if (index->dtype != VKG_INT32 || index->shape.rank == VKG_MAX_RANK || classes == 0 || classes > 1u << 24)
+        return graph_fail(graph, "vkg_one_hot: the index %s of type %s must be of int32 with fewer than %d dimensions, "
+                                 "and there must be 1 to 2^24 classes, not %u",
+                          SHAPE(&index->shape), vkg_dtype_name(index->dtype), VKG_MAX_RANK, classes);
+    vkg_shape shape = index->shape;
+    shape.dims[shape.rank++] = 1;
+    return vkg_equal(graph, vkg_reshape(graph, index, shape),
+                     counting_axis(graph, classes, 0));
 }

@@ -98,16 +98,16 @@ static vkg_result bind_map(struct lowering *lowering, struct dispatch *dispatch,
 
 /* Binds the result: the node's own memory, or that of the parts, which are then added. */
 static vkg_result bind_result(struct lowering *lowering, struct dispatch *dispatch, const vkg_tensor *node,
-                              struct sum_parts *sum)
+                              struct partial_results *partial)
 {
-    if (sum->parts == 1)
+    if (partial->parts == 1)
         return lowering_bind_tensor(lowering, dispatch, node, FORMAT_STORAGE, false, true);
-    uint64_t bytes = sum->outer * sum->parts * sum->inner * 4;
-    vkg_result result = lowering_add_storage(lowering, STORAGE_TEMPORARY, bytes, &sum->at.storage);
+    uint64_t bytes = partial->outer * partial->parts * partial->inner * 4;
+    vkg_result result = lowering_add_storage(lowering, STORAGE_TEMPORARY, bytes, &partial->at.storage);
     if (result != VKG_OK)
         return result;
-    dispatch_bind(dispatch, sum->at, bytes, FORMAT_STORAGE, false, true);
-    return lowering_sum_parts(lowering, sum, node);
+    dispatch_bind(dispatch, partial->at, bytes, FORMAT_STORAGE, false, true);
+    return lowering_reduce_parts(lowering, partial, node);
 }
 
 static vkg_result lower_linear_map(struct lowering *lowering, const vkg_tensor *node)
@@ -138,8 +138,8 @@ static vkg_result lower_linear_map(struct lowering *lowering, const vkg_tensor *
         result = dispatch_grid(lowering, dispatch, (count + workgroup - 1) / workgroup);
     if (result != VKG_OK)
         return result;
-    struct sum_parts sum = {.outer = x.outer * outputs, .parts = parts, .inner = x.inner};
-    return bind_result(lowering, dispatch, node, &sum);
+    struct partial_results partial = {.outer = x.outer * outputs, .parts = parts, .inner = x.inner};
+    return bind_result(lowering, dispatch, node, &partial);
 }
 
 static const struct op op_linear_map = {
@@ -148,16 +148,6 @@ static const struct op op_linear_map = {
     .gradient = linear_map_gradient, .lower = lower_linear_map};
 
 /* --- construction --- */
-
-bool axis_is_there(vkg_graph *graph, const char *call, const vkg_tensor *a, uint32_t axis)
-{
-    if (a->poisoned)
-        return false;
-    if (axis < a->shape.rank)
-        return true;
-    graph_fail(graph, "%s: %s has no axis %u", call, SHAPE(&a->shape), axis);
-    return false;
-}
 
 static bool check_map(vkg_graph *graph, const vkg_tensor *a, uint32_t axis, const vkg_linear_map *map)
 {
@@ -184,7 +174,7 @@ static bool check_map(vkg_graph *graph, const vkg_tensor *a, uint32_t axis, cons
 vkg_tensor *vkg_apply_linear_map(vkg_graph *graph, vkg_tensor *a, uint32_t axis, const vkg_linear_map *map)
 {
     float value;
-    if (!axis_is_there(graph, "vkg_apply_linear_map", a, axis) || !check_map(graph, a, axis, map))
+    if (!axis_is_valid(graph, "vkg_apply_linear_map", a, axis) || !check_map(graph, a, axis, map))
         return graph->poison;
     vkg_shape shape = a->shape;
     shape.dims[axis] = map->out;

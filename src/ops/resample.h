@@ -10,7 +10,4 @@ struct extents {
 };
 struct extents extents_around(const vkg_shape *shape, uint32_t axis);
 
-/* False, and an error where `a` is not poisoned already, if there is no such axis. */
-bool axis_is_there(vkg_graph *graph, const char *call, const vkg_tensor *a, uint32_t axis);
-
 #endif

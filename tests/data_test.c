@@ -295,12 +295,12 @@ static void test_npy_refusals(void **state)
         uint64_t dims[5];
         const char *wanted;
     } CASES[] = {
-        {VKG_FILE_U8, 2, {4, 4}, "[4, 4], U8"},
-        {VKG_FILE_U8, 4, {1, 4, 4, 2}, "[1, 4, 4, 2]"},
-        {VKG_FILE_U8, 5, {1, 1, 4, 4, 1}, "[1, 1, 4, 4, 1]"},
+        {VKG_FILE_U8, 2, {4, 4}, "[4,4], U8"},
+        {VKG_FILE_U8, 4, {1, 4, 4, 2}, "[1,4,4,2]"},
+        {VKG_FILE_U8, 5, {1, 1, 4, 4, 1}, "[1,1,4,4,1]"},
         {VKG_FILE_I32, 3, {1, 4, 4}, "I32"},
-        {VKG_FILE_U8, 3, {0, 4, 4}, "[0, 4, 4]"},
-        {VKG_FILE_U8, 3, {1, 0, 4}, "[1, 0, 4]"},
+        {VKG_FILE_U8, 3, {0, 4, 4}, "[0,4,4]"},
+        {VKG_FILE_U8, 3, {1, 0, 4}, "[1,0,4]"},
         {VKG_FILE_U8, 3, {1, 1, 20000}, "20000"},
     };
     static uint8_t data[20000];

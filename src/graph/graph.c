@@ -48,7 +48,7 @@ const char *shape_text(const vkg_shape *shape, char text[SHAPE_TEXT])
     size_t used = 0;
     text[used++] = '[';
     for (uint32_t i = 0; i < shape->rank && i < VKG_MAX_RANK; i++)
-        used += (size_t)snprintf(text + used, SHAPE_TEXT - used, i ? ", %u" : "%u", shape->dims[i]);
+        used += (size_t)snprintf(text + used, SHAPE_TEXT - used, i ? ",%u" : "%u", shape->dims[i]);
     snprintf(text + used, SHAPE_TEXT - used, "]");
     return text;
 }
@@ -90,16 +90,30 @@ const char *vkg_graph_error(const vkg_graph *graph)
 
 vkg_tensor *graph_fail(vkg_graph *graph, const char *format, ...)
 {
-    char message[512];
+    char message[512], named[1024];
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(message, sizeof message, format, arguments);
     va_end(arguments);
+    const char *rule = graph->layer_call ? strstr(message, ": ") : NULL;
+    if (rule)
+        snprintf(named, sizeof named, "%s \"%s%s\"%s", graph->layer_call, graph->scope, graph->layer_name, rule);
     if (!graph->error) {
-        graph->error = arena_strdup(&graph->arena, message);
-        vkg_logf(&graph->log, VKG_LOG_ERROR, "%s", message);
+        graph->error = arena_strdup(&graph->arena, rule ? named : message);
+        vkg_logf(&graph->log, VKG_LOG_ERROR, "%s", rule ? named : message);
     }
     return graph->poison;
+}
+
+void graph_enter_layer(vkg_graph *graph, const char *call, const char *name)
+{
+    graph->layer_call = call;
+    graph->layer_name = name ? name : "";
+}
+
+void graph_leave_layer(vkg_graph *graph)
+{
+    graph->layer_call = graph->layer_name = NULL;
 }
 
 static vkg_tensor *out_of_memory(vkg_graph *graph)
@@ -112,7 +126,7 @@ void vkg_graph_enter(vkg_graph *graph, const char *scope)
 {
     size_t used = strlen(graph->scope);
     if (used + strlen(scope) + 2 > sizeof graph->scope)
-        graph_fail(graph, "vkg_graph_enter(\"%s\"): scopes nest deeper than %zu characters", scope, sizeof graph->scope);
+        graph_fail(graph, "graph_enter(\"%s\"): scopes nest deeper than %zu characters", scope, sizeof graph->scope);
     else
         snprintf(graph->scope + used, sizeof graph->scope - used, "%s.", scope);
 }
@@ -121,7 +135,7 @@ void vkg_graph_leave(vkg_graph *graph)
 {
     size_t used = strlen(graph->scope);
     if (used == 0) {
-        graph_fail(graph, "vkg_graph_leave: no scope was entered");
+        graph_fail(graph, "graph_leave: no scope was entered");
         return;
     }
     used--; /* the dot at the end */

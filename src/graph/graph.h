@@ -111,6 +111,7 @@ struct vkg_graph {
     char *error; /* first broken rule */
     bool out_of_memory;
     char scope[256];
+    const char *layer_call, *layer_name; /* the layer that is being built, or NULL */
     vkg_tensor *poison;
     vkg_tensor **tensors;
     size_t tensor_count, tensor_capacity;
@@ -138,9 +139,14 @@ struct node_desc {
 };
 vkg_tensor *graph_add_node(vkg_graph *graph, const struct node_desc *desc);
 
-/* Breaks a rule: remembers and logs the first message, returns the poisoned tensor. */
+/* Breaks a rule: remembers and logs the first message, returns the poisoned tensor. The message begins with the
+ * operation's name and a colon; within a layer the layer's call and name stand in its place. */
 __attribute__((format(printf, 2, 3)))
 vkg_tensor *graph_fail(vkg_graph *graph, const char *format, ...);
+
+/* Between these two, messages of broken rules name the layer: conv2d "disc.main.3": … Layers do not nest. */
+void graph_enter_layer(vkg_graph *graph, const char *call, const char *name);
+void graph_leave_layer(vkg_graph *graph);
 
 /* A parameter, buffer or optimiser tensor by its full name below the present scope. torch_axes may be NULL. */
 struct declaration_desc {
@@ -169,7 +175,7 @@ static inline const vkg_tensor *tensor_storage(const vkg_tensor *tensor)
 uint64_t shape_elements(const vkg_shape *shape);
 uint64_t tensor_bytes(const vkg_tensor *tensor);
 bool shape_equal(const vkg_shape *a, const vkg_shape *b);
-/* "[64, 28, 28, 1]" into text, which is returned. */
+/* "[64,28,28,1]" into text, which is returned. */
 enum { SHAPE_TEXT = 96 };
 const char *shape_text(const vkg_shape *shape, char text[SHAPE_TEXT]);
 #define SHAPE(shape) shape_text((shape), (char[SHAPE_TEXT]){0})

@@ -45,7 +45,7 @@ const char *elements_text(uint32_t rank, const uint64_t *dims, char text[ELEMENT
     text[length++] = '[';
     for (uint32_t i = 0; i < rank; ++i)
         length +=
-            (size_t)snprintf(text + length, ELEMENTS_TEXT - length, i ? ", %" PRIu64 : "%" PRIu64, dims[i]);
+            (size_t)snprintf(text + length, ELEMENTS_TEXT - length, i ? ",%" PRIu64 : "%" PRIu64, dims[i]);
     text[length++] = ']';
     text[length] = 0;
     return text;

@@ -146,10 +146,10 @@ vkg_tensor *vkg_convolution(vkg_graph *graph, vkg_tensor *x, vkg_tensor *weight,
     p.oh = output_size(p.ih, p.kh, p.sh, p.ph, p.dh);
     p.ow = output_size(p.iw, p.kw, p.sw, p.pw, p.dw);
     if (wd[2] != p.ci)
-        return graph_fail(graph, "vkg_convolution: x %s has %u channels, weight %s takes %u", SHAPE(&x->shape), p.ci,
+        return graph_fail(graph, "convolution: x %s has %u channels, weight %s takes %u", SHAPE(&x->shape), p.ci,
                           SHAPE(&weight->shape), wd[2]);
     if (!p.oh || !p.ow)
-        return graph_fail(graph, "vkg_convolution: the kernel of weight %s is larger than x %s with padding [%u, %u]",
+        return graph_fail(graph, "convolution: the kernel of weight %s is larger than x %s with padding [%u, %u]",
                           SHAPE(&weight->shape), SHAPE(&x->shape), p.ph, p.pw);
     return add_convolution(graph, &op_convolution, x, weight, VKG_SHAPE(p.n, p.oh, p.ow, p.co), &p);
 }
@@ -164,10 +164,10 @@ vkg_tensor *vkg_convolution_input_gradient(vkg_graph *graph, vkg_tensor *y, vkg_
     p.n = yd[0], p.oh = yd[1], p.ow = yd[2], p.co = yd[3], p.kh = wd[0], p.kw = wd[1], p.ci = wd[2];
     p.ih = height, p.iw = width;
     if (wd[3] != p.co)
-        return graph_fail(graph, "vkg_convolution_input_gradient: y %s has %u channels, weight %s gives %u",
+        return graph_fail(graph, "convolution_input_gradient: y %s has %u channels, weight %s gives %u",
                           SHAPE(&y->shape), p.co, SHAPE(&weight->shape), wd[3]);
     if (!output_sizes_agree(&p))
-        return graph_fail(graph, "vkg_convolution_input_gradient: y %s is not what weight %s makes of [%u, %u] "
+        return graph_fail(graph, "convolution_input_gradient: y %s is not what weight %s makes of [%u, %u] "
                                  "(stride [%u, %u], padding [%u, %u])",
                           SHAPE(&y->shape), SHAPE(&weight->shape), height, width, p.sh, p.sw, p.ph, p.pw);
     return add_convolution(graph, &op_convolution_input_gradient, y, weight, VKG_SHAPE(p.n, p.ih, p.iw, p.ci), &p);
@@ -183,7 +183,7 @@ vkg_tensor *vkg_convolution_weight_gradient(vkg_graph *graph, vkg_tensor *x, vkg
     p.n = xd[0], p.ih = xd[1], p.iw = xd[2], p.ci = xd[3], p.oh = yd[1], p.ow = yd[2], p.co = yd[3];
     p.kh = kh, p.kw = kw;
     if (xd[0] != yd[0] || !output_sizes_agree(&p))
-        return graph_fail(graph, "vkg_convolution_weight_gradient: y %s is not what a kernel of [%u, %u] makes of "
+        return graph_fail(graph, "convolution_weight_gradient: y %s is not what a kernel of [%u, %u] makes of "
                                  "x %s (stride [%u, %u], padding [%u, %u])",
                           SHAPE(&y->shape), kh, kw, SHAPE(&x->shape), p.sh, p.sw, p.ph, p.pw);
     return add_convolution(graph, &op_convolution_weight_gradient, x, y, VKG_SHAPE(kh, kw, p.ci, p.co), &p);
@@ -194,12 +194,12 @@ vkg_tensor *vkg_matmul(vkg_graph *graph, vkg_tensor *a, vkg_tensor *b, bool tran
     if (a->poisoned || b->poisoned)
         return graph->poison;
     if (a->shape.rank != 2 || b->shape.rank != 2 || (transpose_a && transpose_b))
-        return graph_fail(graph, "vkg_matmul: a %s and b %s must have 2 dimensions, and at most one be transposed",
+        return graph_fail(graph, "matmul: a %s and b %s must have 2 dimensions, and at most one be transposed",
                           SHAPE(&a->shape), SHAPE(&b->shape));
     const uint32_t *ad = a->shape.dims, *bd = b->shape.dims;
     uint32_t m = ad[transpose_a ? 1 : 0], k = ad[transpose_a ? 0 : 1], n = bd[transpose_b ? 0 : 1];
     if (k != bd[transpose_b ? 1 : 0])
-        return graph_fail(graph, "vkg_matmul: inner dimensions of a %s%s and b %s%s differ", SHAPE(&a->shape),
+        return graph_fail(graph, "matmul: inner dimensions of a %s%s and b %s%s differ", SHAPE(&a->shape),
                           transpose_a ? " transposed" : "", SHAPE(&b->shape), transpose_b ? " transposed" : "");
     const vkg_conv_geometry one = {0};
     vkg_tensor *product;

@@ -60,7 +60,7 @@ vkg_tensor *vkg_conv2d(vkg_graph *graph, vkg_tensor *x, const vkg_conv_desc *des
     if (!conv_desc_is_valid(graph, "vkg_conv2d", x, desc))
         return graph->poison;
     if (desc->output_padding)
-        return graph_fail(graph, "vkg_conv2d \"%s\": output_padding (%u) is for transposed convolutions", desc->name,
+        return graph_fail(graph, "conv2d \"%s\": output_padding (%u) is for transposed convolutions", desc->name,
                           desc->output_padding);
     vkg_tensor *weight = conv_weight(graph, desc, x->shape.dims[3], desc->out);
     vkg_tensor *y = vkg_convolution(graph, x, weight, square_geometry(desc));
@@ -75,7 +75,7 @@ vkg_tensor *vkg_conv_transpose2d(vkg_graph *graph, vkg_tensor *x, const vkg_conv
     for (uint32_t i = 0; i < 2; i++) {
         uint64_t full = ((uint64_t)x->shape.dims[1 + i] - 1) * stride + desc->kernel + desc->output_padding;
         if (full <= 2 * (uint64_t)desc->pad || full > INT32_MAX || desc->output_padding >= stride)
-            return graph_fail(graph, "vkg_conv_transpose2d \"%s\": x %s, kernel %u, stride %u, pad %u, output_padding %u "
+            return graph_fail(graph, "conv_transpose2d \"%s\": x %s, kernel %u, stride %u, pad %u, output_padding %u "
                                      "(which must be under the stride) leave no output",
                               desc->name, SHAPE(&x->shape), desc->kernel, stride, desc->pad, desc->output_padding);
         size[i] = (uint32_t)(full - 2 * (uint64_t)desc->pad);
@@ -90,7 +90,7 @@ vkg_tensor *vkg_linear(vkg_graph *graph, vkg_tensor *x, const vkg_linear_desc *d
     if (x->poisoned)
         return x;
     if (x->shape.rank != 2 || desc->out == 0)
-        return graph_fail(graph, "vkg_linear \"%s\": x %s must be [N, C], and out (%u) at least 1",
+        return graph_fail(graph, "linear \"%s\": x %s must be [N, C], and out (%u) at least 1",
                           desc->name ? desc->name : "", SHAPE(&x->shape), desc->out);
     vkg_tensor *weight = layer_tensor(graph, desc->name, (struct declaration_desc){
         .name = "weight", .shape = VKG_SHAPE(x->shape.dims[1], desc->out), .init = weight_init(desc->init_std),
@@ -110,7 +110,7 @@ vkg_tensor *vkg_batch_norm(vkg_graph *graph, vkg_tensor *x, const vkg_batch_norm
     if (x->poisoned)
         return x;
     if (x->shape.rank < 2)
-        return graph_fail(graph, "vkg_batch_norm \"%s\": x %s must have 2 dimensions or more",
+        return graph_fail(graph, "batch_norm \"%s\": x %s must have 2 dimensions or more",
                           desc->name ? desc->name : "", SHAPE(&x->shape));
     vkg_shape shape = VKG_SHAPE(x->shape.dims[x->shape.rank - 1]);
     float epsilon = desc->epsilon != 0 ? desc->epsilon : 1e-5f;

@@ -42,7 +42,7 @@ vkg_tensor *vkg_batch_normalization(vkg_graph *graph, vkg_tensor *x, vkg_tensor 
     uint32_t channels = x->shape.rank ? x->shape.dims[x->shape.rank - 1] : 0;
     if (x->shape.rank < 2 || weight->shape.rank != 1 || weight->shape.dims[0] != channels ||
         !shape_equal(&weight->shape, &bias->shape))
-        return graph_fail(graph, "vkg_batch_normalization: x %s needs 2 dimensions or more, and weight %s and bias %s "
+        return graph_fail(graph, "batch_normalization: x %s needs 2 dimensions or more, and weight %s and bias %s "
                                  "one element for each of its %u channels",
                           SHAPE(&x->shape), SHAPE(&weight->shape), SHAPE(&bias->shape), channels);
     uint32_t axes = axes_all_but_last(x);

@@ -17,7 +17,7 @@ const struct op op_constant = {.name = "constant", .doc = "p", .kind = OP_POINTW
 vkg_tensor *vkg_constant(vkg_graph *graph, float value, vkg_shape shape)
 {
     if (shape.rank > VKG_MAX_RANK)
-        return graph_fail(graph, "vkg_constant: rank %u is more than %d", shape.rank, VKG_MAX_RANK);
+        return graph_fail(graph, "constant: rank %u is more than %d", shape.rank, VKG_MAX_RANK);
     return graph_add_node(graph, &(struct node_desc){.op = &op_constant, .shape = shape, .attributes.p = value});
 }
 
@@ -61,7 +61,7 @@ vkg_tensor *vkg_broadcast(vkg_graph *graph, vkg_tensor *a, vkg_shape shape)
     if (shape_equal(&a->shape, &shape))
         return a;
     if (shape.rank > VKG_MAX_RANK || !stretches(&a->shape, &shape))
-        return graph_fail(graph, "vkg_broadcast: %s cannot be stretched to %s (only dimensions of 1 stretch)",
+        return graph_fail(graph, "broadcast: %s cannot be stretched to %s (only dimensions of 1 stretch)",
                           SHAPE(&a->shape), SHAPE(&shape));
     if (tensor_is_constant(a, &value))
         return vkg_constant(graph, value, shape);
@@ -86,7 +86,7 @@ static vkg_tensor *binary(vkg_graph *graph, const struct op *op, vkg_tensor *a, 
     if (a->poisoned || b->poisoned)
         return graph->poison;
     if (!broadcast_shape(&a->shape, &b->shape, &shape))
-        return graph_fail(graph, "vkg_%s: shapes %s and %s do not broadcast (aligned at the last dimension, each "
+        return graph_fail(graph, "%s: shapes %s and %s do not broadcast (aligned at the last dimension, each "
                                  "pair must be equal or contain a 1)", op->name, SHAPE(&a->shape), SHAPE(&b->shape));
     return graph_add_node(graph, &(struct node_desc){.op = op, .shape = shape, .input_count = 2,
                                                      .inputs = (vkg_tensor *[]){a, b}});

@@ -36,7 +36,7 @@ static vkg_tensor *add_random(vkg_graph *graph, const struct op *op, vkg_shape s
 {
     vkg_tensor *state = graph_random_state(graph);
     if (shape.rank > VKG_MAX_RANK)
-        return graph_fail(graph, "vkg_%s: rank %u is more than %d", op->name, shape.rank, VKG_MAX_RANK);
+        return graph_fail(graph, "%s: rank %u is more than %d", op->name, shape.rank, VKG_MAX_RANK);
     return graph_add_node(graph, &(struct node_desc){.op = op, .shape = shape, .input_count = 1, .inputs = &state,
                                                      .attributes.index = graph->random_count++});
 }

@@ -14,11 +14,11 @@ void vkg_assign(vkg_graph *graph, vkg_tensor *buffer, vkg_tensor *value)
     if (buffer->poisoned || value->poisoned)
         return;
     if (buffer->op != &op_state || graph->declarations[buffer->attributes.index].current != buffer) {
-        graph_fail(graph, "vkg_assign: the target is not the present version of a buffer or parameter");
+        graph_fail(graph, "assign: the target is not the present version of a buffer or parameter");
         return;
     }
     if (!shape_equal(&buffer->shape, &value->shape)) {
-        graph_fail(graph, "vkg_assign: \"%s\" has shape %s, the value %s", buffer->name, SHAPE(&buffer->shape),
+        graph_fail(graph, "assign: \"%s\" has shape %s, the value %s", buffer->name, SHAPE(&buffer->shape),
                    SHAPE(&value->shape));
         return;
     }
@@ -210,7 +210,7 @@ static uint32_t declare_moment(vkg_graph *graph, const char *kind, struct declar
 {
     char name[512];
     if (snprintf(name, sizeof name, "%s.%s", kind, parameter.name) >= (int)sizeof name) {
-        graph_fail(graph, "vkg_adam: the name \"%s\" is too long", parameter.name);
+        graph_fail(graph, "adam: the name \"%s\" is too long", parameter.name);
         return UINT32_MAX;
     }
     vkg_tensor *moment = graph_declare(graph, &(struct declaration_desc){
@@ -232,18 +232,18 @@ static bool check_adam(vkg_graph *graph, const char *name, vkg_tensor *const *pa
             return false;
         if (p->op != &op_state || graph->declarations[p->attributes.index].current != p ||
             !graph->declarations[p->attributes.index].trained) {
-            graph_fail(graph, "vkg_adam \"%s\": parameter %u (\"%s\") is not the present version of a parameter", name,
+            graph_fail(graph, "adam \"%s\": parameter %u (\"%s\") is not the present version of a parameter", name,
                        i, p->name);
             return false;
         }
         if (!shape_equal(&p->shape, &gradients[i]->shape)) {
-            graph_fail(graph, "vkg_adam \"%s\": \"%s\" has shape %s, its gradient %s", name, p->name, SHAPE(&p->shape),
+            graph_fail(graph, "adam \"%s\": \"%s\" has shape %s, its gradient %s", name, p->name, SHAPE(&p->shape),
                        SHAPE(&gradients[i]->shape));
             return false;
         }
     }
     if (count == 0)
-        graph_fail(graph, "vkg_adam \"%s\": there are no parameters to train", name);
+        graph_fail(graph, "adam \"%s\": there are no parameters to train", name);
     return count > 0;
 }
 

@@ -90,7 +90,7 @@ static const char *file_shape_text(const vkg_safetensors_entry *found, char text
 {
     size_t used = (size_t)snprintf(text, SHAPE_TEXT, "[");
     for (uint32_t i = 0; i < found->rank && used < SHAPE_TEXT; i++)
-        used += (size_t)snprintf(text + used, SHAPE_TEXT - used, i ? ", %" PRIu64 : "%" PRIu64, found->dims[i]);
+        used += (size_t)snprintf(text + used, SHAPE_TEXT - used, i ? ",%" PRIu64 : "%" PRIu64, found->dims[i]);
     if (used < SHAPE_TEXT - 1)
         snprintf(text + used, SHAPE_TEXT - used, "]");
     return text;

@@ -105,7 +105,8 @@ VKG_API vkg_tensor *vkg_roi_align(vkg_graph *graph, vkg_tensor *x, vkg_tensor *b
  * axis are a's, or 1, where the index is the same for all. */
 VKG_API vkg_tensor *vkg_gather(vkg_graph *graph, vkg_tensor *a, uint32_t axis, vkg_tensor *index);
 /* y is zeros of src's shape, `size` along the axis; y[.., index[.., m, ..], ..] += src[.., m, ..]. index has src's
- * dimensions, or 1 (not along the axis). The same bits at every run: sums do not depend on the order. */
+ * dimensions, or 1 (not along the axis). The same bits at every run and on every device: each sum is made of whole multiples of 2^−(62 − b) times the
+ * largest term that it has (2^b: the size of src along the axis), in any order, and then rounded once. */
 VKG_API vkg_tensor *vkg_scatter_add(vkg_graph *graph, vkg_tensor *src, uint32_t axis, vkg_tensor *index, uint32_t size);
 /* index [M]: the dimension `axis` of the result is a's at these indices. */
 VKG_API vkg_tensor *vkg_index_select(vkg_graph *graph, vkg_tensor *a, uint32_t axis, vkg_tensor *index);

@@ -19,6 +19,9 @@ bool axis_is_valid(vkg_graph *graph, const char *call, const vkg_tensor *a, uint
 /* 0, 1, … size − 1 as [size, 1, 1, …] with so many axes behind. */
 vkg_tensor *counting_axis(vkg_graph *graph, uint32_t size, uint32_t axes_behind);
 
+/* [N,C] as [N,1,…,1,C], to scale the channels of each sample of x. */
+vkg_tensor *scale_of_samples(vkg_graph *graph, const char *call, const vkg_tensor *x, vkg_tensor *scale);
+
 /* Sets of axes. */
 uint32_t axes_all_but_last(const vkg_tensor *tensor);
 

@@ -8,6 +8,9 @@
 /* A pointwise operation of one input and two constants. */
 vkg_tensor *pointwise_unary(vkg_graph *graph, const struct op *op, vkg_tensor *a, float p, float q);
 
+/* The shape that both are stretched to; false: there is none. */
+bool broadcast_shape(const vkg_shape *a, const vkg_shape *b, vkg_shape *shape);
+
 /* Is every element the same number, known now? */
 bool tensor_is_constant(const vkg_tensor *tensor, float *value);
 

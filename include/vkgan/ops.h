@@ -156,6 +156,18 @@ VKG_API vkg_tensor *vkg_modulated_convolution(vkg_graph *graph, vkg_tensor *x, v
  * pixels and over C/channels channels each. Karras et al. 2018, section 3. group divides N, channels divides C. */
 VKG_API vkg_tensor *vkg_minibatch_stddev(vkg_graph *graph, vkg_tensor *x, uint32_t group, uint32_t channels);
 
+/* --- attention --- */
+typedef struct vkg_attention_desc {
+    vkg_tensor *mask;        /* added to the scores, broadcast to [B…,L,S]; no gradient passes; NULL: none */
+    float scale;             /* of the scores; 0 means 1/√E */
+    uint32_t block_elements; /* scores that are computed at a time; 0 means 2²⁴, which is 64 MiB */
+} vkg_attention_desc;
+/* softmax(q·kᵀ·scale + mask)·v with q [B…,L,E], k [B…,S,E], v [B…,S,F] → [B…,L,F]; `desc` may be NULL. Queries are handled
+ * in blocks, and the backward pass computes the scores again, so that both passes need memory for a few blocks of
+ * them only (a gradient of the gradient keeps those of the backward pass). Vaswani et al. 2017. */
+VKG_API vkg_tensor *vkg_scaled_dot_product_attention(vkg_graph *graph, vkg_tensor *q, vkg_tensor *k, vkg_tensor *v,
+                                                     const vkg_attention_desc *desc);
+
 /* --- random: fresh at every run, like vkg_random_normal and vkg_random_uniform (vkgan/graph.h) --- */
 /* Standard normal numbers that lie in [low, high]. */
 VKG_API vkg_tensor *vkg_random_truncated_normal(vkg_graph *graph, vkg_shape shape, float low, float high);

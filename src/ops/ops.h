@@ -11,6 +11,10 @@ vkg_tensor *pointwise_unary(vkg_graph *graph, const struct op *op, vkg_tensor *a
 /* The shape that both are stretched to; false: there is none. */
 bool broadcast_shape(const vkg_shape *a, const vkg_shape *b, vkg_shape *shape);
 
+/* The same tensor as something new: what is computed from it is not merged with what was computed from `a` before, but
+ * computed once more, so that the first results need not be kept. */
+vkg_tensor *read_again(vkg_graph *graph, vkg_tensor *a);
+
 /* Is every element the same number, known now? */
 bool tensor_is_constant(const vkg_tensor *tensor, float *value);
 

@@ -229,6 +229,17 @@ T error_function(T a)
     return WHERE_LESS(x, 0.6, series, SELECT(LESS(a, T(0)), -value, value));
 }
 
+// The inverse of the error function: Giles 2010, the single-precision approximation.
+T inverse_error_function(T a)
+{
+    T w = -precise_log((1.0 - a) * (1.0 + a)), n = w - 2.5, f = sqrt(w) - 3.0;
+    T near = 1.50140941 + n * (0.246640727 + n * (-0.00417768164 + n * (-0.00125372503 + n * (0.00021858087 +
+             n * (-4.39150654e-6 + n * (-3.5233877e-6 + n * (3.43273939e-7 + n * 2.81022636e-8)))))));
+    T far = 2.83297682 + f * (1.00167406 + f * (0.00943887047 + f * (-0.0076224613 + f * (0.00573950773 +
+            f * (-0.00367342844 + f * (0.00134934322 + f * (0.000100950558 + f * -0.000200214257)))))));
+    return a * WHERE_LESS(w, 5.0, near, far);
+}
+
 // aᵇ: of a negative a for whole b only, a⁰ is 1
 T power(T a, T b)
 {

@@ -69,7 +69,7 @@ vkg_tensor *vkg_broadcast(vkg_graph *graph, vkg_tensor *a, vkg_shape shape)
                                                      .inputs = &a});
 }
 
-static bool broadcast_shape(const vkg_shape *a, const vkg_shape *b, vkg_shape *shape)
+bool broadcast_shape(const vkg_shape *a, const vkg_shape *b, vkg_shape *shape)
 {
     *shape = a->rank >= b->rank ? *a : *b;
     for (uint32_t i = 0; i < shape->rank; i++) {

@@ -19,6 +19,16 @@ static const struct op op_reshape = {.name = "reshape", .doc = "the same element
                                      .kind = OP_VIEW, .gradient = reshape_gradient};
 static const struct op op_detach = {.name = "detach", .doc = "a, with no gradient", .kind = OP_VIEW};
 
+static void again_gradient(vkg_graph *graph, vkg_tensor *node, vkg_tensor *dy, const bool *wanted,
+                           vkg_tensor **gradients)
+{
+    (void)graph, (void)node, (void)wanted;
+    gradients[0] = dy;
+}
+
+static const struct op op_again = {.name = "again", .doc = "a, read once more", .kind = OP_VIEW, .unique = true,
+                                   .gradient = again_gradient};
+
 static vkg_tensor *add_view(vkg_graph *graph, const struct op *op, vkg_tensor *a, vkg_shape shape)
 {
     return graph_add_node(graph, &(struct node_desc){.op = op, .shape = shape, .input_count = 1, .inputs = &a,
@@ -46,6 +56,11 @@ vkg_tensor *vkg_reshape(vkg_graph *graph, vkg_tensor *a, vkg_shape shape)
 vkg_tensor *vkg_detach(vkg_graph *graph, vkg_tensor *a)
 {
     return add_view(graph, &op_detach, a, a->shape);
+}
+
+vkg_tensor *read_again(vkg_graph *graph, vkg_tensor *a)
+{
+    return add_view(graph, &op_again, a, a->shape);
 }
 
 /* --- rearrangement --- */

@@ -64,6 +64,9 @@ struct attributes {
     uint32_t index;           /* random: which stream; state, assign: which declaration; adam: which update */
     struct conv_problem conv; /* convolutions */
     struct rearrangement rearrangement;
+    struct {
+        uint32_t kernel, stride, padding;
+    } window; /* greatest */
 };
 
 struct vkg_tensor {

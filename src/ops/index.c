@@ -1,4 +1,6 @@
 /* Indexing: reading at computed indices and adding at them are each other's gradients. */
+#include <string.h>
+
 #include "kernels/lowering.h"
 #include "ops/ops.h"
 #include "ops/resample.h"
@@ -8,75 +10,73 @@ enum { DATA, INDICES };
 
 /* --- walking over data, indices and what they point into --- */
 
-/* shaders/lib/runs.glsl */
-struct runs_push {
-    uint32_t count, axis_size, axis_stride, total_bits;
-    uint32_t sizes[VKG_MAX_RANK], index_strides[VKG_MAX_RANK], strides[VKG_MAX_RANK];
+struct run {
+    uint32_t size, index_stride, stride;
 };
 
+/* The constants of shaders/lib/runs.glsl, and more. */
 struct runs {
-    struct runs_push push;
-    uint32_t count; /* of runs */
-    bool vector;    /* four neighbours share an index */
+    struct runs_constants {
+        uint32_t count, axis_size, axis_stride, total_bits;
+        struct run runs[VKG_MAX_RANK]; /* what is not there has a size of 1 */
+    } constants;
+    uint32_t run_count;
+    bool vector; /* four neighbours share an index */
 };
 
-static void add_run(struct runs *runs, uint32_t size, uint32_t index_stride, uint32_t stride)
+static void add_run(struct runs *runs, struct run run)
 {
-    struct runs_push *push = &runs->push;
-    uint32_t last = runs->count - 1;
-    if (size == 1)
+    struct run *last = runs->run_count ? &runs->constants.runs[runs->run_count - 1] : NULL;
+    if (run.size == 1)
         return;
-    if (runs->count && push->index_strides[last] == index_stride * size && push->strides[last] == stride * size) {
-        push->sizes[last] *= size; /* one run with the dimension in front of it */
-        push->index_strides[last] = index_stride;
-        push->strides[last] = stride;
+    if (last && last->index_stride == run.index_stride * run.size && last->stride == run.stride * run.size) {
+        run.size *= last->size; /* one run with the dimension in front of it */
+        *last = run;
         return;
     }
-    push->sizes[runs->count] = size;
-    push->index_strides[runs->count] = index_stride;
-    push->strides[runs->count++] = stride;
+    runs->constants.runs[runs->run_count++] = run;
 }
 
 /* walked: every element of it has an index; pointed: what the indices point into, along the axis. */
-static struct runs make_runs(const vkg_shape *walked, const vkg_shape *index, const vkg_shape *pointed, uint32_t axis)
+static struct runs make_runs(const vkg_shape *walked, const vkg_shape *index, const vkg_shape *pointed,
+                             uint32_t axis)
 {
-    struct runs runs = {.push = {.count = (uint32_t)shape_elements(walked), .axis_size = pointed->dims[axis]}};
-    uint32_t index_strides[VKG_MAX_RANK], strides[VKG_MAX_RANK], index_stride = 1, stride = 1;
+    struct runs runs = {.constants = {.count = (uint32_t)shape_elements(walked), .axis_size = pointed->dims[axis]}};
+    struct run dims[VKG_MAX_RANK];
+    uint32_t index_stride = 1, stride = 1;
     for (uint32_t d = walked->rank; d-- > 0;) {
-        index_strides[d] = index->dims[d] == 1 ? 0 : index_stride;
-        strides[d] = d == axis ? 0 : stride;
+        dims[d] = (struct run){walked->dims[d], index->dims[d] == 1 ? 0 : index_stride, d == axis ? 0 : stride};
         if (d == axis)
-            runs.push.axis_stride = stride;
+            runs.constants.axis_stride = stride;
         index_stride *= index->dims[d];
         stride *= pointed->dims[d];
     }
     for (uint32_t d = 0; d < walked->rank; d++)
-        add_run(&runs, walked->dims[d], index_strides[d], strides[d]);
-    if (runs.count == 0)
-        runs.push.sizes[runs.count++] = 1;
-    uint32_t last = runs.count - 1;
-    runs.vector = runs.push.index_strides[last] == 0 && runs.push.strides[last] == 1 && runs.push.sizes[last] % 4 == 0;
+        add_run(&runs, dims[d]);
+    const struct run *last = runs.run_count ? &runs.constants.runs[runs.run_count - 1] : NULL;
+    runs.vector = last && last->index_stride == 0 && last->stride == 1 && last->size % 4 == 0;
+    for (uint32_t r = runs.run_count; r < VKG_MAX_RANK; r++)
+        runs.constants.runs[r].size = 1;
     return runs;
 }
 
 /* From here on one invocation takes four neighbours. */
 static void take_vectors(struct runs *runs)
 {
-    struct runs_push *push = &runs->push;
-    push->count /= 4;
-    push->axis_stride /= 4;
-    push->sizes[runs->count - 1] /= 4;
-    for (uint32_t run = 0; run + 1 < runs->count; run++)
-        push->strides[run] /= 4;
+    runs->constants.count /= 4;
+    runs->constants.axis_stride /= 4;
+    runs->constants.runs[runs->run_count - 1].size /= 4;
+    for (uint32_t r = 0; r + 1 < runs->run_count; r++)
+        runs->constants.runs[r].stride /= 4;
 }
 
 static vkg_result set_runs(struct lowering *lowering, struct dispatch *dispatch, const struct runs *runs)
 {
     uint32_t workgroup = simple_workgroup(&lowering->device->caps);
-    dispatch_push(dispatch, &runs->push, sizeof runs->push);
-    dispatch->constants[dispatch->constant_count++] = workgroup;
-    dispatch->constants[dispatch->constant_count++] = runs->count;
-    return dispatch_grid(lowering, dispatch, (runs->push.count + workgroup - 1) / workgroup);
+    dispatch->constants[0] = workgroup;
+    memcpy(&dispatch->constants[1], &runs->constants, sizeof runs->constants);
+    dispatch->constant_count = 1 + sizeof runs->constants / sizeof(uint32_t);
+    return dispatch_grid(lowering, dispatch, (runs->constants.count + workgroup - 1) / workgroup);
 }
 
 static bool reads_texels(const struct lowering *lowering, const vkg_tensor *node, bool vector)
@@ -170,7 +170,7 @@ static vkg_result add_result_stage(struct lowering *lowering, const vkg_tensor *
 {
     struct runs all = *runs;
     uint64_t bytes = tensor_bytes(node);
-    all.push.count = (uint32_t)shape_elements(&node->shape);
+    all.constants.count = (uint32_t)shape_elements(&node->shape);
     struct dispatch *dispatch = lowering_add_dispatch(lowering, stage ? "scatter add: result" : "scatter add: clear",
                                                       shader_find(stage ? "scatter_add_3" : "scatter_add_0"));
     if (!dispatch)
@@ -208,7 +208,7 @@ static vkg_result lower_scatter_add(struct lowering *lowering, const vkg_tensor 
     const vkg_tensor *source = node->inputs[DATA];
     uint32_t axis = node->attributes.axis;
     struct runs runs = make_runs(&source->shape, &node->inputs[INDICES]->shape, &node->shape, axis);
-    runs.push.total_bits = total_bits(source->shape.dims[axis]);
+    runs.constants.total_bits = total_bits(source->shape.dims[axis]);
     struct placement sums[2] = {{0}};
     vkg_result result = VKG_OK;
     for (int i = 0; i < 2 && result == VKG_OK; i++)

@@ -65,10 +65,6 @@ static void linear_map_gradient(vkg_graph *graph, vkg_tensor *node, vkg_tensor *
 
 /* --- the kernel --- */
 
-struct linear_map_push {
-    uint32_t count, size, outputs, parts, inner;
-};
-
 /* How many parts every row is cut into: enough to keep the device busy, and to keep loops short. */
 static uint32_t choose_parts(const vkg_device_caps *caps, uint64_t results, const vkg_tensor *start)
 {
@@ -78,7 +74,7 @@ static uint32_t choose_parts(const vkg_device_caps *caps, uint64_t results, cons
         longest = begin[o + 1] - begin[o] > longest ? begin[o + 1] - begin[o] : longest;
     uint64_t wanted = caps->type == VKG_DEVICE_CPU ? 512 : 32768;
     uint64_t parts = (wanted + results - 1) / results, most = longest / 16;
-    uint64_t least = (uint64_t)longest / caps->max_loop_iterations + 1;
+    uint64_t least = (uint64_t)longest / (caps->max_loop_iterations / elements_each(caps) - 1) + 1;
     parts = parts < most ? parts : most;
     parts = parts < 1024 ? parts : 1024;
     return (uint32_t)(parts > least ? parts : least);
@@ -120,6 +116,7 @@ static vkg_result lower_linear_map(struct lowering *lowering, const vkg_tensor *
     bool vector = x.inner % 4 == 0, texel = true;
     for (uint32_t i = 0; i < 4; i++)
         texel &= lowering_read_format(lowering, tensor_bytes(node->inputs[i]), vector && i == X) != FORMAT_STORAGE;
+    uint64_t per_group = (uint64_t)workgroup * elements_each(caps);
     struct dispatch *dispatch = lowering_add_dispatch(lowering, "linear map", shader_find(shaders[texel][vector]));
     if (!dispatch)
         return lowering_out_of_memory(lowering);
@@ -130,12 +127,12 @@ static vkg_result lower_linear_map(struct lowering *lowering, const vkg_tensor *
         return vkg_fail(&lowering->device->log, VKG_ERROR_UNSUPPORTED,
                         "linear_map of shape %s: %s ends loops early, and %u parts are too large",
                         SHAPE(&node->shape), caps->name, parts);
-    struct linear_map_push push = {(uint32_t)count, (uint32_t)x.size, outputs, parts, inner};
-    dispatch_push(dispatch, &push, sizeof push);
-    dispatch->constants[dispatch->constant_count++] = workgroup;
+    const uint32_t constants[] = {workgroup, (uint32_t)count, (uint32_t)x.size, outputs, parts, inner};
+    memcpy(dispatch->constants, constants, sizeof constants);
+    dispatch->constant_count = sizeof constants / sizeof constants[0];
     vkg_result result = bind_map(lowering, dispatch, node, texel, vector);
     if (result == VKG_OK)
-        result = dispatch_grid(lowering, dispatch, (count + workgroup - 1) / workgroup);
+        result = dispatch_grid(lowering, dispatch, (count + per_group - 1) / per_group);
     if (result != VKG_OK)
         return result;
     struct partial_results partial = {.outer = x.outer * outputs, .parts = parts, .inner = x.inner};

@@ -83,6 +83,41 @@ vkg_tensor *vkg_adaptive_avg_pool(vkg_graph *graph, vkg_tensor *x, const uint32_
 
 /* --- the greatest --- */
 
+enum { X, WINNER };
+
+/* Element i of the axis is element (i · mul + add)/div of a's axis, or 0. */
+static vkg_tensor *rearrange_axis(vkg_graph *graph, vkg_tensor *a, uint32_t size, struct rearranged_axis axis)
+{
+    struct rearrangement r = {0};
+    vkg_shape shape = a->shape;
+    for (uint32_t i = 0; i < shape.rank; i++)
+        r.axes[i] = (struct rearranged_axis){.from = i, .mul = 1, .div = 1};
+    r.axes[axis.from] = axis;
+    shape.dims[axis.from] = size;
+    return rearrange(graph, a, shape, &r);
+}
+
+/* Element i is the greatest of window o with i = o · stride − padding + k for the k that is o's winner: the sum over all
+ * k of dy at such o. Winners have no gradient, so it is linear in dy, as it should be. */
+static void greatest_gradient(vkg_graph *graph, vkg_tensor *node, vkg_tensor *dy, const bool *wanted,
+                              vkg_tensor **gradients)
+{
+    (void)wanted;
+    const struct attributes *window = &node->attributes;
+    uint32_t axis = window->axis, size = node->inputs[X]->shape.dims[axis];
+    for (uint32_t k = 0; k < window->window.kernel; k++) {
+        struct rearranged_axis back = {axis, 1, (int32_t)window->window.padding - (int32_t)k,
+                                       (int32_t)window->window.stride};
+        vkg_tensor *winner = rearrange_axis(graph, node->inputs[WINNER], size, back);
+        vkg_tensor *wins = vkg_equal(graph, winner, vkg_constant(graph, (float)(k + 1), VKG_SCALAR));
+        vkg_tensor *part = vkg_mul(graph, rearrange_axis(graph, dy, size, back), wins);
+        gradients[X] = gradients[X] ? vkg_add(graph, gradients[X], part) : part;
+    }
+}
+
+static const struct op op_greatest = {.name = "greatest", .doc = "the greatest of each window along one axis",
+                                      .kind = OP_COMPOSITE, .gradient = greatest_gradient};
+
 /* 1 where `next` is greater, or a NaN; a NaN in `greatest` stays. */
 static vkg_tensor *takes_its_place(vkg_graph *graph, vkg_tensor *next, vkg_tensor *greatest)
 {
@@ -90,18 +125,29 @@ static vkg_tensor *takes_its_place(vkg_graph *graph, vkg_tensor *next, vkg_tenso
                      vkg_constant(graph, 1, VKG_SCALAR));
 }
 
-/* Along one axis: the greatest of `kernel` slices. The first of equal ones stays, and gets the gradient. */
-static vkg_tensor *greatest_axis(vkg_graph *graph, vkg_tensor *a, uint32_t axis, const struct window *w)
+/* Along one axis: the greatest of `kernel` slices, and the first one's number from 1 on. */
+static vkg_tensor *greatest_along(vkg_graph *graph, vkg_tensor *a, uint32_t axis, const struct window *w)
 {
     const float lowest = -3.4028234663852886e38f; /* finite: nothing times it in a gradient makes a NaN */
-    vkg_tensor *padded = a, *greatest = NULL;
+    vkg_tensor *padded = a, *greatest = NULL, *winner = vkg_constant(graph, 1, VKG_SCALAR);
+    if (w->kernel == 1 && w->stride == 1)
+        return a;
     if (w->padding)
         padded = vkg_pad(graph, a, axis, (int32_t)w->padding, (int32_t)w->padding, VKG_PAD_CONSTANT, lowest);
     for (uint32_t k = 0; k < w->kernel; k++) {
         vkg_tensor *slice = vkg_slice(graph, padded, axis, k, w->out, w->stride);
-        greatest = greatest ? vkg_where(graph, takes_its_place(graph, slice, greatest), slice, greatest) : slice;
+        vkg_tensor *taken = greatest ? takes_its_place(graph, slice, greatest) : NULL;
+        if (taken)
+            winner = vkg_where(graph, taken, vkg_constant(graph, (float)(k + 1), VKG_SCALAR), winner);
+        greatest = taken ? vkg_where(graph, taken, slice, greatest) : slice;
     }
-    return greatest;
+    if (greatest->poisoned || winner->poisoned)
+        return graph->poison;
+    winner = vkg_broadcast(graph, winner, greatest->shape);
+    return graph_add_node(graph, &(struct node_desc){
+        .op = &op_greatest, .shape = greatest->shape, .input_count = 1, .saved_count = 1,
+        .inputs = (vkg_tensor *[]){a, winner}, .value = greatest,
+        .attributes = {.axis = axis, .window = {w->kernel, w->stride, w->padding}}});
 }
 
 /* One axis after the other, the last one first: of equal elements in a window the first in memory is kept by the first
@@ -112,6 +158,6 @@ vkg_tensor *vkg_max_pool(vkg_graph *graph, vkg_tensor *x, const vkg_pool_desc *d
     if (!find_windows(graph, "vkg_max_pool", x, desc, windows))
         return graph->poison;
     for (uint32_t i = x->shape.rank - 2; i-- > 0;)
-        x = greatest_axis(graph, x, i + 1, &windows[i]);
+        x = greatest_along(graph, x, i + 1, &windows[i]);
     return x;
 }

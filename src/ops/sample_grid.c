@@ -8,21 +8,25 @@ static const uint32_t MOST_INDICES = 1u << 24;
 
 enum { MOST_AXES = 4 };
 
-/* The two neighbours of the places along one axis, [0] and [1], as whole float32 numbers. */
-struct neighbours {
-    vkg_tensor *index[2];
-    vkg_tensor *inside[2]; /* 1 or 0; NULL: always inside */
-    vkg_tensor *weight[2]; /* NULL: there is only the first one, and it counts fully */
-    uint32_t step;         /* from one index to the next, in what is gathered */
+/* Places along one axis. Each lies between two neighbours, low and low + 1; where `rest` is NULL there is only low. */
+struct places {
+    vkg_tensor *low, *rest; /* a whole number in float32, and what the place is above it */
+    vkg_tensor *inside;     /* 1 or 0; NULL: always inside */
+    bool free;              /* a neighbour outside of [0, size) counts as zero; otherwise it is the outermost element */
+    uint32_t size, step;    /* of the axis; from one index to the next, in what is gathered */
 };
 
-/* Where to gather. */
+/* Where to gather. The corners of the places' cells, bit k of whose number stands for low + 1 along axis k, are a
+ * dimension of their own, so that all are gathered at once. */
 struct sampling {
     vkg_tensor *from; /* flattened */
     uint32_t axis;
+    uint32_t corners;        /* how many */
+    vkg_shape corner_shape;  /* that dimension, among ones */
+    uint32_t corner_axis;    /* and its place in result_shape */
     vkg_shape index_shape, result_shape;
     uint32_t count;
-    struct neighbours axes[MOST_AXES];
+    struct places axes[MOST_AXES];
 };
 
 static vkg_tensor *within(vkg_graph *graph, vkg_tensor *a, float low, float high)
@@ -37,58 +41,60 @@ static vkg_tensor *product(vkg_graph *graph, vkg_tensor *a, vkg_tensor *b)
     return a && b ? vkg_mul(graph, a, b) : a ? a : b;
 }
 
-/* What lies at one corner of the places' cells (bit k: along axis k the second neighbour), times its weight. */
-static vkg_tensor *sample_corner(vkg_graph *graph, const struct sampling *s, uint32_t corner)
+/* For every corner, whether it is low (0) or low + 1 along axis k. */
+static vkg_tensor *sides(vkg_graph *graph, const struct sampling *s, uint32_t k)
 {
-    vkg_tensor *index = NULL, *inside = NULL, *weight = NULL;
-    for (uint32_t k = 0; k < s->count; k++) {
-        const struct neighbours *n = &s->axes[k];
-        uint32_t side = corner >> k & 1;
-        vkg_tensor *part = vkg_affine(graph, n->index[side], (float)n->step, 0);
-        index = index ? vkg_add(graph, index, part) : part;
-        inside = product(graph, inside, n->inside[side]);
-        weight = product(graph, weight, n->weight[side]);
+    float numbers[1 << MOST_AXES];
+    for (uint32_t corner = 0; corner < s->corners; corner++)
+        numbers[corner] = (float)(corner >> k & 1);
+    return vkg_data(graph, s->corner_shape, VKG_FLOAT32, numbers);
+}
+
+/* What the places along axis k add to the index, and multiply weight and inside by. */
+static void add_axis(vkg_graph *graph, const struct sampling *s, uint32_t k, vkg_tensor **index, vkg_tensor **inside,
+                     vkg_tensor **weight)
+{
+    const struct places *p = &s->axes[k];
+    vkg_tensor *at = p->low, *last = vkg_constant(graph, (float)(p->size - 1), VKG_SCALAR);
+    if (p->rest) {
+        vkg_tensor *side = sides(graph, s, k); /* weight: rest for the second side, 1 − rest for the first */
+        vkg_tensor *slope = vkg_mul(graph, p->rest, vkg_affine(graph, side, 2, -1));
+        *weight = product(graph, *weight, vkg_add(graph, slope, vkg_affine(graph, side, -1, 1)));
+        at = vkg_add(graph, at, side);
+        at = p->free ? at : vkg_minimum(graph, at, last);
     }
-    if (inside)
-        index = vkg_where(graph, inside, index, vkg_constant(graph, -1, VKG_SCALAR)); /* where gathering reads 0 */
-    index = vkg_reshape(graph, vkg_cast(graph, index, VKG_INT32), s->index_shape);
-    vkg_tensor *value = vkg_reshape(graph, vkg_gather(graph, s->from, s->axis, index), s->result_shape);
-    return weight ? vkg_mul(graph, value, weight) : value;
+    *inside = product(graph, *inside, p->inside);
+    if (p->free)
+        *inside = product(graph, *inside, within(graph, at, 0, (float)(p->size - 1)));
+    at = vkg_affine(graph, at, (float)p->step, 0);
+    *index = *index ? vkg_add(graph, *index, at) : at;
 }
 
 static vkg_tensor *sample(vkg_graph *graph, const struct sampling *s)
 {
-    vkg_tensor *sum = NULL;
-    for (uint32_t corner = 0; corner < 1u << s->count; corner++) {
-        bool exists = true;
-        for (uint32_t k = 0; k < s->count; k++)
-            exists &= !(corner >> k & 1) || s->axes[k].weight[1];
-        if (!exists)
-            continue;
-        vkg_tensor *part = sample_corner(graph, s, corner);
-        sum = sum ? vkg_add(graph, sum, part) : part;
-    }
-    return sum;
+    vkg_tensor *index = NULL, *inside = NULL, *weight = NULL;
+    for (uint32_t k = 0; k < s->count; k++)
+        add_axis(graph, s, k, &index, &inside, &weight);
+    if (inside)
+        index = vkg_where(graph, inside, index, vkg_constant(graph, -1, VKG_SCALAR)); /* where gathering reads 0 */
+    index = vkg_reshape(graph, vkg_cast(graph, index, VKG_INT32), s->index_shape);
+    vkg_tensor *value = vkg_reshape(graph, vkg_gather(graph, s->from, s->axis, index), s->result_shape);
+    return weight ? vkg_sum(graph, vkg_mul(graph, value, weight), 1u << s->corner_axis, false)
+                  : vkg_sum(graph, value, 1u << s->corner_axis, false);
 }
 
-/* The neighbours of places on [0, size − 1]: the second one of the last element is that element. */
-static struct neighbours clamped_neighbours(vkg_graph *graph, vkg_tensor *place, uint32_t size)
+/* Between places on [0, size − 1]. */
+static struct places clamped_places(vkg_graph *graph, vkg_tensor *place, uint32_t size)
 {
     vkg_tensor *at = vkg_clamp(graph, place, 0, (float)(size - 1)), *low = vkg_floor(graph, at);
-    vkg_tensor *rest = vkg_sub(graph, at, low);
-    return (struct neighbours){
-        .index = {low, vkg_clamp(graph, vkg_affine(graph, low, 1, 1), 0, (float)(size - 1))},
-        .weight = {vkg_affine(graph, rest, -1, 1), rest}};
+    return (struct places){.low = low, .rest = vkg_sub(graph, at, low), .size = size};
 }
 
-/* Those of places anywhere, of which the ones outside count as zeros. */
-static struct neighbours free_neighbours(vkg_graph *graph, vkg_tensor *place, uint32_t size)
+/* Anywhere. */
+static struct places free_places(vkg_graph *graph, vkg_tensor *place, uint32_t size)
 {
-    vkg_tensor *low = vkg_floor(graph, place), *high = vkg_affine(graph, low, 1, 1);
-    vkg_tensor *rest = vkg_sub(graph, place, low);
-    return (struct neighbours){
-        .index = {low, high}, .weight = {vkg_affine(graph, rest, -1, 1), rest},
-        .inside = {within(graph, low, 0, (float)(size - 1)), within(graph, high, 0, (float)(size - 1))}};
+    vkg_tensor *low = vkg_floor(graph, place);
+    return (struct places){.low = low, .rest = vkg_sub(graph, place, low), .free = true, .size = size};
 }
 
 /* The nearest whole number, of two the even one. */
@@ -100,12 +106,10 @@ static vkg_tensor *round_to_even(vkg_graph *graph, vkg_tensor *a)
     return vkg_where(graph, middle, even, up);
 }
 
-static struct neighbours nearest_neighbour(vkg_graph *graph, vkg_tensor *place, uint32_t size, bool clamped)
+static struct places nearest_places(vkg_graph *graph, vkg_tensor *place, uint32_t size, bool clamped)
 {
     vkg_tensor *at = clamped ? vkg_clamp(graph, place, 0, (float)(size - 1)) : place;
-    vkg_tensor *whole = round_to_even(graph, at);
-    return (struct neighbours){.index = {whole},
-                               .inside = {clamped ? NULL : within(graph, whole, 0, (float)(size - 1))}};
+    return (struct places){.low = round_to_even(graph, at), .free = !clamped, .size = size};
 }
 
 /* --- grids --- */
@@ -131,7 +135,7 @@ static bool check_grid(vkg_graph *graph, const vkg_tensor *x, const vkg_tensor *
     return true;
 }
 
-/* Coordinate k of the grid, as places of elements: [N,P,1]. */
+/* Coordinate k of the grid, as places of elements, of the given shape. */
 static vkg_tensor *grid_places(vkg_graph *graph, vkg_tensor *grid, uint32_t k, uint32_t size, bool align_corners,
                                vkg_shape shape)
 {
@@ -145,16 +149,21 @@ vkg_tensor *vkg_grid_sample(vkg_graph *graph, vkg_tensor *x, vkg_tensor *grid, c
     if (!check_grid(graph, x, grid, desc))
         return graph->poison;
     uint32_t axes = x->shape.rank - 2, n = x->shape.dims[0], channels = x->shape.dims[axes + 1], step = 1;
-    uint32_t places = (uint32_t)(shape_elements(&grid->shape) / n / axes);
-    struct sampling s = {.axis = 1, .count = axes, .index_shape = VKG_SHAPE(n, places, 1),
-                         .result_shape = VKG_SHAPE(n, places, channels)};
+    uint32_t points = (uint32_t)(shape_elements(&grid->shape) / n / axes);
+    uint32_t corners = desc->mode == VKG_NEAREST ? 1 : 1u << axes;
+    if ((uint64_t)corners * points > INT32_MAX)
+        return graph_fail(graph, "vkg_grid_sample: the grid %s has too many places", SHAPE(&grid->shape));
+    struct sampling s = {.axis = 1, .count = axes, .corners = corners, .corner_axis = 1,
+                         .corner_shape = VKG_SHAPE(1, corners, 1, 1),
+                         .index_shape = VKG_SHAPE(n, corners * points, 1),
+                         .result_shape = VKG_SHAPE(n, corners, points, channels)};
     for (uint32_t k = 0; k < axes; k++) { /* x, which is the last spatial dimension, first */
         uint32_t size = x->shape.dims[axes - k];
-        vkg_tensor *place = grid_places(graph, grid, k, size, desc->align_corners, s.index_shape);
+        vkg_tensor *place = grid_places(graph, grid, k, size, desc->align_corners, VKG_SHAPE(n, 1, points, 1));
         bool border = desc->padding == VKG_PADDING_BORDER;
-        s.axes[k] = desc->mode == VKG_NEAREST ? nearest_neighbour(graph, place, size, border)
-                    : border                  ? clamped_neighbours(graph, place, size)
-                                              : free_neighbours(graph, place, size);
+        s.axes[k] = desc->mode == VKG_NEAREST ? nearest_places(graph, place, size, border)
+                    : border                  ? clamped_places(graph, place, size)
+                                              : free_places(graph, place, size);
         s.axes[k].step = step;
         step *= size;
     }
@@ -231,13 +240,15 @@ static vkg_tensor *box_places(vkg_graph *graph, vkg_tensor *boxes, uint32_t firs
     return vkg_add(graph, low, vkg_mul(graph, extent, vkg_data(graph, VKG_SHAPE(1, count), VKG_FLOAT32, fractions)));
 }
 
-/* Places up to one element outside are moved to the edge; those further out count as zeros. */
-static struct neighbours box_neighbours(vkg_graph *graph, vkg_tensor *places, vkg_shape shape, uint32_t size)
+/* Those up to one element outside are moved to the edge; those further out count as zeros. */
+static struct places points_of_boxes(vkg_graph *graph, vkg_tensor *places, vkg_shape shape, uint32_t size,
+                                     uint32_t step)
 {
     places = vkg_reshape(graph, places, shape);
-    struct neighbours n = clamped_neighbours(graph, places, size);
-    n.inside[0] = n.inside[1] = within(graph, places, -1, (float)size);
-    return n;
+    struct places p = clamped_places(graph, places, size);
+    p.inside = within(graph, places, -1, (float)size);
+    p.step = step;
+    return p;
 }
 
 static bool check_boxes(vkg_graph *graph, const vkg_tensor *x, const vkg_tensor *boxes, const vkg_roi_align_desc *desc)
@@ -266,19 +277,21 @@ vkg_tensor *vkg_roi_align(vkg_graph *graph, vkg_tensor *x, vkg_tensor *boxes, co
 {
     if (!check_boxes(graph, x, boxes, desc))
         return graph->poison;
-    const uint32_t *d = x->shape.dims;
-    uint32_t count = boxes->shape.dims[0], rows = desc->height * desc->samples, columns = desc->width * desc->samples;
-    if ((uint64_t)count * rows > INT32_MAX / columns)
-        return graph_fail(graph, "vkg_roi_align: %u boxes of %u·%u samples are more than 2^31", count, rows, columns);
+    const uint32_t *d = x->shape.dims, count = boxes->shape.dims[0], corners = 4;
+    uint32_t rows = desc->height * desc->samples, columns = desc->width * desc->samples;
+    if ((uint64_t)count * rows > INT32_MAX / columns / corners)
+        return graph_fail(graph, "vkg_roi_align: %u boxes of %u·%u samples are too many", count, rows, columns);
+    vkg_tensor *xs = box_places(graph, boxes, 1, desc->width, desc);
+    vkg_tensor *ys = box_places(graph, boxes, 2, desc->height, desc);
     vkg_tensor *image = vkg_reshape(graph, vkg_slice(graph, boxes, 1, 0, 1, 1), VKG_SHAPE(count, 1, 1, 1));
     struct sampling s = {
         .from = vkg_reshape(graph, x, VKG_SHAPE(d[0] * d[1] * d[2], d[3])), .axis = 0, .count = 3,
-        .index_shape = VKG_SHAPE(count * rows * columns, 1), .result_shape = VKG_SHAPE(count, rows, columns, d[3]),
-        .axes = {box_neighbours(graph, box_places(graph, boxes, 1, desc->width, desc), VKG_SHAPE(count, 1, columns, 1), d[2]),
-                 box_neighbours(graph, box_places(graph, boxes, 2, desc->height, desc), VKG_SHAPE(count, rows, 1, 1), d[1]),
-                 {.index = {vkg_floor(graph, image)}, .inside = {within(graph, image, 0, (float)(d[0] - 1))}}}};
-    s.axes[0].step = 1, s.axes[1].step = d[2], s.axes[2].step = d[1] * d[2];
-    vkg_tensor *samples = vkg_reshape(graph, sample(graph, &s), VKG_SHAPE(count, desc->height, desc->samples, desc->width,
-                                                                          desc->samples, d[3]));
-    return vkg_mean(graph, samples, 1u << 2 | 1u << 4, false);
+        .corners = corners, .corner_axis = 0, .corner_shape = VKG_SHAPE(corners, 1, 1, 1, 1),
+        .index_shape = VKG_SHAPE(corners * count * rows * columns, 1),
+        .result_shape = VKG_SHAPE(corners, count, rows, columns, d[3]),
+        .axes = {points_of_boxes(graph, xs, VKG_SHAPE(count, 1, columns, 1), d[2], 1),
+                 points_of_boxes(graph, ys, VKG_SHAPE(count, rows, 1, 1), d[1], d[2]),
+                 {.low = vkg_floor(graph, image), .free = true, .size = d[0], .step = d[1] * d[2]}}};
+    vkg_shape bins = VKG_SHAPE(count, desc->height, desc->samples, desc->width, desc->samples, d[3]);
+    return vkg_mean(graph, vkg_reshape(graph, sample(graph, &s), bins), 1u << 2 | 1u << 4, false);
 }

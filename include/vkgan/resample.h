@@ -66,7 +66,8 @@ typedef struct vkg_pool_desc {
     bool exclude_padding; /* averages: of the elements that are there; otherwise padding counts as zeros */
 } vkg_pool_desc;
 VKG_API vkg_tensor *vkg_avg_pool(vkg_graph *graph, vkg_tensor *x, const vkg_pool_desc *desc);
-/* Padding counts as −∞. Of equal elements the first one gets the gradient. */
+/* Padding counts as −∞. Of equal elements the first one gets the gradient.
+ * Errors: an axis of more than 2²⁴ elements (places are computed in float32), a kernel of more than 4096. */
 VKG_API vkg_tensor *vkg_max_pool(vkg_graph *graph, vkg_tensor *x, const vkg_pool_desc *desc);
 /* Averages over windows that share the input out among size[0], … results: from ⌊o·n/size⌋ up to ⌈(o + 1)·n/size⌉. */
 VKG_API vkg_tensor *vkg_adaptive_avg_pool(vkg_graph *graph, vkg_tensor *x, const uint32_t *size);

@@ -66,7 +66,7 @@ struct attributes {
     struct rearrangement rearrangement;
     struct {
         uint32_t kernel, stride, padding;
-    } window; /* greatest */
+    } window; /* greatest, scatter_windows */
 };
 
 struct vkg_tensor {

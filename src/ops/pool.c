@@ -1,5 +1,8 @@
 /* Pooling. Averages are linear maps, one axis after the other; the greatest of a window is a chain of selections
  * between shifted views, which fusion makes into one kernel. */
+#include <string.h>
+
+#include "kernels/lowering.h"
 #include "ops/ops.h"
 #include "ops/resample.h"
 
@@ -85,38 +88,63 @@ vkg_tensor *vkg_adaptive_avg_pool(vkg_graph *graph, vkg_tensor *x, const uint32_
 
 enum { X, WINNER };
 
-/* Element i of the axis is element (i · mul + add)/div of a's axis, or 0. */
-static vkg_tensor *rearrange_axis(vkg_graph *graph, vkg_tensor *a, uint32_t size, struct rearranged_axis axis)
+/* --- its gradient: back to where each window's greatest came from. No atomics: a place looks at its own windows. --- */
+
+static vkg_result lower_scatter_windows(struct lowering *lowering, const vkg_tensor *node)
 {
-    struct rearrangement r = {0};
-    vkg_shape shape = a->shape;
-    for (uint32_t i = 0; i < shape.rank; i++)
-        r.axes[i] = (struct rearranged_axis){.from = i, .mul = 1, .div = 1};
-    r.axes[axis.from] = axis;
-    shape.dims[axis.from] = size;
-    return rearrange(graph, a, shape, &r);
+    const vkg_device_caps *caps = &lowering->device->caps;
+    const struct attributes *a = &node->attributes;
+    struct extents y = extents_around(&node->shape, a->axis);
+    enum binding_format format = lowering_read_format(lowering, tensor_bytes(node->inputs[X]), false);
+    bool texel = format != FORMAT_STORAGE;
+    uint32_t workgroup = simple_workgroup(caps), count = (uint32_t)shape_elements(&node->shape);
+    uint64_t per_group = (uint64_t)workgroup * elements_each(caps);
+    struct dispatch *dispatch = lowering_add_dispatch(
+        lowering, node->op->name, shader_find(texel ? "scatter_windows_texel" : "scatter_windows_storage"));
+    if (!dispatch)
+        return lowering_out_of_memory(lowering);
+    if (a->window.kernel / a->window.stride + 1 > caps->max_loop_iterations / elements_each(caps) - 1)
+        return vkg_fail(&lowering->device->log, VKG_ERROR_UNSUPPORTED,
+                        "%s: %s ends loops early, and windows of %u are too large", node->op->name, caps->name,
+                        a->window.kernel);
+    const uint32_t constants[] = {workgroup, count, (uint32_t)y.size, node->inputs[X]->shape.dims[a->axis],
+                                  (uint32_t)y.inner, a->window.kernel, a->window.stride, a->window.padding};
+    memcpy(dispatch->constants, constants, sizeof constants);
+    dispatch->constant_count = sizeof constants / sizeof constants[0];
+    vkg_result result = lowering_bind_tensor(lowering, dispatch, node->inputs[X], format, true, false);
+    if (result == VKG_OK)
+        result = lowering_bind_tensor(lowering, dispatch, node->inputs[WINNER],
+                                      texel ? FORMAT_TEXEL_INT : FORMAT_STORAGE, true, false);
+    if (result == VKG_OK)
+        result = lowering_bind_tensor(lowering, dispatch, node, FORMAT_STORAGE, false, true);
+    return result == VKG_OK ? dispatch_grid(lowering, dispatch, (count + per_group - 1) / per_group) : result;
 }
 
-/* Element i is the greatest of window o with i = o · stride − padding + k for the k that is o's winner: the sum over all
- * k of dy at such o. Winners have no gradient, so it is linear in dy, as it should be. */
+static void scatter_windows_gradient(vkg_graph *graph, vkg_tensor *node, vkg_tensor *dy, const bool *wanted,
+                                     vkg_tensor **gradients)
+{
+    if (wanted[X])
+        gradients[X] = vkg_gather(graph, dy, node->attributes.axis, node->inputs[WINNER]);
+}
+
+static const struct op op_scatter_windows = {
+    .name = "scatter_windows", .doc = "y[i] = Σ a[o] over the windows o whose index is i",
+    .kind = OP_KERNEL, .input_dtypes = {VKG_FLOAT32, VKG_INT32}, .gradient = scatter_windows_gradient,
+    .lower = lower_scatter_windows};
+
 static void greatest_gradient(vkg_graph *graph, vkg_tensor *node, vkg_tensor *dy, const bool *wanted,
                               vkg_tensor **gradients)
 {
     (void)wanted;
-    const struct attributes *window = &node->attributes;
-    uint32_t axis = window->axis, size = node->inputs[X]->shape.dims[axis];
-    for (uint32_t k = 0; k < window->window.kernel; k++) {
-        struct rearranged_axis back = {axis, 1, (int32_t)window->window.padding - (int32_t)k,
-                                       (int32_t)window->window.stride};
-        vkg_tensor *winner = rearrange_axis(graph, node->inputs[WINNER], size, back);
-        vkg_tensor *wins = vkg_equal(graph, winner, vkg_constant(graph, (float)(k + 1), VKG_SCALAR));
-        vkg_tensor *part = vkg_mul(graph, rearrange_axis(graph, dy, size, back), wins);
-        gradients[X] = gradients[X] ? vkg_add(graph, gradients[X], part) : part;
-    }
+    gradients[X] = graph_add_node(graph, &(struct node_desc){
+        .op = &op_scatter_windows, .shape = node->inputs[X]->shape, .input_count = 2,
+        .inputs = (vkg_tensor *[]){dy, node->inputs[WINNER]}, .attributes = node->attributes});
 }
 
 static const struct op op_greatest = {.name = "greatest", .doc = "the greatest of each window along one axis",
                                       .kind = OP_COMPOSITE, .gradient = greatest_gradient};
+
+/* --- and itself --- */
 
 /* 1 where `next` is greater, or a NaN; a NaN in `greatest` stays. */
 static vkg_tensor *takes_its_place(vkg_graph *graph, vkg_tensor *next, vkg_tensor *greatest)
@@ -125,11 +153,27 @@ static vkg_tensor *takes_its_place(vkg_graph *graph, vkg_tensor *next, vkg_tenso
                      vkg_constant(graph, 1, VKG_SCALAR));
 }
 
-/* Along one axis: the greatest of `kernel` slices, and the first one's number from 1 on. */
+/* o · stride − padding along the axis of the windows o. */
+static vkg_tensor *window_starts(vkg_graph *graph, const vkg_tensor *a, uint32_t axis, const struct window *w)
+{
+    vkg_shape line = {.rank = a->shape.rank};
+    for (uint32_t d = 0; d < line.rank; d++)
+        line.dims[d] = d == axis ? w->out : 1;
+    float *starts = arena_alloc(&graph->arena, w->out * sizeof *starts);
+    if (!starts) {
+        graph->out_of_memory = true;
+        return graph->poison;
+    }
+    for (uint32_t o = 0; o < w->out; o++)
+        starts[o] = (float)((int64_t)o * w->stride - w->padding);
+    return vkg_data(graph, line, VKG_FLOAT32, starts);
+}
+
+/* Along one axis: the greatest of `kernel` slices, and where the first such element lies. */
 static vkg_tensor *greatest_along(vkg_graph *graph, vkg_tensor *a, uint32_t axis, const struct window *w)
 {
     const float lowest = -3.4028234663852886e38f; /* finite: nothing times it in a gradient makes a NaN */
-    vkg_tensor *padded = a, *greatest = NULL, *winner = vkg_constant(graph, 1, VKG_SCALAR);
+    vkg_tensor *padded = a, *greatest = NULL, *winner = vkg_constant(graph, 0, VKG_SCALAR);
     if (w->kernel == 1 && w->stride == 1)
         return a;
     if (w->padding)
@@ -138,12 +182,13 @@ static vkg_tensor *greatest_along(vkg_graph *graph, vkg_tensor *a, uint32_t axis
         vkg_tensor *slice = vkg_slice(graph, padded, axis, k, w->out, w->stride);
         vkg_tensor *taken = greatest ? takes_its_place(graph, slice, greatest) : NULL;
         if (taken)
-            winner = vkg_where(graph, taken, vkg_constant(graph, (float)(k + 1), VKG_SCALAR), winner);
+            winner = vkg_where(graph, taken, vkg_constant(graph, (float)k, VKG_SCALAR), winner);
         greatest = taken ? vkg_where(graph, taken, slice, greatest) : slice;
     }
+    winner = vkg_add(graph, vkg_broadcast(graph, winner, greatest->shape), window_starts(graph, a, axis, w));
+    winner = vkg_cast(graph, winner, VKG_INT32);
     if (greatest->poisoned || winner->poisoned)
         return graph->poison;
-    winner = vkg_broadcast(graph, winner, greatest->shape);
     return graph_add_node(graph, &(struct node_desc){
         .op = &op_greatest, .shape = greatest->shape, .input_count = 1, .saved_count = 1,
         .inputs = (vkg_tensor *[]){a, winner}, .value = greatest,
@@ -157,6 +202,11 @@ vkg_tensor *vkg_max_pool(vkg_graph *graph, vkg_tensor *x, const vkg_pool_desc *d
     struct window windows[3];
     if (!find_windows(graph, "vkg_max_pool", x, desc, windows))
         return graph->poison;
+    for (uint32_t i = 0; i < x->shape.rank - 2; i++)
+        if (windows[i].size > 1u << 24 || windows[i].kernel > 4096)
+            return graph_fail(graph, "vkg_max_pool: axis %u of %s with a kernel of %u; at most 2^24 elements (places are "
+                                     "computed in float32) and kernels of 4096", i + 1, SHAPE(&x->shape),
+                              windows[i].kernel);
     for (uint32_t i = x->shape.rank - 2; i-- > 0;)
         x = greatest_along(graph, x, i + 1, &windows[i]);
     return x;

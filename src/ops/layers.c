@@ -81,7 +81,7 @@ vkg_tensor *vkg_conv_transpose2d(vkg_graph *graph, vkg_tensor *x, const vkg_conv
         size[i] = (uint32_t)(full - 2 * (uint64_t)desc->pad);
     }
     vkg_tensor *weight = conv_weight(graph, desc, desc->out, x->shape.dims[3]);
-    vkg_tensor *y = vkg_convolution_input_gradient(graph, x, weight, square_geometry(desc), size[0], size[1]);
+    vkg_tensor *y = vkg_convolution_input_gradient(graph, x, weight, square_geometry(desc), size);
     return add_bias(graph, y, desc->name, desc->bias);
 }
 

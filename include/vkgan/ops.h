@@ -1,4 +1,5 @@
-/* vkgan: operations. Every one has a gradient made of operations of this page. float32 throughout. */
+/* vkgan: operations. Every one has a gradient made of operations, so that gradients can be differentiated again.
+ * Results are float32, unless it says otherwise. */
 #ifndef VKGAN_OPS_H
 #define VKGAN_OPS_H
 
@@ -56,7 +57,7 @@ VKG_API vkg_tensor *vkg_where(vkg_graph *graph, vkg_tensor *condition, vkg_tenso
  * (after dimensions that no operation tells apart are merged); the halves need that or a device with 16-bit storage. */
 VKG_API vkg_tensor *vkg_cast(vkg_graph *graph, vkg_tensor *a, vkg_dtype dtype);
 
-/* --- shape --- */
+/* --- shape: int32 and uint32 stay what they are; smaller types become float32, but for reshape and detach --- */
 /* Repeats along dimensions of 1, and along new leading ones, up to `shape`. */
 VKG_API vkg_tensor *vkg_broadcast(vkg_graph *graph, vkg_tensor *a, vkg_shape shape);
 /* The same elements in the same order under another shape of equal size; costs nothing. */

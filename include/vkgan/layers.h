@@ -9,23 +9,32 @@
 extern "C" {
 #endif
 
-/* Square kernels. init_std: standard deviation of the weight's normal start; 0 means 0.02 (Radford 2016). */
+/* The same numbers in every spatial dimension. init_std: standard deviation of the weight's normal start; 0 means 0.02
+ * (Radford 2016). */
 typedef struct vkg_conv_desc {
     const char *name;
     uint32_t out;            /* output channels, required */
     uint32_t kernel;         /* required */
     uint32_t stride;         /* 0 means 1 */
     uint32_t pad;            /* zeros on every side */
-    uint32_t output_padding; /* transposed only: rows and columns added at the far end; < stride */
+    uint32_t output_padding; /* transposed only: rows and columns added at the far end; < stride or < dilation */
     bool bias;
     float init_std;
+    uint32_t dilation; /* 0 means 1 */
+    uint32_t groups;   /* 0 means 1: see vkg_conv_geometry; divides the channels of input and output */
 } vkg_conv_desc;
 
-/* x [N,H,W,C] → [N,H',W',out]; H' = (H + 2·pad − kernel)/stride + 1. Parameter "weight" [k,k,C,out], saved as
- * PyTorch's [out,C,k,k]; "bias" [out] from zeros. */
+/* x [N,L,C], [N,H,W,C] or [N,D,H,W,C] → [N,…,out]; H' = (H + 2·pad − dilation·(kernel − 1) − 1)/stride + 1. Parameter
+ * "weight" [k…,C/groups,out], saved as PyTorch's [out,C/groups,k…]; "bias" [out] from zeros. */
+VKG_API vkg_tensor *vkg_conv1d(vkg_graph *graph, vkg_tensor *x, const vkg_conv_desc *desc);
 VKG_API vkg_tensor *vkg_conv2d(vkg_graph *graph, vkg_tensor *x, const vkg_conv_desc *desc);
-/* H' = (H − 1)·stride − 2·pad + kernel + output_padding. "weight" [k,k,out,C], saved as PyTorch's [C,out,k,k]. */
+VKG_API vkg_tensor *vkg_conv3d(vkg_graph *graph, vkg_tensor *x, const vkg_conv_desc *desc);
+/* H' = (H − 1)·stride − 2·pad + dilation·(kernel − 1) + 1 + output_padding. "weight" [k…,out/groups,C], saved as PyTorch's
+ * [C,out/groups,k…]: along its last axis lie the input channels, group after group, and each makes the out/groups outputs
+ * of its group; output channel g·out/groups + j belongs to group g. */
+VKG_API vkg_tensor *vkg_conv_transpose1d(vkg_graph *graph, vkg_tensor *x, const vkg_conv_desc *desc);
 VKG_API vkg_tensor *vkg_conv_transpose2d(vkg_graph *graph, vkg_tensor *x, const vkg_conv_desc *desc);
+VKG_API vkg_tensor *vkg_conv_transpose3d(vkg_graph *graph, vkg_tensor *x, const vkg_conv_desc *desc);
 
 typedef struct vkg_linear_desc {
     const char *name;

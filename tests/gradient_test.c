@@ -99,8 +99,8 @@ FUNCTION(f_norm, vkg_batch_normalization(g, x[0], x[1], x[2], 1e-2f, NULL, NULL)
 static vkg_tensor *f_transposed(vkg_graph *g, vkg_tensor *const *x)
 {
     vkg_shape y = vkg_tensor_shape(x[0]), w = vkg_tensor_shape(x[1]);
-    return vkg_convolution_input_gradient(g, x[0], x[1], (vkg_conv_geometry){{2, 1}, {0, 1}, {1, 1}},
-                                          (y.dims[1] - 1) * 2 + w.dims[0], y.dims[2] - 1 + w.dims[1] - 2 + 0);
+    const uint32_t size[] = {(y.dims[1] - 1) * 2 + w.dims[0], y.dims[2] - 1 + w.dims[1] - 2};
+    return vkg_convolution_input_gradient(g, x[0], x[1], (vkg_conv_geometry){{2, 1}, {0, 1}, {1, 1}}, size);
 }
 
 /* A discriminator's worth of everything at once. */

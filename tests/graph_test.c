@@ -81,7 +81,7 @@ static void broken_rules_are_named(void **unused)
     BROKEN(vkg_conv2d(g, v, &(vkg_conv_desc){.name = "c", .out = 4, .kernel = 3}), "conv2d \"c\"", "[N, H, W, C]");
     BROKEN(vkg_conv_transpose2d(g, x, &(vkg_conv_desc){.name = "c", .out = 4, .kernel = 3, .output_padding = 1}),
            "output_padding");
-    BROKEN(vkg_convolution(g, x, input(g, VKG_SHAPE(3, 3, 4, 8)), (vkg_conv_geometry){0}), "3 channels", "takes 4");
+    BROKEN(vkg_convolution(g, x, input(g, VKG_SHAPE(3, 3, 4, 8)), (vkg_conv_geometry){0}), "3 channels", "expects 4");
     BROKEN(vkg_batch_norm(g, v, &(vkg_batch_norm_desc){.name = "bn"}), "batch_norm \"bn\"", "2 dimensions");
     BROKEN(vkg_bce_with_logits(g, x, 1.5f), "1.5");
     BROKEN(vkg_graph_leave(g), "no scope");

@@ -56,9 +56,9 @@ BUILD(sum_to, vkg_sum_to(g, x[0], shape_from(a, n)))
 BUILD(matmul, vkg_matmul(g, x[0], x[1], a[0] != 0, a[1] != 0))
 BUILD(convolution, vkg_convolution(g, x[0], x[1], geometry_from(a)))
 BUILD(convolution_input_gradient,
-      vkg_convolution_input_gradient(g, x[0], x[1], geometry_from(a), (uint32_t)a[6], (uint32_t)a[7]))
+      vkg_convolution_input_gradient(g, x[0], x[1], geometry_from(a), (const uint32_t[]){(uint32_t)a[6], (uint32_t)a[7]}))
 BUILD(convolution_weight_gradient,
-      vkg_convolution_weight_gradient(g, x[0], x[1], geometry_from(a), (uint32_t)a[6], (uint32_t)a[7]))
+      vkg_convolution_weight_gradient(g, x[0], x[1], geometry_from(a), (const uint32_t[]){(uint32_t)a[6], (uint32_t)a[7]}))
 BUILD(batch_normalization, vkg_batch_normalization(g, x[0], x[1], x[2], (float)a[0], NULL, NULL))
 BUILD(bce_with_logits, vkg_bce_with_logits(g, x[0], (float)a[0]))
 

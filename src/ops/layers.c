@@ -1,21 +1,5 @@
-/* Layers: operations with parameters of their own. */
-#include "vkgan/layers.h"
-
-#include <stdio.h>
-
-#include "ops/ops.h"
-
-/* Scopes the layer's name around the declaration of its tensors. */
-static vkg_tensor *layer_tensor(vkg_graph *graph, const char *layer, struct declaration_desc desc)
-{
-    if (!layer || !layer[0])
-        return graph_fail(graph, "a layer has no name (its desc's .name is required)");
-    char name[256];
-    if (snprintf(name, sizeof name, "%s.%s", layer, desc.name) >= (int)sizeof name)
-        return graph_fail(graph, "the layer name \"%s\" is too long", layer);
-    desc.name = name;
-    return graph_declare(graph, &desc);
-}
+/* Layers of products: convolution and linear. */
+#include "ops/layer.h"
 
 static vkg_init weight_init(float init_std)
 {
@@ -31,59 +15,120 @@ static vkg_tensor *add_bias(vkg_graph *graph, vkg_tensor *y, const char *layer, 
         .name = "bias", .shape = VKG_SHAPE(channels), .init = {VKG_INIT_CONSTANT, 0, 0}, .trained = true}));
 }
 
-static vkg_conv_geometry square_geometry(const vkg_conv_desc *desc)
+/* --- convolutions: the same number in every spatial dimension --- */
+
+static vkg_conv_geometry conv_geometry(const vkg_conv_desc *desc)
 {
-    return (vkg_conv_geometry){.stride = {desc->stride, desc->stride}, .padding = {desc->pad, desc->pad}};
+    vkg_conv_geometry geometry = {.groups = desc->groups};
+    for (uint32_t i = 0; i < 3; i++)
+        geometry.stride[i] = desc->stride, geometry.padding[i] = desc->pad, geometry.dilation[i] = desc->dilation;
+    return geometry;
 }
 
-static bool conv_desc_is_valid(vkg_graph *graph, const char *call, const vkg_tensor *x, const vkg_conv_desc *desc)
+/* PyTorch counts channels first, ours lie last: the axes [k…,a,b] here are [b,a,k…] there, for both kinds of
+ * convolution. */
+static vkg_tensor *conv_weight(vkg_graph *graph, const vkg_conv_desc *desc, uint32_t rank, uint32_t in, uint32_t out)
 {
-    if (x->poisoned)
-        return false;
-    if (x->shape.rank == 4 && desc->out && desc->kernel)
+    vkg_shape shape = {.rank = rank};
+    uint32_t torch_axes[VKG_MAX_RANK] = {rank - 1, rank - 2};
+    for (uint32_t i = 0; i < VKG_MAX_RANK - 2; i++)
+        torch_axes[2 + i] = i + 2 < rank ? i : i + 2;
+    for (uint32_t i = 0; i + 2 < rank; i++)
+        shape.dims[i] = desc->kernel;
+    shape.dims[rank - 2] = in;
+    shape.dims[rank - 1] = out;
+    return layer_tensor(graph, desc->name, (struct declaration_desc){.name = "weight", .shape = shape, .trained = true,
+                                                                     .init = weight_init(desc->init_std),
+                                                                     .torch_axes = torch_axes});
+}
+
+/* `channels`: of the tensor that the weight's last axis does not count. */
+static bool conv_desc_is_valid(vkg_graph *graph, const char *call, const vkg_tensor *x, uint32_t rank,
+                               const vkg_conv_desc *desc, uint32_t channels)
+{
+    static const char *const expected[] = {[3] = "[N, L, C]", [4] = "[N, H, W, C]", [5] = "[N, D, H, W, C]"};
+    const uint32_t groups = desc->groups ? desc->groups : 1;
+    if (x->shape.rank != rank || !desc->out || !desc->kernel)
+        graph_fail(graph, "%s: input %s must be %s; out (%u) and kernel (%u) at least 1", call, SHAPE(&x->shape),
+                   expected[rank], desc->out, desc->kernel);
+    else if (channels % groups != 0)
+        graph_fail(graph, "%s: %u channels (input %s, out %u) are not a multiple of %u groups", call, channels,
+                   SHAPE(&x->shape), desc->out, groups);
+    else
         return true;
-    graph_fail(graph, "%s \"%s\": x %s must be [N, H, W, C]; out (%u) and kernel (%u) at least 1", call,
-               desc->name ? desc->name : "", SHAPE(&x->shape), desc->out, desc->kernel);
     return false;
 }
 
-/* [kh,kw,a,b] here is [b,a,kh,kw] in PyTorch, for both kinds of convolution. */
-static vkg_tensor *conv_weight(vkg_graph *graph, const vkg_conv_desc *desc, uint32_t in, uint32_t out)
+static vkg_tensor *conv_layer(vkg_graph *graph, const char *call, vkg_tensor *x, uint32_t rank, const vkg_conv_desc *desc)
 {
-    return layer_tensor(graph, desc->name, (struct declaration_desc){
-        .name = "weight", .shape = VKG_SHAPE(desc->kernel, desc->kernel, in, out), .init = weight_init(desc->init_std),
-        .trained = true, .torch_axes = (uint32_t[VKG_MAX_RANK]){3, 2, 0, 1, 4, 5}});
-}
-
-vkg_tensor *vkg_conv2d(vkg_graph *graph, vkg_tensor *x, const vkg_conv_desc *desc)
-{
-    if (!conv_desc_is_valid(graph, "vkg_conv2d", x, desc))
+    const uint32_t channels = x->shape.dims[rank - 1];
+    if (!conv_desc_is_valid(graph, call, x, rank, desc, channels))
         return graph->poison;
     if (desc->output_padding)
-        return graph_fail(graph, "conv2d \"%s\": output_padding (%u) is for transposed convolutions", desc->name,
-                          desc->output_padding);
-    vkg_tensor *weight = conv_weight(graph, desc, x->shape.dims[3], desc->out);
-    vkg_tensor *y = vkg_convolution(graph, x, weight, square_geometry(desc));
+        return graph_fail(graph, "%s: output_padding (%u) is for transposed convolutions", call, desc->output_padding);
+    vkg_tensor *weight = conv_weight(graph, desc, rank, channels / (desc->groups ? desc->groups : 1), desc->out);
+    vkg_tensor *y = vkg_convolution(graph, x, weight, conv_geometry(desc));
     return add_bias(graph, y, desc->name, desc->bias);
 }
 
-vkg_tensor *vkg_conv_transpose2d(vkg_graph *graph, vkg_tensor *x, const vkg_conv_desc *desc)
+/* Of the result of a transposed convolution; `behind`: zeros to be put behind each spatial dimension of x. */
+struct transposed_size {
+    uint32_t size[3], behind;
+};
+
+/* The result's size, (H − 1)·stride − 2·pad + dilation·(kernel − 1) + 1 + output_padding. An output_padding of a whole
+ * stride or more, which a larger dilation allows, is what x with zeros behind it makes. */
+static bool transposed_size(vkg_graph *graph, const char *call, const vkg_tensor *x, const vkg_conv_desc *desc,
+                            struct transposed_size *result)
 {
-    if (!conv_desc_is_valid(graph, "vkg_conv_transpose2d", x, desc))
-        return graph->poison;
-    uint32_t stride = desc->stride ? desc->stride : 1, size[2];
-    for (uint32_t i = 0; i < 2; i++) {
-        uint64_t full = ((uint64_t)x->shape.dims[1 + i] - 1) * stride + desc->kernel + desc->output_padding;
-        if (full <= 2 * (uint64_t)desc->pad || full > INT32_MAX || desc->output_padding >= stride)
-            return graph_fail(graph, "conv_transpose2d \"%s\": x %s, kernel %u, stride %u, pad %u, output_padding %u "
-                                     "(which must be under the stride) leave no output",
-                              desc->name, SHAPE(&x->shape), desc->kernel, stride, desc->pad, desc->output_padding);
-        size[i] = (uint32_t)(full - 2 * (uint64_t)desc->pad);
+    const uint32_t stride = desc->stride ? desc->stride : 1, dilation = desc->dilation ? desc->dilation : 1;
+    bool fits = desc->output_padding < stride || desc->output_padding < dilation;
+    result->behind = desc->output_padding / stride;
+    for (uint32_t i = 0; fits && i + 2 < x->shape.rank; i++) {
+        uint64_t full = ((uint64_t)x->shape.dims[1 + i] - 1) * stride + (uint64_t)dilation * (desc->kernel - 1) + 1 +
+                        desc->output_padding;
+        fits = full > 2 * (uint64_t)desc->pad && full <= INT32_MAX;
+        result->size[i] = (uint32_t)(full - 2 * (uint64_t)desc->pad);
     }
-    vkg_tensor *weight = conv_weight(graph, desc, desc->out, x->shape.dims[3]);
-    vkg_tensor *y = vkg_convolution_input_gradient(graph, x, weight, square_geometry(desc), size[0], size[1]);
+    if (!fits)
+        graph_fail(graph, "%s: input %s, kernel %u, stride %u, pad %u, dilation %u, output_padding %u (which must be under "
+                          "the stride or the dilation) leave no output", call, SHAPE(&x->shape), desc->kernel, stride,
+                   desc->pad, dilation, desc->output_padding);
+    return fits;
+}
+
+static vkg_tensor *conv_transpose_layer(vkg_graph *graph, const char *call, vkg_tensor *x, uint32_t rank,
+                                        const vkg_conv_desc *desc)
+{
+    struct transposed_size size;
+    if (!conv_desc_is_valid(graph, call, x, rank, desc, desc->out) || !transposed_size(graph, call, x, desc, &size))
+        return graph->poison;
+    vkg_tensor *weight = conv_weight(graph, desc, rank, desc->out / (desc->groups ? desc->groups : 1),
+                                     x->shape.dims[rank - 1]);
+    for (uint32_t i = 1; size.behind && i + 1 < rank; i++)
+        x = vkg_pad(graph, x, i, 0, (int32_t)size.behind, VKG_PAD_CONSTANT, 0);
+    vkg_tensor *y = vkg_convolution_input_gradient(graph, x, weight, conv_geometry(desc), size.size);
     return add_bias(graph, y, desc->name, desc->bias);
 }
+
+#define CONV_LAYER(call, layer, rank)                                                                        \
+    vkg_tensor *vkg_##call(vkg_graph *graph, vkg_tensor *x, const vkg_conv_desc *desc)                       \
+    {                                                                                                        \
+        if (x->poisoned)                                                                                     \
+            return x;                                                                                        \
+        graph_enter_layer(graph, #call, desc->name);                                                         \
+        vkg_tensor *y = layer(graph, #call, x, rank, desc);                                                  \
+        graph_leave_layer(graph);                                                                            \
+        return y;                                                                                            \
+    }
+CONV_LAYER(conv1d, conv_layer, 3)
+CONV_LAYER(conv2d, conv_layer, 4)
+CONV_LAYER(conv3d, conv_layer, 5)
+CONV_LAYER(conv_transpose1d, conv_transpose_layer, 3)
+CONV_LAYER(conv_transpose2d, conv_transpose_layer, 4)
+CONV_LAYER(conv_transpose3d, conv_transpose_layer, 5)
+
+/* --- linear --- */
 
 vkg_tensor *vkg_linear(vkg_graph *graph, vkg_tensor *x, const vkg_linear_desc *desc)
 {
@@ -96,46 +141,4 @@ vkg_tensor *vkg_linear(vkg_graph *graph, vkg_tensor *x, const vkg_linear_desc *d
         .name = "weight", .shape = VKG_SHAPE(x->shape.dims[1], desc->out), .init = weight_init(desc->init_std),
         .trained = true, .torch_axes = (uint32_t[VKG_MAX_RANK]){1, 0, 2, 3, 4, 5}});
     return add_bias(graph, vkg_matmul(graph, x, weight, false, false), desc->name, desc->bias);
-}
-
-/* running ← (1 − momentum)·running + momentum·statistic */
-static void update_running(vkg_graph *graph, vkg_tensor *running, vkg_tensor *statistic, float momentum, float factor)
-{
-    vkg_assign(graph, running, vkg_add(graph, vkg_affine(graph, running, 1 - momentum, 0),
-                                       vkg_affine(graph, statistic, momentum * factor, 0)));
-}
-
-vkg_tensor *vkg_batch_norm(vkg_graph *graph, vkg_tensor *x, const vkg_batch_norm_desc *desc)
-{
-    if (x->poisoned)
-        return x;
-    if (x->shape.rank < 2)
-        return graph_fail(graph, "batch_norm \"%s\": x %s must have 2 dimensions or more",
-                          desc->name ? desc->name : "", SHAPE(&x->shape));
-    vkg_shape shape = VKG_SHAPE(x->shape.dims[x->shape.rank - 1]);
-    float epsilon = desc->epsilon != 0 ? desc->epsilon : 1e-5f;
-    float momentum = desc->momentum != 0 ? desc->momentum : 0.1f;
-    vkg_init weight_start = desc->init_std < 0 ? (vkg_init){VKG_INIT_CONSTANT, 1, 0}
-                                               : (vkg_init){VKG_INIT_NORMAL, 1, desc->init_std > 0 ? desc->init_std : 0.02f};
-    vkg_init zero = {VKG_INIT_CONSTANT, 0, 0}, one = {VKG_INIT_CONSTANT, 1, 0};
-    vkg_tensor *weight = layer_tensor(graph, desc->name, (struct declaration_desc){
-        .name = "weight", .shape = shape, .init = weight_start, .trained = true});
-    vkg_tensor *bias = layer_tensor(graph, desc->name, (struct declaration_desc){
-        .name = "bias", .shape = shape, .init = zero, .trained = true});
-    vkg_tensor *running_mean = layer_tensor(graph, desc->name, (struct declaration_desc){
-        .name = "running_mean", .shape = shape, .init = zero});
-    vkg_tensor *running_var = layer_tensor(graph, desc->name, (struct declaration_desc){
-        .name = "running_var", .shape = shape, .init = one});
-    if (desc->evaluation) {
-        vkg_tensor *scale = vkg_mul(graph, weight, vkg_rsqrt(graph, vkg_affine(graph, running_var, 1, epsilon)));
-        return vkg_add(graph, vkg_mul(graph, vkg_sub(graph, x, running_mean), scale), bias);
-    }
-    vkg_tensor *mean, *var;
-    vkg_tensor *y = vkg_batch_normalization(graph, x, weight, bias, epsilon, &mean, &var);
-    if (y->poisoned)
-        return y;
-    float n = (float)(shape_elements(&x->shape) / shape.dims[0]);
-    update_running(graph, running_mean, mean, momentum, 1);
-    update_running(graph, running_var, var, momentum, n > 1 ? n / (n - 1) : 1); /* unbiased, as PyTorch keeps it */
-    return y;
 }

@@ -24,8 +24,8 @@ static vkg_result add_stage(struct lowering *lowering, const struct cumsum_stage
                                               {"cumsum_0_texel", "cumsum_1_texel", "cumsum_2_texel"}};
     uint32_t workgroup = simple_workgroup(&lowering->device->caps);
     enum binding_format format = lowering_read_format(lowering, s->x_bytes, false);
-    struct dispatch *dispatch = lowering_add_dispatch(lowering, "cumsum",
-                                                      shader_find(shaders[format != FORMAT_STORAGE][s->stage]));
+    struct dispatch *dispatch =
+        lowering_add_dispatch(lowering, "cumsum", shader_find(shaders[format != FORMAT_STORAGE][s->stage]));
     if (!dispatch)
         return lowering_out_of_memory(lowering);
     dispatch_bind(dispatch, s->x, s->x_bytes, format, true, false);
@@ -45,8 +45,8 @@ static uint32_t root_above(uint32_t n)
     return root;
 }
 
-/* One block where that keeps the device busy, or is short, and otherwise as many blocks as each has elements: then no
- * loop is longer than the root of 2³¹, which every driver runs to its end. */
+/* One block where that keeps the device busy, or is short, and otherwise as many blocks as each has elements:
+ * then no loop is longer than the root of 2³¹, which every driver runs to its end. */
 static uint32_t choose_block(const vkg_device_caps *caps, uint64_t lines, uint32_t size)
 {
     uint64_t wanted = caps->type == VKG_DEVICE_CPU ? 512 : 32768;
@@ -58,7 +58,8 @@ static vkg_result lower_cumsum(struct lowering *lowering, const vkg_tensor *node
 {
     struct extents x = extents_around(&node->shape, node->attributes.axis);
     uint32_t size = (uint32_t)x.size, inner = (uint32_t)x.inner, outer = (uint32_t)x.outer;
-    uint32_t block = choose_block(&lowering->device->caps, x.outer * x.inner, size), blocks = (size + block - 1) / block;
+    uint32_t block = choose_block(&lowering->device->caps, x.outer * x.inner, size),
+             blocks = (size + block - 1) / block;
     uint32_t reversed = node->op == &op_cumsum_reversed;
     uint64_t bytes = tensor_bytes(node), block_bytes = x.outer * blocks * x.inner * 4;
     struct placement from, to, totals = {0}, offsets = {0};
@@ -66,9 +67,10 @@ static vkg_result lower_cumsum(struct lowering *lowering, const vkg_tensor *node
     if (result == VKG_OK)
         result = lowering_place(lowering, node, &to);
     if (result == VKG_OK && bytes > lowering->device->caps.max_storage_buffer_range)
-        result = vkg_fail(&lowering->device->log, VKG_ERROR_UNSUPPORTED, "%s: a tensor of shape %s is larger than a "
-                          "buffer range on %s (maxStorageBufferRange)", node->op->name, SHAPE(&node->shape),
-                          lowering->device->caps.name);
+        result = vkg_fail(&lowering->device->log, VKG_ERROR_UNSUPPORTED,
+                          "%s: a tensor of shape %s is larger than a "
+                          "buffer range on %s (maxStorageBufferRange)",
+                          node->op->name, SHAPE(&node->shape), lowering->device->caps.name);
     if (result != VKG_OK)
         return result;
     struct cumsum_push push = {outer * blocks * inner, size, inner, block, blocks, reversed, 0};
@@ -81,7 +83,8 @@ static vkg_result lower_cumsum(struct lowering *lowering, const vkg_tensor *node
         result = add_stage(lowering, &(struct cumsum_stage){0, push, from, totals, to, bytes, block_bytes});
     struct cumsum_push scan = {outer * inner, blocks, inner, blocks, 1, 0, 1};
     if (result == VKG_OK)
-        result = add_stage(lowering, &(struct cumsum_stage){1, scan, totals, offsets, to, block_bytes, block_bytes});
+        result =
+            add_stage(lowering, &(struct cumsum_stage){1, scan, totals, offsets, to, block_bytes, block_bytes});
     if (result == VKG_OK)
         result = add_stage(lowering, &(struct cumsum_stage){2, push, from, to, offsets, bytes, bytes});
     return result;
@@ -89,24 +92,31 @@ static vkg_result lower_cumsum(struct lowering *lowering, const vkg_tensor *node
 
 static vkg_tensor *add_cumsum(vkg_graph *graph, const struct op *op, vkg_tensor *a, uint32_t axis)
 {
-    return graph_add_node(graph, &(struct node_desc){.op = op, .shape = a->shape, .input_count = 1, .inputs = &a,
-                                                     .attributes.axis = axis});
+    return graph_add_node(
+        graph, &(struct node_desc){
+                   .op = op, .shape = a->shape, .input_count = 1, .inputs = &a, .attributes.axis = axis});
 }
 
 static void cumsum_gradient(vkg_graph *graph, vkg_tensor *node, vkg_tensor *dy, const bool *wanted,
                             vkg_tensor **gradients);
 
-static const struct op op_cumsum = {.name = "cumsum", .doc = "y[j] = Σ a[k], k ≤ j", .kind = OP_KERNEL,
-                                    .gradient = cumsum_gradient, .lower = lower_cumsum};
-static const struct op op_cumsum_reversed = {.name = "cumsum_reversed", .doc = "y[j] = Σ a[k], k ≥ j", .kind = OP_KERNEL,
-                                             .gradient = cumsum_gradient, .lower = lower_cumsum};
+static const struct op op_cumsum = {.name = "cumsum",
+                                    .doc = "y[j] = Σ a[k], k ≤ j",
+                                    .kind = OP_KERNEL,
+                                    .gradient = cumsum_gradient,
+                                    .lower = lower_cumsum};
+static const struct op op_cumsum_reversed = {.name = "cumsum_reversed",
+                                             .doc = "y[j] = Σ a[k], k ≥ j",
+                                             .kind = OP_KERNEL,
+                                             .gradient = cumsum_gradient,
+                                             .lower = lower_cumsum};
 
 static void cumsum_gradient(vkg_graph *graph, vkg_tensor *node, vkg_tensor *dy, const bool *wanted,
                             vkg_tensor **gradients)
 {
     (void)wanted;
-    gradients[0] = add_cumsum(graph, node->op == &op_cumsum ? &op_cumsum_reversed : &op_cumsum, dy,
-                              node->attributes.axis);
+    gradients[0] =
+        add_cumsum(graph, node->op == &op_cumsum ? &op_cumsum_reversed : &op_cumsum, dy, node->attributes.axis);
 }
 
 vkg_tensor *vkg_cumsum(vkg_graph *graph, vkg_tensor *a, uint32_t axis)

@@ -41,7 +41,8 @@ static void add_run(struct runs *runs, struct run run)
 static struct runs make_runs(const vkg_shape *walked, const vkg_shape *index, const vkg_shape *pointed,
                              uint32_t axis)
 {
-    struct runs runs = {.constants = {.count = (uint32_t)shape_elements(walked), .axis_size = pointed->dims[axis]}};
+    struct runs runs = {
+        .constants = {.count = (uint32_t)shape_elements(walked), .axis_size = pointed->dims[axis]}};
     struct run dims[VKG_MAX_RANK];
     uint32_t index_stride = 1, stride = 1;
     for (uint32_t d = walked->rank; d-- > 0;) {
@@ -92,7 +93,8 @@ static void gather_gradient(vkg_graph *graph, vkg_tensor *node, vkg_tensor *dy, 
 {
     uint32_t axis = node->attributes.axis;
     if (wanted[DATA])
-        gradients[DATA] = vkg_scatter_add(graph, dy, axis, node->inputs[INDICES], node->inputs[DATA]->shape.dims[axis]);
+        gradients[DATA] =
+            vkg_scatter_add(graph, dy, axis, node->inputs[INDICES], node->inputs[DATA]->shape.dims[axis]);
 }
 
 static vkg_result lower_gather(struct lowering *lowering, const vkg_tensor *node)
@@ -103,22 +105,28 @@ static vkg_result lower_gather(struct lowering *lowering, const vkg_tensor *node
     struct runs runs = make_runs(&node->shape, &index->shape, &a->shape, node->attributes.axis);
     bool texel = reads_texels(lowering, node, runs.vector);
     enum binding_format format = runs.vector ? FORMAT_TEXEL_VEC4 : FORMAT_TEXEL_SCALAR;
-    struct dispatch *dispatch = lowering_add_dispatch(lowering, "gather", shader_find(shaders[texel][runs.vector]));
+    struct dispatch *dispatch =
+        lowering_add_dispatch(lowering, "gather", shader_find(shaders[texel][runs.vector]));
     if (!dispatch)
         return lowering_out_of_memory(lowering);
     if (runs.vector)
         take_vectors(&runs);
-    vkg_result result = lowering_bind_tensor(lowering, dispatch, a, texel ? format : FORMAT_STORAGE, true, false);
+    vkg_result result =
+        lowering_bind_tensor(lowering, dispatch, a, texel ? format : FORMAT_STORAGE, true, false);
     if (result == VKG_OK)
-        result = lowering_bind_tensor(lowering, dispatch, index, texel ? FORMAT_TEXEL_INT : FORMAT_STORAGE, true, false);
+        result = lowering_bind_tensor(lowering, dispatch, index, texel ? FORMAT_TEXEL_INT : FORMAT_STORAGE,
+                                      true, false);
     if (result == VKG_OK)
         result = lowering_bind_tensor(lowering, dispatch, node, FORMAT_STORAGE, false, true);
     return result == VKG_OK ? set_runs(lowering, dispatch, &runs) : result;
 }
 
-static const struct op op_gather = {.name = "gather", .doc = "y[.., m, ..] = a[.., index[.., m, ..], ..]",
-                                    .kind = OP_KERNEL, .input_dtypes = {VKG_FLOAT32, VKG_INT32},
-                                    .gradient = gather_gradient, .lower = lower_gather};
+static const struct op op_gather = {.name = "gather",
+                                    .doc = "y[.., m, ..] = a[.., index[.., m, ..], ..]",
+                                    .kind = OP_KERNEL,
+                                    .input_dtypes = {VKG_FLOAT32, VKG_INT32},
+                                    .gradient = gather_gradient,
+                                    .lower = lower_gather};
 
 /* Does the index have the data's dimensions, or 1? Along the axis only where repeats is set for it too. */
 static bool index_fits(vkg_graph *graph, const char *call, const vkg_tensor *data, uint32_t axis,
@@ -131,7 +139,8 @@ static bool index_fits(vkg_graph *graph, const char *call, const vkg_tensor *dat
     }
     if (!fits)
         graph_fail(graph, "%s: the index %s must have the dimensions of %s, or 1, apart from axis %u%s", call,
-                   SHAPE(&index->shape), SHAPE(&data->shape), axis, free_axis ? "" : ", which must be the same");
+                   SHAPE(&index->shape), SHAPE(&data->shape), axis,
+                   free_axis ? "" : ", which must be the same");
     return fits;
 }
 
@@ -142,8 +151,11 @@ vkg_tensor *vkg_gather(vkg_graph *graph, vkg_tensor *a, uint32_t axis, vkg_tenso
         return graph->poison;
     vkg_shape shape = a->shape;
     shape.dims[axis] = index->shape.dims[axis];
-    return graph_add_node(graph, &(struct node_desc){.op = &op_gather, .shape = shape, .input_count = 2,
-                                                     .inputs = (vkg_tensor *[]){a, index}, .attributes.axis = axis});
+    return graph_add_node(graph, &(struct node_desc){.op = &op_gather,
+                                                     .shape = shape,
+                                                     .input_count = 2,
+                                                     .inputs = (vkg_tensor *[]){a, index},
+                                                     .attributes.axis = axis});
 }
 
 /* --- scatter --- */
@@ -165,14 +177,15 @@ static uint32_t total_bits(uint32_t count)
 }
 
 /* Stages 0 and 3: for every element of the result. sums: the low and the high words. */
-static vkg_result add_result_stage(struct lowering *lowering, const vkg_tensor *node, const struct placement *sums,
-                                   const struct runs *runs, int stage)
+static vkg_result add_result_stage(struct lowering *lowering, const vkg_tensor *node,
+                                   const struct placement *sums, const struct runs *runs, int stage)
 {
     struct runs all = *runs;
     uint64_t bytes = tensor_bytes(node);
     all.constants.count = (uint32_t)shape_elements(&node->shape);
-    struct dispatch *dispatch = lowering_add_dispatch(lowering, stage ? "scatter add: result" : "scatter add: clear",
-                                                      shader_find(stage ? "scatter_add_3" : "scatter_add_0"));
+    struct dispatch *dispatch =
+        lowering_add_dispatch(lowering, stage ? "scatter add: result" : "scatter add: clear",
+                              shader_find(stage ? "scatter_add_3" : "scatter_add_0"));
     if (!dispatch)
         return lowering_out_of_memory(lowering);
     vkg_result result = lowering_bind_tensor(lowering, dispatch, node, FORMAT_STORAGE, stage == 3, true);
@@ -182,20 +195,20 @@ static vkg_result add_result_stage(struct lowering *lowering, const vkg_tensor *
 }
 
 /* Stages 1 and 2: for every element of the source. */
-static vkg_result add_source_stage(struct lowering *lowering, const vkg_tensor *node, const struct placement *sums,
-                                   const struct runs *runs, int stage)
+static vkg_result add_source_stage(struct lowering *lowering, const vkg_tensor *node,
+                                   const struct placement *sums, const struct runs *runs, int stage)
 {
     static const char *const shaders[2][2] = {{"scatter_add_1_storage", "scatter_add_2_storage"},
                                               {"scatter_add_1_texel", "scatter_add_2_texel"}};
     bool texel = reads_texels(lowering, node, false);
-    struct dispatch *dispatch = lowering_add_dispatch(lowering, stage == 1 ? "scatter add: greatest" : "scatter add",
-                                                      shader_find(shaders[texel][stage - 1]));
+    struct dispatch *dispatch = lowering_add_dispatch(
+        lowering, stage == 1 ? "scatter add: greatest" : "scatter add", shader_find(shaders[texel][stage - 1]));
     if (!dispatch)
         return lowering_out_of_memory(lowering);
     vkg_result result = VKG_OK;
     for (uint32_t i = 0; i < 2 && result == VKG_OK; i++)
-        result = lowering_bind_tensor(lowering, dispatch, node->inputs[i], texel ? FORMAT_TEXEL_INT : FORMAT_STORAGE,
-                                      true, false);
+        result = lowering_bind_tensor(lowering, dispatch, node->inputs[i],
+                                      texel ? FORMAT_TEXEL_INT : FORMAT_STORAGE, true, false);
     if (result == VKG_OK)
         result = lowering_bind_tensor(lowering, dispatch, node, FORMAT_STORAGE, true, stage == 1);
     for (int i = 0; i < 2 && stage == 2; i++)
@@ -220,9 +233,12 @@ static vkg_result lower_scatter_add(struct lowering *lowering, const vkg_tensor 
     return result == VKG_OK ? add_result_stage(lowering, node, sums, &runs, 3) : result;
 }
 
-static const struct op op_scatter_add = {.name = "scatter_add", .doc = "y = 0; y[.., index[.., m, ..], ..] += a[.., m, ..]",
-                                         .kind = OP_KERNEL, .input_dtypes = {VKG_FLOAT32, VKG_INT32},
-                                         .gradient = scatter_gradient, .lower = lower_scatter_add};
+static const struct op op_scatter_add = {.name = "scatter_add",
+                                         .doc = "y = 0; y[.., index[.., m, ..], ..] += a[.., m, ..]",
+                                         .kind = OP_KERNEL,
+                                         .input_dtypes = {VKG_FLOAT32, VKG_INT32},
+                                         .gradient = scatter_gradient,
+                                         .lower = lower_scatter_add};
 
 vkg_tensor *vkg_scatter_add(vkg_graph *graph, vkg_tensor *src, uint32_t axis, vkg_tensor *index, uint32_t size)
 {
@@ -231,8 +247,11 @@ vkg_tensor *vkg_scatter_add(vkg_graph *graph, vkg_tensor *src, uint32_t axis, vk
         return graph->poison;
     vkg_shape shape = src->shape;
     shape.dims[axis] = size;
-    return graph_add_node(graph, &(struct node_desc){.op = &op_scatter_add, .shape = shape, .input_count = 2,
-                                                     .inputs = (vkg_tensor *[]){src, index}, .attributes.axis = axis});
+    return graph_add_node(graph, &(struct node_desc){.op = &op_scatter_add,
+                                                     .shape = shape,
+                                                     .input_count = 2,
+                                                     .inputs = (vkg_tensor *[]){src, index},
+                                                     .attributes.axis = axis});
 }
 
 /* --- what is made of them --- */
@@ -267,11 +286,12 @@ vkg_tensor *vkg_one_hot(vkg_graph *graph, vkg_tensor *index, uint32_t classes)
     if (index->poisoned)
         return index;
     if (index->dtype != VKG_INT32 || index->shape.rank == VKG_MAX_RANK || classes == 0 || classes > 1u << 24)
-        return graph_fail(graph, "vkg_one_hot: the index %s of type %s must be of int32 with fewer than %d dimensions, "
-                                 "and there must be 1 to 2^24 classes, not %u",
-                          SHAPE(&index->shape), vkg_dtype_name(index->dtype), VKG_MAX_RANK, classes);
+        return graph_fail(
+            graph,
+            "vkg_one_hot: the index %s of type %s must be of int32 with fewer than %d dimensions, "
+            "and there must be 1 to 2^24 classes, not %u",
+            SHAPE(&index->shape), vkg_dtype_name(index->dtype), VKG_MAX_RANK, classes);
     vkg_shape shape = index->shape;
     shape.dims[shape.rank++] = 1;
-    return vkg_equal(graph, vkg_reshape(graph, index, shape),
-                     counting_axis(graph, classes, 0));
+    return vkg_equal(graph, vkg_reshape(graph, index, shape), counting_axis(graph, classes, 0));
 }

@@ -21,8 +21,8 @@ struct extents extents_around(const vkg_shape *shape, uint32_t axis)
 
 /* --- tables --- */
 
-/* The rows of the transposed matrix, each in the order of its elements' rows. The arrays are from one malloc, which
- * `start` points to. false when memory is out. */
+/* The rows of the transposed matrix, each in the order of its elements' rows. The arrays are from one malloc,
+ * which `start` points to. false when memory is out. */
 static bool transpose(const vkg_tensor *node, vkg_linear_map *map)
 {
     const uint32_t *start = node->inputs[START]->data, *index = node->inputs[INDEX]->data;
@@ -35,7 +35,8 @@ static bool transpose(const vkg_tensor *node, vkg_linear_map *map)
     uint32_t *begin = table, *row = table + map->out + 2;
     float *value = (float *)(void *)(row + count);
     for (uint32_t t = 0; t < count; t++)
-        begin[index[t] + 2]++; /* one place late, so that filling the rows moves each begin to where it belongs */
+        begin[index[t] +
+              2]++; /* one place late, so that filling the rows moves each begin to where it belongs */
     for (uint32_t i = 0; i < map->out; i++)
         begin[i + 2] += begin[i + 1];
     for (uint32_t o = 0; o < rows; o++)
@@ -80,12 +81,12 @@ static uint32_t choose_parts(const vkg_device_caps *caps, uint64_t results, cons
     return (uint32_t)(parts > least ? parts : least);
 }
 
-static vkg_result bind_map(struct lowering *lowering, struct dispatch *dispatch, const vkg_tensor *node, bool texel,
-                           bool vector)
+static vkg_result bind_map(struct lowering *lowering, struct dispatch *dispatch, const vkg_tensor *node,
+                           bool texel, bool vector)
 {
-    const enum binding_format formats[2][4] = {
-        {FORMAT_STORAGE, FORMAT_STORAGE, FORMAT_STORAGE, FORMAT_STORAGE},
-        {vector ? FORMAT_TEXEL_VEC4 : FORMAT_TEXEL_SCALAR, FORMAT_TEXEL_INT, FORMAT_TEXEL_INT, FORMAT_TEXEL_SCALAR}};
+    const enum binding_format formats[2][4] = {{FORMAT_STORAGE, FORMAT_STORAGE, FORMAT_STORAGE, FORMAT_STORAGE},
+                                               {vector ? FORMAT_TEXEL_VEC4 : FORMAT_TEXEL_SCALAR,
+                                                FORMAT_TEXEL_INT, FORMAT_TEXEL_INT, FORMAT_TEXEL_SCALAR}};
     vkg_result result = VKG_OK;
     for (uint32_t i = 0; i < 4 && result == VKG_OK; i++)
         result = lowering_bind_tensor(lowering, dispatch, node->inputs[i], formats[texel][i], true, false);
@@ -115,9 +116,11 @@ static vkg_result lower_linear_map(struct lowering *lowering, const vkg_tensor *
     uint32_t outputs = node->shape.dims[node->attributes.axis], workgroup = simple_workgroup(caps);
     bool vector = x.inner % 4 == 0, texel = true;
     for (uint32_t i = 0; i < 4; i++)
-        texel &= lowering_read_format(lowering, tensor_bytes(node->inputs[i]), vector && i == X) != FORMAT_STORAGE;
+        texel &=
+            lowering_read_format(lowering, tensor_bytes(node->inputs[i]), vector && i == X) != FORMAT_STORAGE;
     uint64_t per_group = (uint64_t)workgroup * elements_each(caps);
-    struct dispatch *dispatch = lowering_add_dispatch(lowering, "linear map", shader_find(shaders[texel][vector]));
+    struct dispatch *dispatch =
+        lowering_add_dispatch(lowering, "linear map", shader_find(shaders[texel][vector]));
     if (!dispatch)
         return lowering_out_of_memory(lowering);
     uint32_t inner = (uint32_t)x.inner / (vector ? 4 : 1);
@@ -140,9 +143,12 @@ static vkg_result lower_linear_map(struct lowering *lowering, const vkg_tensor *
 }
 
 static const struct op op_linear_map = {
-    .name = "linear_map", .doc = "y[o] = Σ weight[t] · a[index[t]], start[o] ≤ t < start[o + 1], along one axis",
-    .kind = OP_KERNEL, .input_dtypes = {VKG_FLOAT32, VKG_INT32, VKG_INT32, VKG_FLOAT32},
-    .gradient = linear_map_gradient, .lower = lower_linear_map};
+    .name = "linear_map",
+    .doc = "y[o] = Σ weight[t] · a[index[t]], start[o] ≤ t < start[o + 1], along one axis",
+    .kind = OP_KERNEL,
+    .input_dtypes = {VKG_FLOAT32, VKG_INT32, VKG_INT32, VKG_FLOAT32},
+    .gradient = linear_map_gradient,
+    .lower = lower_linear_map};
 
 /* --- construction --- */
 
@@ -161,8 +167,8 @@ static bool check_map(vkg_graph *graph, const vkg_tensor *a, uint32_t axis, cons
         }
     for (uint32_t t = 0; t < map->start[map->out]; t++)
         if (map->index[t] >= size) {
-            graph_fail(graph, "%s: index %u is %u, and axis %u of %s has %u elements", call, t, map->index[t], axis,
-                       SHAPE(&a->shape), size);
+            graph_fail(graph, "%s: index %u is %u, and axis %u of %s has %u elements", call, t, map->index[t],
+                       axis, SHAPE(&a->shape), size);
             return false;
         }
     return true;
@@ -184,6 +190,8 @@ vkg_tensor *vkg_apply_linear_map(vkg_graph *graph, vkg_tensor *a, uint32_t axis,
         a, vkg_data(graph, VKG_SHAPE(map->out + 1), VKG_INT32, map->start),
         vkg_data(graph, VKG_SHAPE(count ? count : 1), VKG_INT32, count ? map->index : &no_index),
         vkg_data(graph, VKG_SHAPE(count ? count : 1), VKG_FLOAT32, count ? map->weight : &no_weight)};
-    return graph_add_node(graph, &(struct node_desc){.op = &op_linear_map, .shape = shape, .input_count = 4,
-                                                     .inputs = inputs, .attributes.axis = axis});
+    return graph_add_node(
+        graph,
+        &(struct node_desc){
+            .op = &op_linear_map, .shape = shape, .input_count = 4, .inputs = inputs, .attributes.axis = axis});
 }

@@ -1,5 +1,5 @@
-/* Pooling. Averages are linear maps, one axis after the other; the greatest of a window is a chain of selections
- * between shifted views, which fusion makes into one kernel. */
+/* Pooling. Averages are linear maps, one axis after the other; the greatest of a window is a chain of
+ * selections between shifted views, which fusion makes into one kernel. */
 #include <string.h>
 
 #include "kernels/lowering.h"
@@ -18,12 +18,16 @@ static bool find_windows(vkg_graph *graph, const char *call, const vkg_tensor *x
         return false;
     for (uint32_t i = 0; i < x->shape.rank - 2; i++) {
         struct window *w = &windows[i];
-        *w = (struct window){.size = x->shape.dims[i + 1], .kernel = desc->kernel[i], .padding = desc->padding[i],
+        *w = (struct window){.size = x->shape.dims[i + 1],
+                             .kernel = desc->kernel[i],
+                             .padding = desc->padding[i],
                              .stride = desc->stride[i] ? desc->stride[i] : desc->kernel[i]};
         uint64_t padded = (uint64_t)w->size + 2 * (uint64_t)w->padding;
         if (w->kernel == 0 || w->kernel > padded || w->padding > w->kernel / 2 || w->stride > INT32_MAX) {
-            graph_fail(graph, "%s: a kernel of %u with stride %u and padding %u along axis %u of %s (padding: at most "
-                              "half the kernel)", call, w->kernel, w->stride, w->padding, i + 1, SHAPE(&x->shape));
+            graph_fail(graph,
+                       "%s: a kernel of %u with stride %u and padding %u along axis %u of %s (padding: at most "
+                       "half the kernel)",
+                       call, w->kernel, w->stride, w->padding, i + 1, SHAPE(&x->shape));
             return false;
         }
         w->out = (uint32_t)((padded - w->kernel) / w->stride) + 1;
@@ -33,7 +37,8 @@ static bool find_windows(vkg_graph *graph, const char *call, const vkg_tensor *x
 
 /* --- averages --- */
 
-static vkg_tensor *average_axis(vkg_graph *graph, vkg_tensor *a, uint32_t axis, const struct window *w, bool exclude)
+static vkg_tensor *average_axis(vkg_graph *graph, vkg_tensor *a, uint32_t axis, const struct window *w,
+                                bool exclude)
 {
     struct map_builder m;
     if (w->kernel == 1 && w->stride == 1)
@@ -88,7 +93,7 @@ vkg_tensor *vkg_adaptive_avg_pool(vkg_graph *graph, vkg_tensor *x, const uint32_
 
 enum { X, WINNER };
 
-/* --- its gradient: back to where each window's greatest came from. No atomics: a place looks at its own windows. --- */
+/* Its gradient goes back to where each window's greatest came from. No atomics: a place looks at its windows. */
 
 static vkg_result lower_scatter_windows(struct lowering *lowering, const vkg_tensor *node)
 {
@@ -107,8 +112,10 @@ static vkg_result lower_scatter_windows(struct lowering *lowering, const vkg_ten
         return vkg_fail(&lowering->device->log, VKG_ERROR_UNSUPPORTED,
                         "%s: %s ends loops early, and windows of %u are too large", node->op->name, caps->name,
                         a->window.kernel);
-    const uint32_t constants[] = {workgroup, count, (uint32_t)y.size, node->inputs[X]->shape.dims[a->axis],
-                                  (uint32_t)y.inner, a->window.kernel, a->window.stride, a->window.padding};
+    const uint32_t constants[] = {workgroup,         count,
+                                  (uint32_t)y.size,  node->inputs[X]->shape.dims[a->axis],
+                                  (uint32_t)y.inner, a->window.kernel,
+                                  a->window.stride,  a->window.padding};
     memcpy(dispatch->constants, constants, sizeof constants);
     dispatch->constant_count = sizeof constants / sizeof constants[0];
     vkg_result result = lowering_bind_tensor(lowering, dispatch, node->inputs[X], format, true, false);
@@ -127,22 +134,29 @@ static void scatter_windows_gradient(vkg_graph *graph, vkg_tensor *node, vkg_ten
         gradients[X] = vkg_gather(graph, dy, node->attributes.axis, node->inputs[WINNER]);
 }
 
-static const struct op op_scatter_windows = {
-    .name = "scatter_windows", .doc = "y[i] = Σ a[o] over the windows o whose index is i",
-    .kind = OP_KERNEL, .input_dtypes = {VKG_FLOAT32, VKG_INT32}, .gradient = scatter_windows_gradient,
-    .lower = lower_scatter_windows};
+static const struct op op_scatter_windows = {.name = "scatter_windows",
+                                             .doc = "y[i] = Σ a[o] over the windows o whose index is i",
+                                             .kind = OP_KERNEL,
+                                             .input_dtypes = {VKG_FLOAT32, VKG_INT32},
+                                             .gradient = scatter_windows_gradient,
+                                             .lower = lower_scatter_windows};
 
 static void greatest_gradient(vkg_graph *graph, vkg_tensor *node, vkg_tensor *dy, const bool *wanted,
                               vkg_tensor **gradients)
 {
     (void)wanted;
-    gradients[X] = graph_add_node(graph, &(struct node_desc){
-        .op = &op_scatter_windows, .shape = node->inputs[X]->shape, .input_count = 2,
-        .inputs = (vkg_tensor *[]){dy, node->inputs[WINNER]}, .attributes = node->attributes});
+    gradients[X] =
+        graph_add_node(graph, &(struct node_desc){.op = &op_scatter_windows,
+                                                  .shape = node->inputs[X]->shape,
+                                                  .input_count = 2,
+                                                  .inputs = (vkg_tensor *[]){dy, node->inputs[WINNER]},
+                                                  .attributes = node->attributes});
 }
 
-static const struct op op_greatest = {.name = "greatest", .doc = "the greatest of each window along one axis",
-                                      .kind = OP_COMPOSITE, .gradient = greatest_gradient};
+static const struct op op_greatest = {.name = "greatest",
+                                      .doc = "the greatest of each window along one axis",
+                                      .kind = OP_COMPOSITE,
+                                      .gradient = greatest_gradient};
 
 /* --- and itself --- */
 
@@ -189,14 +203,18 @@ static vkg_tensor *greatest_along(vkg_graph *graph, vkg_tensor *a, uint32_t axis
     winner = vkg_cast(graph, winner, VKG_INT32);
     if (greatest->poisoned || winner->poisoned)
         return graph->poison;
-    return graph_add_node(graph, &(struct node_desc){
-        .op = &op_greatest, .shape = greatest->shape, .input_count = 1, .saved_count = 1,
-        .inputs = (vkg_tensor *[]){a, winner}, .value = greatest,
-        .attributes = {.axis = axis, .window = {w->kernel, w->stride, w->padding}}});
+    return graph_add_node(
+        graph, &(struct node_desc){.op = &op_greatest,
+                                   .shape = greatest->shape,
+                                   .input_count = 1,
+                                   .saved_count = 1,
+                                   .inputs = (vkg_tensor *[]){a, winner},
+                                   .value = greatest,
+                                   .attributes = {.axis = axis, .window = {w->kernel, w->stride, w->padding}}});
 }
 
-/* One axis after the other, the last one first: of equal elements in a window the first in memory is kept by the first
- * row that has it. */
+/* One axis after the other, the last one first: of equal elements in a window the first in memory is kept by
+ * the first row that has it. */
 vkg_tensor *vkg_max_pool(vkg_graph *graph, vkg_tensor *x, const vkg_pool_desc *desc)
 {
     struct window windows[3];
@@ -204,9 +222,11 @@ vkg_tensor *vkg_max_pool(vkg_graph *graph, vkg_tensor *x, const vkg_pool_desc *d
         return graph->poison;
     for (uint32_t i = 0; i < x->shape.rank - 2; i++)
         if (windows[i].size > 1u << 24 || windows[i].kernel > 4096)
-            return graph_fail(graph, "vkg_max_pool: axis %u of %s with a kernel of %u; at most 2^24 elements (places are "
-                                     "computed in float32) and kernels of 4096", i + 1, SHAPE(&x->shape),
-                              windows[i].kernel);
+            return graph_fail(
+                graph,
+                "vkg_max_pool: axis %u of %s with a kernel of %u; at most 2^24 elements (places are "
+                "computed in float32) and kernels of 4096",
+                i + 1, SHAPE(&x->shape), windows[i].kernel);
     for (uint32_t i = x->shape.rank - 2; i-- > 0;)
         x = greatest_along(graph, x, i + 1, &windows[i]);
     return x;

@@ -59,7 +59,8 @@ vkg_tensor *map_failed(vkg_graph *graph, const char *call, const vkg_tensor *a)
     return graph_fail(graph, "%s of %s: there would be too many elements", call, SHAPE(&a->shape));
 }
 
-bool has_spatial_dimensions(vkg_graph *graph, const char *call, const vkg_tensor *x, uint32_t least, uint32_t most)
+bool has_spatial_dimensions(vkg_graph *graph, const char *call, const vkg_tensor *x, uint32_t least,
+                            uint32_t most)
 {
     if (x->poisoned)
         return false;
@@ -143,7 +144,8 @@ static void antialias_row(struct map_builder *m, const struct interpolation *p, 
         }
 }
 
-static vkg_tensor *interpolate_axis(vkg_graph *graph, vkg_tensor *a, uint32_t axis, const struct interpolation *p)
+static vkg_tensor *interpolate_axis(vkg_graph *graph, vkg_tensor *a, uint32_t axis,
+                                    const struct interpolation *p)
 {
     struct map_builder m;
     double reach = 2 * (p->antialias ? ceil(scale_of(p)) + 1 : 1) + 2;
@@ -168,16 +170,20 @@ vkg_tensor *vkg_interpolate(vkg_graph *graph, vkg_tensor *x, const vkg_interpola
     if (!has_spatial_dimensions(graph, "vkg_interpolate", x, 1, 3))
         return graph->poison;
     uint32_t spatial = x->shape.rank - 2;
-    if ((uint32_t)desc->mode > VKG_CUBIC || (desc->mode == VKG_NEAREST && (desc->align_corners || desc->antialias)))
+    if ((uint32_t)desc->mode > VKG_CUBIC ||
+        (desc->mode == VKG_NEAREST && (desc->align_corners || desc->antialias)))
         return graph_fail(graph, "vkg_interpolate: mode %d%s", (int)desc->mode,
-                          desc->mode == VKG_NEAREST ? " has neither align_corners nor antialias" : " is not known");
+                          desc->mode == VKG_NEAREST ? " has neither align_corners nor antialias"
+                                                    : " is not known");
     if (desc->mode == VKG_CUBIC && spatial != 2)
-        return graph_fail(graph, "vkg_interpolate: x %s must have 4 dimensions for VKG_CUBIC", SHAPE(&x->shape));
+        return graph_fail(graph, "vkg_interpolate: x %s must have 4 dimensions for VKG_CUBIC",
+                          SHAPE(&x->shape));
     for (uint32_t i = 0; i < spatial; i++)
         if (desc->size[i] == 0 || desc->size[i] > INT32_MAX)
             return graph_fail(graph, "vkg_interpolate: size[%u] is %u", i, desc->size[i]);
     for (uint32_t i = 0; i < spatial && !x->poisoned; i++) {
-        struct interpolation p = {desc->mode, desc->align_corners, desc->antialias, x->shape.dims[i + 1], desc->size[i]};
+        struct interpolation p = {desc->mode, desc->align_corners, desc->antialias, x->shape.dims[i + 1],
+                                  desc->size[i]};
         x = interpolate_axis(graph, x, i + 1, &p);
     }
     return x;
@@ -192,12 +198,13 @@ static vkg_tensor *fir_axis(vkg_graph *graph, vkg_tensor *a, uint32_t axis, cons
     int64_t room = size * up + d->pad_low + d->pad_high - taps;
     int64_t out = room < 0 ? 0 : room / down + 1;
     if (out == 0)
-        return graph_fail(graph, "vkg_upfirdn2d: %u taps are more than axis %u of %s has with up %u and padding [%d, %d]",
-                          d->taps, axis, SHAPE(&a->shape), (uint32_t)up, d->pad_low, d->pad_high);
+        return graph_fail(
+            graph, "vkg_upfirdn2d: %u taps are more than axis %u of %s has with up %u and padding [%d, %d]",
+            d->taps, axis, SHAPE(&a->shape), (uint32_t)up, d->pad_low, d->pad_high);
     if (out > INT32_MAX || !map_begin(&m, graph, (uint32_t)out, (uint64_t)(out * (taps / up + 1))))
         return map_failed(graph, "vkg_upfirdn2d", a);
     for (int64_t o = 0; o < out; o++) {
-        int64_t first = o * down - d->pad_low; /* of the window, in the input with its zeros */
+        int64_t first = o * down - d->pad_low;    /* of the window, in the input with its zeros */
         int64_t late = ((-first) % up + up) % up; /* how far behind it the first element that is no zero lies */
         for (int64_t t = late; t < taps; t += up) {
             int64_t i = (first + t) / up;
@@ -215,7 +222,8 @@ vkg_tensor *vkg_upfirdn2d(vkg_graph *graph, vkg_tensor *x, const vkg_fir_desc *d
     if (!has_spatial_dimensions(graph, "vkg_upfirdn2d", x, 2, 2))
         return graph->poison;
     if (!desc->filter || desc->taps == 0 || desc->taps > most || desc->up > most || desc->down > most)
-        return graph_fail(graph, "vkg_upfirdn2d: %u taps, up %u and down %u, of which each may be 65536 at most",
+        return graph_fail(graph,
+                          "vkg_upfirdn2d: %u taps, up %u and down %u, of which each may be 65536 at most",
                           desc->filter ? desc->taps : 0, desc->up, desc->down);
     double gain = sqrt(desc->gain != 0 ? (double)desc->gain : 1);
     if (!(gain >= 0))
@@ -238,7 +246,8 @@ static int64_t padding_source(int64_t i, int64_t size, vkg_pad_mode mode)
     return i < 0 ? -i : 2 * (size - 1) - i;
 }
 
-vkg_tensor *pad_with_own(vkg_graph *graph, vkg_tensor *a, uint32_t axis, int32_t low, int32_t high, vkg_pad_mode mode)
+vkg_tensor *pad_with_own(vkg_graph *graph, vkg_tensor *a, uint32_t axis, int32_t low, int32_t high,
+                         vkg_pad_mode mode)
 {
     struct map_builder m;
     int64_t size = a->shape.dims[axis], before = low, behind = high, out = size + before + behind;
@@ -262,8 +271,10 @@ vkg_tensor *vkg_pixel_shuffle(vkg_graph *graph, vkg_tensor *x, uint32_t factor)
     if (!has_spatial_dimensions(graph, "vkg_pixel_shuffle", x, 2, 2))
         return graph->poison;
     const uint32_t *d = x->shape.dims, f = factor;
-    if (f == 0 || f > 32768 || d[3] % (f * f) != 0 || (uint64_t)d[1] * f > INT32_MAX || (uint64_t)d[2] * f > INT32_MAX)
-        return graph_fail(graph, "vkg_pixel_shuffle: the channels of %s are not a multiple of %u²", SHAPE(&x->shape), f);
+    if (f == 0 || f > 32768 || d[3] % (f * f) != 0 || (uint64_t)d[1] * f > INT32_MAX ||
+        (uint64_t)d[2] * f > INT32_MAX)
+        return graph_fail(graph, "vkg_pixel_shuffle: the channels of %s are not a multiple of %u²",
+                          SHAPE(&x->shape), f);
     vkg_tensor *blocks = vkg_reshape(graph, x, VKG_SHAPE(d[0], d[1], d[2], d[3] / (f * f), f, f));
     blocks = vkg_permute(graph, blocks, (const uint32_t[]){0, 1, 4, 2, 5, 3});
     return vkg_reshape(graph, blocks, VKG_SHAPE(d[0], d[1] * f, d[2] * f, d[3] / (f * f)));

@@ -12,14 +12,16 @@ struct extents {
 };
 struct extents extents_around(const vkg_shape *shape, uint32_t axis);
 
-/* A linear map that is written row by row: begin, then for every row its terms and end_row, then apply, which frees it. */
+/* A linear map that is written row by row: begin, then for every row its terms and end_row, then apply, which
+ * frees it. */
 struct map_builder {
     vkg_graph *graph;
     uint32_t *start, *index;
     float *weight;
     uint32_t rows, terms;
 };
-/* False where memory is out, or where there would be no rows, or more rows or terms than 2^31: map_failed says so. */
+/* False where memory is out, or where there would be no rows, or more rows or terms than 2^31: map_failed says
+ * so. */
 bool map_begin(struct map_builder *m, vkg_graph *graph, uint32_t out, uint64_t most_terms);
 void map_add(struct map_builder *m, uint32_t index, double weight);
 void map_end_row(struct map_builder *m);
@@ -28,9 +30,11 @@ void map_free(struct map_builder *m);
 vkg_tensor *map_failed(vkg_graph *graph, const char *call, const vkg_tensor *a);
 
 /* False, and an error where x is not poisoned already, if it is not [N, so many spatial dimensions, C]. */
-bool has_spatial_dimensions(vkg_graph *graph, const char *call, const vkg_tensor *x, uint32_t least, uint32_t most);
+bool has_spatial_dimensions(vkg_graph *graph, const char *call, const vkg_tensor *x, uint32_t least,
+                            uint32_t most);
 
 /* vkg_pad with what lies in the tensor itself; the axis is valid. */
-vkg_tensor *pad_with_own(vkg_graph *graph, vkg_tensor *a, uint32_t axis, int32_t low, int32_t high, vkg_pad_mode mode);
+vkg_tensor *pad_with_own(vkg_graph *graph, vkg_tensor *a, uint32_t axis, int32_t low, int32_t high,
+                         vkg_pad_mode mode);
 
 #endif

@@ -8,22 +8,23 @@ static const uint32_t MOST_INDICES = 1u << 24;
 
 enum { MOST_AXES = 4 };
 
-/* Places along one axis. Each lies between two neighbours, low and low + 1; where `rest` is NULL there is only low. */
+/* Places along one axis. Each lies between two neighbours, low and low + 1; where `rest` is NULL there is only
+ * low. */
 struct places {
     vkg_tensor *low, *rest; /* a whole number in float32, and what the place is above it */
     vkg_tensor *inside;     /* 1 or 0; NULL: always inside */
-    bool free;              /* a neighbour outside of [0, size) counts as zero; otherwise it is the outermost element */
-    uint32_t size, step;    /* of the axis; from one index to the next, in what is gathered */
+    bool free; /* a neighbour outside of [0, size) counts as zero; otherwise it is the outermost element */
+    uint32_t size, step; /* of the axis; from one index to the next, in what is gathered */
 };
 
-/* Where to gather. The corners of the places' cells, bit k of whose number stands for low + 1 along axis k, are a
- * dimension of their own, so that all are gathered at once. */
+/* Where to gather. The corners of the places' cells, bit k of whose number stands for low + 1 along axis k, are
+ * a dimension of their own, so that all are gathered at once. */
 struct sampling {
     vkg_tensor *from; /* flattened */
     uint32_t axis;
-    uint32_t corners;        /* how many */
-    vkg_shape corner_shape;  /* that dimension, among ones */
-    uint32_t corner_axis;    /* and its place in result_shape */
+    uint32_t corners;       /* how many */
+    vkg_shape corner_shape; /* that dimension, among ones */
+    uint32_t corner_axis;   /* and its place in result_shape */
     vkg_shape index_shape, result_shape;
     uint32_t count;
     struct places axes[MOST_AXES];
@@ -51,8 +52,8 @@ static vkg_tensor *sides(vkg_graph *graph, const struct sampling *s, uint32_t k)
 }
 
 /* What the places along axis k add to the index, and multiply weight and inside by. */
-static void add_axis(vkg_graph *graph, const struct sampling *s, uint32_t k, vkg_tensor **index, vkg_tensor **inside,
-                     vkg_tensor **weight)
+static void add_axis(vkg_graph *graph, const struct sampling *s, uint32_t k, vkg_tensor **index,
+                     vkg_tensor **inside, vkg_tensor **weight)
 {
     const struct places *p = &s->axes[k];
     vkg_tensor *at = p->low, *last = vkg_constant(graph, (float)(p->size - 1), VKG_SCALAR);
@@ -76,7 +77,8 @@ static vkg_tensor *sample(vkg_graph *graph, const struct sampling *s)
     for (uint32_t k = 0; k < s->count; k++)
         add_axis(graph, s, k, &index, &inside, &weight);
     if (inside)
-        index = vkg_where(graph, inside, index, vkg_constant(graph, -1, VKG_SCALAR)); /* where gathering reads 0 */
+        index =
+            vkg_where(graph, inside, index, vkg_constant(graph, -1, VKG_SCALAR)); /* where gathering reads 0 */
     index = vkg_reshape(graph, vkg_cast(graph, index, VKG_INT32), s->index_shape);
     vkg_tensor *value = vkg_reshape(graph, vkg_gather(graph, s->from, s->axis, index), s->result_shape);
     return weight ? vkg_sum(graph, vkg_mul(graph, value, weight), 1u << s->corner_axis, false)
@@ -114,17 +116,23 @@ static struct places nearest_places(vkg_graph *graph, vkg_tensor *place, uint32_
 
 /* --- grids --- */
 
-static bool check_grid(vkg_graph *graph, const vkg_tensor *x, const vkg_tensor *grid, const vkg_grid_sample_desc *desc)
+static bool check_grid(vkg_graph *graph, const vkg_tensor *x, const vkg_tensor *grid,
+                       const vkg_grid_sample_desc *desc)
 {
     if (grid->poisoned || !has_spatial_dimensions(graph, "vkg_grid_sample", x, 2, 3))
         return false;
     uint32_t rank = x->shape.rank;
-    if (grid->shape.rank != rank || grid->shape.dims[0] != x->shape.dims[0] || grid->shape.dims[rank - 1] != rank - 2) {
-        graph_fail(graph, "vkg_grid_sample: the grid %s must have as many dimensions as x %s, the same first one, and %u "
-                          "coordinates", SHAPE(&grid->shape), SHAPE(&x->shape), rank - 2);
+    if (grid->shape.rank != rank || grid->shape.dims[0] != x->shape.dims[0] ||
+        grid->shape.dims[rank - 1] != rank - 2) {
+        graph_fail(
+            graph,
+            "vkg_grid_sample: the grid %s must have as many dimensions as x %s, the same first one, and %u "
+            "coordinates",
+            SHAPE(&grid->shape), SHAPE(&x->shape), rank - 2);
         return false;
     }
-    if ((desc->mode != VKG_NEAREST && desc->mode != VKG_LINEAR) || (uint32_t)desc->padding > VKG_PADDING_BORDER) {
+    if ((desc->mode != VKG_NEAREST && desc->mode != VKG_LINEAR) ||
+        (uint32_t)desc->padding > VKG_PADDING_BORDER) {
         graph_fail(graph, "vkg_grid_sample: mode %d with padding %d", (int)desc->mode, (int)desc->padding);
         return false;
     }
@@ -136,12 +144,13 @@ static bool check_grid(vkg_graph *graph, const vkg_tensor *x, const vkg_tensor *
 }
 
 /* Coordinate k of the grid, as places of elements, of the given shape. */
-static vkg_tensor *grid_places(vkg_graph *graph, vkg_tensor *grid, uint32_t k, uint32_t size, bool align_corners,
-                               vkg_shape shape)
+static vkg_tensor *grid_places(vkg_graph *graph, vkg_tensor *grid, uint32_t k, uint32_t size,
+                               bool align_corners, vkg_shape shape)
 {
     vkg_tensor *coordinate = vkg_slice(graph, grid, grid->shape.rank - 1, k, 1, 1);
     float middle = 0.5f * (float)(size - 1);
-    return vkg_reshape(graph, vkg_affine(graph, coordinate, align_corners ? middle : 0.5f * (float)size, middle), shape);
+    return vkg_reshape(
+        graph, vkg_affine(graph, coordinate, align_corners ? middle : 0.5f * (float)size, middle), shape);
 }
 
 vkg_tensor *vkg_grid_sample(vkg_graph *graph, vkg_tensor *x, vkg_tensor *grid, const vkg_grid_sample_desc *desc)
@@ -153,7 +162,10 @@ vkg_tensor *vkg_grid_sample(vkg_graph *graph, vkg_tensor *x, vkg_tensor *grid, c
     uint32_t corners = desc->mode == VKG_NEAREST ? 1 : 1u << axes;
     if ((uint64_t)corners * points > INT32_MAX)
         return graph_fail(graph, "vkg_grid_sample: the grid %s has too many places", SHAPE(&grid->shape));
-    struct sampling s = {.axis = 1, .count = axes, .corners = corners, .corner_axis = 1,
+    struct sampling s = {.axis = 1,
+                         .count = axes,
+                         .corners = corners,
+                         .corner_axis = 1,
                          .corner_shape = VKG_SHAPE(1, corners, 1, 1),
                          .index_shape = VKG_SHAPE(n, corners * points, 1),
                          .result_shape = VKG_SHAPE(n, corners, points, channels)};
@@ -174,7 +186,8 @@ vkg_tensor *vkg_grid_sample(vkg_graph *graph, vkg_tensor *x, vkg_tensor *grid, c
 }
 
 /* The coordinates −1 … 1 of `size` elements as data along one axis of a shape of ones. */
-static vkg_tensor *base_coordinates(vkg_graph *graph, uint32_t size, bool align_corners, uint32_t axis, uint32_t rank)
+static vkg_tensor *base_coordinates(vkg_graph *graph, uint32_t size, bool align_corners, uint32_t axis,
+                                    uint32_t rank)
 {
     vkg_shape line = {.rank = rank};
     for (uint32_t i = 0; i < rank; i++)
@@ -191,15 +204,16 @@ static vkg_tensor *base_coordinates(vkg_graph *graph, uint32_t size, bool align_
     return vkg_data(graph, line, VKG_FLOAT32, numbers);
 }
 
-/* A sum of a column of theta for each coordinate, and of its last column: pointwise, so that it is computed where the
- * grid is read. */
+/* A sum of a column of theta for each coordinate, and of its last column: pointwise, so that it is computed
+ * where the grid is read. */
 vkg_tensor *vkg_affine_grid(vkg_graph *graph, vkg_tensor *theta, const uint32_t *size, bool align_corners)
 {
     if (theta->poisoned)
         return theta;
     uint32_t axes = theta->shape.rank == 3 ? theta->shape.dims[1] : 0, rank = axes + 2;
     if ((axes != 2 && axes != 3) || theta->shape.dims[2] != axes + 1)
-        return graph_fail(graph, "vkg_affine_grid: theta %s must be [N, 2, 3] or [N, 3, 4]", SHAPE(&theta->shape));
+        return graph_fail(graph, "vkg_affine_grid: theta %s must be [N, 2, 3] or [N, 3, 4]",
+                          SHAPE(&theta->shape));
     vkg_shape column_shape = {.rank = rank, .dims = {1, 1, 1, 1, 1}};
     column_shape.dims[0] = theta->shape.dims[0];
     column_shape.dims[rank - 1] = axes;
@@ -210,7 +224,8 @@ vkg_tensor *vkg_affine_grid(vkg_graph *graph, vkg_tensor *theta, const uint32_t 
             uint32_t dimension = axes - 1 - k;
             if (size[dimension] == 0 || size[dimension] > INT32_MAX)
                 return graph_fail(graph, "vkg_affine_grid: size[%u] is %u", dimension, size[dimension]);
-            column = vkg_mul(graph, column, base_coordinates(graph, size[dimension], align_corners, dimension + 1, rank));
+            column = vkg_mul(graph, column,
+                             base_coordinates(graph, size[dimension], align_corners, dimension + 1, rank));
         }
         sum = sum ? vkg_add(graph, sum, column) : column;
     }
@@ -224,8 +239,10 @@ static vkg_tensor *box_places(vkg_graph *graph, vkg_tensor *boxes, uint32_t firs
                               const vkg_roi_align_desc *desc)
 {
     float scale = desc->scale != 0 ? desc->scale : 1;
-    vkg_tensor *low = vkg_affine(graph, vkg_slice(graph, boxes, 1, first, 1, 1), scale, desc->aligned ? -0.5f : 0);
-    vkg_tensor *high = vkg_affine(graph, vkg_slice(graph, boxes, 1, first + 2, 1, 1), scale, desc->aligned ? -0.5f : 0);
+    vkg_tensor *low =
+        vkg_affine(graph, vkg_slice(graph, boxes, 1, first, 1, 1), scale, desc->aligned ? -0.5f : 0);
+    vkg_tensor *high =
+        vkg_affine(graph, vkg_slice(graph, boxes, 1, first + 2, 1, 1), scale, desc->aligned ? -0.5f : 0);
     vkg_tensor *extent = vkg_sub(graph, high, low);
     if (!desc->aligned)
         extent = vkg_maximum(graph, extent, vkg_constant(graph, 1, VKG_SCALAR));
@@ -237,7 +254,8 @@ static vkg_tensor *box_places(vkg_graph *graph, vkg_tensor *boxes, uint32_t firs
     }
     for (uint32_t i = 0; i < count; i++)
         fractions[i] = (float)((i + 0.5) / count);
-    return vkg_add(graph, low, vkg_mul(graph, extent, vkg_data(graph, VKG_SHAPE(1, count), VKG_FLOAT32, fractions)));
+    return vkg_add(graph, low,
+                   vkg_mul(graph, extent, vkg_data(graph, VKG_SHAPE(1, count), VKG_FLOAT32, fractions)));
 }
 
 /* Those up to one element outside are moved to the edge; those further out count as zeros. */
@@ -251,7 +269,8 @@ static struct places points_of_boxes(vkg_graph *graph, vkg_tensor *places, vkg_s
     return p;
 }
 
-static bool check_boxes(vkg_graph *graph, const vkg_tensor *x, const vkg_tensor *boxes, const vkg_roi_align_desc *desc)
+static bool check_boxes(vkg_graph *graph, const vkg_tensor *x, const vkg_tensor *boxes,
+                        const vkg_roi_align_desc *desc)
 {
     const uint32_t most = 1u << 14;
     if (boxes->poisoned || !has_spatial_dimensions(graph, "vkg_roi_align", x, 2, 2))
@@ -260,10 +279,10 @@ static bool check_boxes(vkg_graph *graph, const vkg_tensor *x, const vkg_tensor 
         graph_fail(graph, "vkg_roi_align: the boxes %s must be [R, 5]", SHAPE(&boxes->shape));
         return false;
     }
-    if (desc->height == 0 || desc->width == 0 || desc->samples == 0 || desc->height > most || desc->width > most ||
-        desc->samples > most) {
-        graph_fail(graph, "vkg_roi_align: height %u, width %u and %u samples must be 1 to 16384", desc->height, desc->width,
-                   desc->samples);
+    if (desc->height == 0 || desc->width == 0 || desc->samples == 0 || desc->height > most ||
+        desc->width > most || desc->samples > most) {
+        graph_fail(graph, "vkg_roi_align: height %u, width %u and %u samples must be 1 to 16384", desc->height,
+                   desc->width, desc->samples);
         return false;
     }
     if (shape_elements(&x->shape) / x->shape.dims[3] > MOST_INDICES) {
@@ -285,8 +304,12 @@ vkg_tensor *vkg_roi_align(vkg_graph *graph, vkg_tensor *x, vkg_tensor *boxes, co
     vkg_tensor *ys = box_places(graph, boxes, 2, desc->height, desc);
     vkg_tensor *image = vkg_reshape(graph, vkg_slice(graph, boxes, 1, 0, 1, 1), VKG_SHAPE(count, 1, 1, 1));
     struct sampling s = {
-        .from = vkg_reshape(graph, x, VKG_SHAPE(d[0] * d[1] * d[2], d[3])), .axis = 0, .count = 3,
-        .corners = corners, .corner_axis = 0, .corner_shape = VKG_SHAPE(corners, 1, 1, 1, 1),
+        .from = vkg_reshape(graph, x, VKG_SHAPE(d[0] * d[1] * d[2], d[3])),
+        .axis = 0,
+        .count = 3,
+        .corners = corners,
+        .corner_axis = 0,
+        .corner_shape = VKG_SHAPE(corners, 1, 1, 1, 1),
         .index_shape = VKG_SHAPE(corners * count * rows * columns, 1),
         .result_shape = VKG_SHAPE(corners, count, rows, columns, d[3]),
         .axes = {points_of_boxes(graph, xs, VKG_SHAPE(count, 1, columns, 1), d[2], 1),

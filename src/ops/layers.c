@@ -3,10 +3,9 @@
 
 #include <stdio.h>
 
-#include "ops/ops.h"
+#include "ops/layer.h"
 
-/* Scopes the layer's name around the declaration of its tensors. */
-static vkg_tensor *layer_tensor(vkg_graph *graph, const char *layer, struct declaration_desc desc)
+vkg_tensor *layer_tensor(vkg_graph *graph, const char *layer, struct declaration_desc desc)
 {
     if (!layer || !layer[0])
         return graph_fail(graph, "a layer has no name (its desc's .name is required)");

@@ -78,6 +78,27 @@ typedef struct vkg_batch_norm_desc {
 } vkg_batch_norm_desc;
 /* x [..., C]. Parameters "weight", "bias" [C]; buffers "running_mean", "running_var" (unbiased) [C]. */
 VKG_API vkg_tensor *vkg_batch_norm(vkg_graph *graph, vkg_tensor *x, const vkg_batch_norm_desc *desc);
+/* The same without weight and bias of its own: each sample brings its scale and bias, [N,C], as of a class or of a
+ * latent. de Vries et al. 2017. init_std is not used. */
+VKG_API vkg_tensor *vkg_conditional_batch_norm(vkg_graph *graph, vkg_tensor *x, vkg_tensor *scale, vkg_tensor *bias,
+                                               const vkg_batch_norm_desc *desc);
+
+typedef struct vkg_norm_desc {
+    const char *name;
+    float epsilon;      /* 0 means 1e-5 */
+    uint32_t groups;    /* group_norm: required, divides the channels */
+    bool plain;         /* no weight and bias */
+    bool channels_only; /* layer_norm: over the last dimension alone, as in transformers */
+} vkg_norm_desc;
+/* x [N,…,C], each sample on its own. Parameters "weight" from ones and "bias" from zeros: of [C]; of layer_norm of
+ * [H,W,C], that is all dimensions but the first, saved as PyTorch's [C,H,W]. (PyTorch's InstanceNorm has none unless
+ * affine=True: that is `plain` here.) */
+VKG_API vkg_tensor *vkg_group_norm(vkg_graph *graph, vkg_tensor *x, const vkg_norm_desc *desc);
+VKG_API vkg_tensor *vkg_instance_norm(vkg_graph *graph, vkg_tensor *x, const vkg_norm_desc *desc);
+VKG_API vkg_tensor *vkg_layer_norm(vkg_graph *graph, vkg_tensor *x, const vkg_norm_desc *desc);
+
+/* vkg_prelu with the parameter "weight" [C], from 0.25. */
+VKG_API vkg_tensor *vkg_prelu_layer(vkg_graph *graph, vkg_tensor *x, const char *name);
 
 /* --- of weights --- */
 

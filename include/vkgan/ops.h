@@ -1,4 +1,5 @@
-/* vkgan: operations. Every one has a gradient made of operations of this page. float32 throughout. */
+/* vkgan: operations. Every one has a gradient made of operations, so that gradients can be differentiated again.
+ * Results are float32, unless it says otherwise. */
 #ifndef VKGAN_OPS_H
 #define VKGAN_OPS_H
 
@@ -32,6 +33,7 @@ VKG_API vkg_tensor *vkg_log1p(vkg_graph *graph, vkg_tensor *a); /* log(1 + a), e
 VKG_API vkg_tensor *vkg_sin(vkg_graph *graph, vkg_tensor *a);
 VKG_API vkg_tensor *vkg_cos(vkg_graph *graph, vkg_tensor *a);
 VKG_API vkg_tensor *vkg_erf(vkg_graph *graph, vkg_tensor *a);  /* the error function */
+VKG_API vkg_tensor *vkg_erfinv(vkg_graph *graph, vkg_tensor *a); /* its inverse, for −1 < a < 1 */
 VKG_API vkg_tensor *vkg_sign(vkg_graph *graph, vkg_tensor *a); /* −1, 0, 1; no gradient passes */
 VKG_API vkg_tensor *vkg_floor(vkg_graph *graph, vkg_tensor *a); /* no gradient passes */
 VKG_API vkg_tensor *vkg_elu(vkg_graph *graph, vkg_tensor *a, float alpha); /* a > 0 ? a : alpha·(eᵃ − 1) */
@@ -55,7 +57,7 @@ VKG_API vkg_tensor *vkg_where(vkg_graph *graph, vkg_tensor *condition, vkg_tenso
  * (after dimensions that no operation tells apart are merged); the halves need that or a device with 16-bit storage. */
 VKG_API vkg_tensor *vkg_cast(vkg_graph *graph, vkg_tensor *a, vkg_dtype dtype);
 
-/* --- shape --- */
+/* --- shape: int32 and uint32 stay what they are; smaller types become float32, but for reshape and detach --- */
 /* Repeats along dimensions of 1, and along new leading ones, up to `shape`. */
 VKG_API vkg_tensor *vkg_broadcast(vkg_graph *graph, vkg_tensor *a, vkg_shape shape);
 /* The same elements in the same order under another shape of equal size; costs nothing. */
@@ -132,10 +134,75 @@ VKG_API vkg_tensor *vkg_convolution_weight_gradient(vkg_graph *graph, vkg_tensor
 VKG_API vkg_tensor *vkg_batch_normalization(vkg_graph *graph, vkg_tensor *x, vkg_tensor *weight, vkg_tensor *bias,
                                             float epsilon, vkg_tensor **mean_out, vkg_tensor **var_out);
 
-/* --- losses, each a mean over all elements, a scalar --- */
+/* (x − mean)/√(var + epsilon) with statistics over a set of axes (var: biased). */
+VKG_API vkg_tensor *vkg_normalize(vkg_graph *graph, vkg_tensor *x, uint32_t axes, float epsilon);
+/* The following are that, times weight plus bias; both are broadcast to x, and NULL leaves them out.
+ * Layer: over the given axes, Ba et al. 2016. Group: x [N,…,C], over all but the samples, in groups of channels that lie
+ * side by side, Wu and He 2018. Instance: x [N,…,C], over all but samples and channels, Ulyanov et al. 2016. */
+VKG_API vkg_tensor *vkg_layer_normalization(vkg_graph *graph, vkg_tensor *x, uint32_t axes, vkg_tensor *weight,
+                                            vkg_tensor *bias, float epsilon);
+VKG_API vkg_tensor *vkg_group_normalization(vkg_graph *graph, vkg_tensor *x, uint32_t groups, vkg_tensor *weight,
+                                            vkg_tensor *bias, float epsilon);
+VKG_API vkg_tensor *vkg_instance_normalization(vkg_graph *graph, vkg_tensor *x, vkg_tensor *weight, vkg_tensor *bias,
+                                               float epsilon);
+/* Instance normalisation with the scale and bias of each sample, [N,C]. Huang and Belongie 2017. */
+VKG_API vkg_tensor *vkg_adain(vkg_graph *graph, vkg_tensor *x, vkg_tensor *scale, vkg_tensor *bias, float epsilon);
+/* x/√(mean over the last axis of x² + epsilon). Karras et al. 2018. */
+VKG_API vkg_tensor *vkg_pixel_normalization(vkg_graph *graph, vkg_tensor *x, float epsilon);
+/* Convolution whose weight is multiplied, for each sample, by style [N,Ci] along the input channels, and with
+ * `demodulate` divided by the norm √(Σ + 1e-8) of what results. Karras et al. 2020, section 2.2. */
+VKG_API vkg_tensor *vkg_modulated_convolution(vkg_graph *graph, vkg_tensor *x, vkg_tensor *weight, vkg_tensor *style,
+                                              vkg_conv_geometry geometry, bool demodulate);
+/* x [N,H,W,C] with `channels` more channels: the standard deviation over groups of `group` samples, averaged over
+ * pixels and over C/channels channels each. Karras et al. 2018, section 3. group divides N, channels divides C. */
+VKG_API vkg_tensor *vkg_minibatch_stddev(vkg_graph *graph, vkg_tensor *x, uint32_t group, uint32_t channels);
+
+/* --- attention --- */
+typedef struct vkg_attention_desc {
+    vkg_tensor *mask;        /* added to the scores, broadcast to [B…,L,S]; no gradient passes; NULL: none */
+    float scale;             /* of the scores; 0 means 1/√E */
+    uint32_t block_elements; /* scores that are computed at a time; 0 means 2²⁴, which is 64 MiB */
+} vkg_attention_desc;
+/* softmax(q·kᵀ·scale + mask)·v with q [B…,L,E], k [B…,S,E], v [B…,S,F] → [B…,L,F]; `desc` may be NULL. Queries are handled
+ * in blocks, and the backward pass computes the scores again, so that both passes need memory for a few blocks of
+ * them only (a gradient of the gradient keeps those of the backward pass). Vaswani et al. 2017. */
+VKG_API vkg_tensor *vkg_scaled_dot_product_attention(vkg_graph *graph, vkg_tensor *q, vkg_tensor *k, vkg_tensor *v,
+                                                     const vkg_attention_desc *desc);
+
+/* --- random: fresh at every run, like vkg_random_normal and vkg_random_uniform (vkgan/graph.h) --- */
+/* Standard normal numbers that lie in [low, high]. */
+VKG_API vkg_tensor *vkg_random_truncated_normal(vkg_graph *graph, vkg_shape shape, float low, float high);
+/* 1 with probability p, else 0. */
+VKG_API vkg_tensor *vkg_random_bernoulli(vkg_graph *graph, vkg_shape shape, float p);
+/* a with each element zeroed with probability p, the others divided by 1 − p. Srivastava et al. 2014. */
+VKG_API vkg_tensor *vkg_dropout(vkg_graph *graph, vkg_tensor *a, float p);
+/* 0 … n − 1 in random order, int32 [n]; n² comparisons, so for batches and the like: n ≤ 32768. */
+VKG_API vkg_tensor *vkg_random_permutation(vkg_graph *graph, uint32_t n);
+
+/* --- losses: scalars, means over all elements --- */
 /* Binary cross entropy of logits with the constant target `target` in [0, 1]:
- * mean(softplus(x) − target·x), stable for any x. */
+ * mean(softplus(x) − target·x), stable for any x. And with a target for each of them. */
 VKG_API vkg_tensor *vkg_bce_with_logits(vkg_graph *graph, vkg_tensor *logits, float target);
+VKG_API vkg_tensor *vkg_bce_with_logits_to(vkg_graph *graph, vkg_tensor *logits, vkg_tensor *target);
+/* mean(relu(1 − x)) for real and mean(relu(1 + x)) for generated samples. Lim and Ye 2017. */
+VKG_API vkg_tensor *vkg_hinge_loss_real(vkg_graph *graph, vkg_tensor *logits);
+VKG_API vkg_tensor *vkg_hinge_loss_fake(vkg_graph *graph, vkg_tensor *logits);
+/* mean(fake) − mean(real), the critic's loss. Arjovsky et al. 2017. */
+VKG_API vkg_tensor *vkg_wasserstein_loss(vkg_graph *graph, vkg_tensor *real, vkg_tensor *fake);
+/* −mean(log_softmax(logits)[label]); logits [N,C], labels [N] of int32 (or whole float32 numbers); a label that is no
+ * class counts as 0. */
+VKG_API vkg_tensor *vkg_cross_entropy(vkg_graph *graph, vkg_tensor *logits, vkg_tensor *labels);
+VKG_API vkg_tensor *vkg_mse_loss(vkg_graph *graph, vkg_tensor *a, vkg_tensor *b); /* (a − b)² */
+VKG_API vkg_tensor *vkg_l1_loss(vkg_graph *graph, vkg_tensor *a, vkg_tensor *b);  /* |a − b| */
+/* |d| < beta ? d²/(2·beta) : |d| − beta/2, d = a − b. Girshick 2015. */
+VKG_API vkg_tensor *vkg_smooth_l1_loss(vkg_graph *graph, vkg_tensor *a, vkg_tensor *b, float beta);
+/* The divergence of N(mean, exp(log_variance)) from N(0, 1), summed over the last axis and averaged over the others:
+ * Σ (e^lv + mean² − 1 − lv)/2. Kingma and Welling 2014, appendix B. */
+VKG_API vkg_tensor *vkg_gaussian_kl(vkg_graph *graph, vkg_tensor *mean, vkg_tensor *log_variance);
+/* Not a scalar: a·b/max(|a|·|b|, epsilon) along one axis, which vanishes. */
+VKG_API vkg_tensor *vkg_cosine_similarity(vkg_graph *graph, vkg_tensor *a, vkg_tensor *b, uint32_t axis, float epsilon);
+/* x [N,H,W,C]: mean of |differences| of neighbours one below the other, plus that of neighbours side by side. */
+VKG_API vkg_tensor *vkg_total_variation(vkg_graph *graph, vkg_tensor *x);
 
 #ifdef __cplusplus
 }

@@ -5,6 +5,7 @@
 #include "vkgan/result.h"
 #include "vkgan/device.h"
 #include "vkgan/graph.h"
+#include "vkgan/custom.h"
 #include "vkgan/ops.h"
 #include "vkgan/layers.h"
 #include "vkgan/recurrent.h"

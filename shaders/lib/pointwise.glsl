@@ -51,14 +51,24 @@ uint bytes_from(vec4 a)
     return bytes.x | bytes.y << 8 | bytes.z << 16 | bytes.w << 24;
 }
 
+// To the nearest, ties to even. packHalf2x16 may round in any direction, and does.
 uint float16_bits(float a)
 {
-    return packHalf2x16(vec2(a, 0));
+    uint bits = floatBitsToUint(a), size = bits & 0x7fffffffu, result;
+    if (size > 0x7f800000u)
+        result = 0x7e00u; // NaN
+    else if (size >= 0x477ff000u)
+        result = 0x7c00u; // what rounds beyond the greatest half is infinite
+    else if (size < 0x38800000u)
+        result = floatBitsToUint(uintBitsToFloat(size) + 0.5) - 0x3f000000u; // subnormal: the sum rounds to 2^-24
+    else
+        result = (size - 0x38000000u + 0xfffu + (size >> 13 & 1u)) >> 13;
+    return bits >> 16 & 0x8000u | result;
 }
 
 uvec2 float16s_from(vec4 a)
 {
-    return uvec2(packHalf2x16(a.xy), packHalf2x16(a.zw));
+    return uvec2(float16_bits(a.x) | float16_bits(a.y) << 16, float16_bits(a.z) | float16_bits(a.w) << 16);
 }
 
 uint bfloat16_bits(float a)
@@ -229,6 +239,17 @@ T error_function(T a)
     return WHERE_LESS(x, 0.6, series, SELECT(LESS(a, T(0)), -value, value));
 }
 
+// The inverse of the error function: Giles 2010, the single-precision approximation.
+T inverse_error_function(T a)
+{
+    T w = -precise_log((1.0 - a) * (1.0 + a)), n = w - 2.5, f = sqrt(w) - 3.0;
+    T near = 1.50140941 + n * (0.246640727 + n * (-0.00417768164 + n * (-0.00125372503 + n * (0.00021858087 +
+             n * (-4.39150654e-6 + n * (-3.5233877e-6 + n * (3.43273939e-7 + n * 2.81022636e-8)))))));
+    T far = 2.83297682 + f * (1.00167406 + f * (0.00943887047 + f * (-0.0076224613 + f * (0.00573950773 +
+            f * (-0.00367342844 + f * (0.00134934322 + f * (0.000100950558 + f * -0.000200214257)))))));
+    return a * WHERE_LESS(w, 5.0, near, far);
+}
+
 // aᵇ: of a negative a for whole b only, a⁰ is 1
 T power(T a, T b)
 {
@@ -246,7 +267,7 @@ T round_to_float16(T a)
 #if VECTOR
     return float16s_of(float16s_from(a));
 #else
-    return unpackHalf2x16(packHalf2x16(vec2(a, 0))).x;
+    return unpackHalf2x16(float16_bits(a)).x;
 #endif
 }
 

@@ -31,6 +31,7 @@ struct op {
     /* OP_POINTWISE: an expression of the inputs a, b, c and of the attributes p, q, each of type T. */
     const char *glsl;
     enum reduction { REDUCE_SUM, REDUCE_MAX } reduction; /* OP_REDUCE */
+    const char *body; /* a program's own operation: GLSL of a function */
     /* OP_KERNEL, OP_UPDATE: the type of each input that is not float32. */
     vkg_dtype input_dtypes[OP_MAX_INPUTS];
     /* For every i with wanted[i]: builds the gradient with respect to input i, given dy, the gradient with
@@ -121,6 +122,7 @@ struct vkg_graph {
     struct graph_output *outputs;
     size_t output_count, output_capacity;
     uint32_t random_count;
+    struct custom_op *custom_ops; /* rows that the program added: ops/custom.c */
     uint32_t *buckets; /* hash of equal nodes: tensor id + 1, 0 is empty */
     size_t bucket_count;
 };

@@ -91,6 +91,27 @@ static bool uses_name(const char *expression, char name)
     return false;
 }
 
+/* The function of a program's own operation, of floats; vectors are handled one by one. */
+static void declare_custom(struct fused_writer *w, const struct op *op)
+{
+    for (uint32_t i = 0; i < w->custom_count; i++)
+        if (w->custom[i] == op)
+            return;
+    if (w->custom_count == FUSED_MAX_CUSTOM) {
+        w->too_large = true;
+        return;
+    }
+    w->custom[w->custom_count++] = op;
+    fprintf(w->declarations, "float custom_%s(float a, float b, float c, float p, float q)\n{\n#line 1 \"%s\"\n%s\n}\n",
+            op->name, op->name, op->body);
+    if (w->dims.width == 4)
+        fprintf(w->declarations,
+                "vec4 custom_%s(vec4 a, vec4 b, vec4 c, float p, float q)\n{\n"
+                "    return vec4(custom_%s(a.x, b.x, c.x, p, q), custom_%s(a.y, b.y, c.y, p, q),\n"
+                "                custom_%s(a.z, b.z, c.z, p, q), custom_%s(a.w, b.w, c.w, p, q));\n}\n",
+                op->name, op->name, op->name, op->name, op->name);
+}
+
 static void write_value(struct fused_writer *w, const vkg_tensor *node);
 
 /* The text of what `node` reads as its input i: a variable that is computed, or a load. */
@@ -114,6 +135,8 @@ static void write_value(struct fused_writer *w, const vkg_tensor *node)
     char names[MOST][24];
     for (uint32_t i = 0; i < node->input_count && i < MOST; i++)
         name_of_input(w, node, i, names[i]);
+    if (node->op->body)
+        declare_custom(w, node->op);
     uint32_t number = w->value_count++;
     w->values[node->id] = number + 1;
     fprintf(w->body, "    T v%u; {", number);

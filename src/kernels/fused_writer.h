@@ -7,11 +7,15 @@
 #include "kernels/fused.h"
 #include "kernels/fused_space.h"
 
+enum { FUSED_MAX_CUSTOM = 16 };
+
 struct fused_writer {
     struct lowering *lowering;
     const struct fused_kernel *kernel;
     const bool *inlined;
     FILE *declarations, *before_loop, *body;
+    const struct op *custom[FUSED_MAX_CUSTOM]; /* whose functions are declared */
+    uint32_t custom_count;
     struct fused_leaf leaves[PIPELINE_MAX_BINDINGS];
     uint32_t leaf_count;
     struct fused_dims dims;

@@ -148,6 +148,19 @@ static void erf_gradient(vkg_graph *graph, vkg_tensor *node, vkg_tensor *dy, con
 static const struct op op_erf = {.name = "erf", .doc = "2/√π · ∫₀ᵃ e^(−t²) dt", .kind = OP_POINTWISE, .expensive = true,
                                  .glsl = "error_function(a)", .gradient = erf_gradient};
 
+/* d erf⁻¹ a = √π/2 · e^(y²) */
+static void erfinv_gradient(vkg_graph *graph, vkg_tensor *node, vkg_tensor *dy, const bool *wanted,
+                            vkg_tensor **gradients)
+{
+    (void)wanted;
+    vkg_tensor *slope = vkg_affine(graph, vkg_exp(graph, vkg_square(graph, node)), 0.88622692545275801f, 0);
+    gradients[0] = vkg_mul(graph, dy, slope);
+}
+
+static const struct op op_erfinv = {.name = "erfinv", .doc = "the y with erf y = a", .kind = OP_POINTWISE,
+                                    .expensive = true, .glsl = "inverse_error_function(a)",
+                                    .gradient = erfinv_gradient};
+
 /* The slope of p·(eᵃ − 1) below zero and of a above it, and, with q = 0, the slope of that. */
 static vkg_tensor *elu_slope(vkg_graph *graph, vkg_tensor *a, float alpha, float above);
 
@@ -217,6 +230,11 @@ vkg_tensor *vkg_cos(vkg_graph *graph, vkg_tensor *a)
 vkg_tensor *vkg_erf(vkg_graph *graph, vkg_tensor *a)
 {
     return pointwise_unary(graph, &op_erf, a, 0, 0);
+}
+
+vkg_tensor *vkg_erfinv(vkg_graph *graph, vkg_tensor *a)
+{
+    return pointwise_unary(graph, &op_erfinv, a, 0, 0);
 }
 
 vkg_tensor *vkg_elu(vkg_graph *graph, vkg_tensor *a, float alpha)

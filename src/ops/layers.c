@@ -1,20 +1,5 @@
-/* Layers: operations with parameters of their own. */
-#include "vkgan/layers.h"
-
-#include <stdio.h>
-
+/* Layers of products: convolution and linear. */
 #include "ops/layer.h"
-
-vkg_tensor *layer_tensor(vkg_graph *graph, const char *layer, struct declaration_desc desc)
-{
-    if (!layer || !layer[0])
-        return graph_fail(graph, "a layer has no name (its desc's .name is required)");
-    char name[256];
-    if (snprintf(name, sizeof name, "%s.%s", layer, desc.name) >= (int)sizeof name)
-        return graph_fail(graph, "the layer name \"%s\" is too long", layer);
-    desc.name = name;
-    return graph_declare(graph, &desc);
-}
 
 static vkg_init weight_init(float init_std)
 {
@@ -95,46 +80,4 @@ vkg_tensor *vkg_linear(vkg_graph *graph, vkg_tensor *x, const vkg_linear_desc *d
         .name = "weight", .shape = VKG_SHAPE(x->shape.dims[1], desc->out), .init = weight_init(desc->init_std),
         .trained = true, .torch_axes = (uint32_t[VKG_MAX_RANK]){1, 0, 2, 3, 4, 5}});
     return add_bias(graph, vkg_matmul(graph, x, weight, false, false), desc->name, desc->bias);
-}
-
-/* running ← (1 − momentum)·running + momentum·statistic */
-static void update_running(vkg_graph *graph, vkg_tensor *running, vkg_tensor *statistic, float momentum, float factor)
-{
-    vkg_assign(graph, running, vkg_add(graph, vkg_affine(graph, running, 1 - momentum, 0),
-                                       vkg_affine(graph, statistic, momentum * factor, 0)));
-}
-
-vkg_tensor *vkg_batch_norm(vkg_graph *graph, vkg_tensor *x, const vkg_batch_norm_desc *desc)
-{
-    if (x->poisoned)
-        return x;
-    if (x->shape.rank < 2)
-        return graph_fail(graph, "batch_norm \"%s\": x %s must have 2 dimensions or more",
-                          desc->name ? desc->name : "", SHAPE(&x->shape));
-    vkg_shape shape = VKG_SHAPE(x->shape.dims[x->shape.rank - 1]);
-    float epsilon = desc->epsilon != 0 ? desc->epsilon : 1e-5f;
-    float momentum = desc->momentum != 0 ? desc->momentum : 0.1f;
-    vkg_init weight_start = desc->init_std < 0 ? (vkg_init){VKG_INIT_CONSTANT, 1, 0}
-                                               : (vkg_init){VKG_INIT_NORMAL, 1, desc->init_std > 0 ? desc->init_std : 0.02f};
-    vkg_init zero = {VKG_INIT_CONSTANT, 0, 0}, one = {VKG_INIT_CONSTANT, 1, 0};
-    vkg_tensor *weight = layer_tensor(graph, desc->name, (struct declaration_desc){
-        .name = "weight", .shape = shape, .init = weight_start, .trained = true});
-    vkg_tensor *bias = layer_tensor(graph, desc->name, (struct declaration_desc){
-        .name = "bias", .shape = shape, .init = zero, .trained = true});
-    vkg_tensor *running_mean = layer_tensor(graph, desc->name, (struct declaration_desc){
-        .name = "running_mean", .shape = shape, .init = zero});
-    vkg_tensor *running_var = layer_tensor(graph, desc->name, (struct declaration_desc){
-        .name = "running_var", .shape = shape, .init = one});
-    if (desc->evaluation) {
-        vkg_tensor *scale = vkg_mul(graph, weight, vkg_rsqrt(graph, vkg_affine(graph, running_var, 1, epsilon)));
-        return vkg_add(graph, vkg_mul(graph, vkg_sub(graph, x, running_mean), scale), bias);
-    }
-    vkg_tensor *mean, *var;
-    vkg_tensor *y = vkg_batch_normalization(graph, x, weight, bias, epsilon, &mean, &var);
-    if (y->poisoned)
-        return y;
-    float n = (float)(shape_elements(&x->shape) / shape.dims[0]);
-    update_running(graph, running_mean, mean, momentum, 1);
-    update_running(graph, running_var, var, momentum, n > 1 ? n / (n - 1) : 1); /* unbiased, as PyTorch keeps it */
-    return y;
 }

@@ -8,6 +8,20 @@
 /* A pointwise operation of one input and two constants. */
 vkg_tensor *pointwise_unary(vkg_graph *graph, const struct op *op, vkg_tensor *a, float p, float q);
 
+/* The type of moved elements: words stay what they are, smaller types become float32, since not every device can store
+ * them one by one. */
+static inline vkg_dtype moved_dtype(const vkg_tensor *a)
+{
+    return vkg_dtype_size(a->dtype) == 4 ? a->dtype : VKG_FLOAT32;
+}
+
+/* The shape that both are stretched to; false: there is none. */
+bool broadcast_shape(const vkg_shape *a, const vkg_shape *b, vkg_shape *shape);
+
+/* The same tensor as something new: what is computed from it is not merged with what was computed from `a` before, but
+ * computed once more, so that the first results need not be kept. */
+vkg_tensor *read_again(vkg_graph *graph, vkg_tensor *a);
+
 /* Is every element the same number, known now? */
 bool tensor_is_constant(const vkg_tensor *tensor, float *value);
 
@@ -18,6 +32,9 @@ vkg_tensor *pad_with_zeros(vkg_graph *graph, vkg_tensor *a, uint32_t axis, int32
 bool axis_is_valid(vkg_graph *graph, const char *call, const vkg_tensor *a, uint32_t axis);
 /* 0, 1, … size − 1 as [size, 1, 1, …] with so many axes behind. */
 vkg_tensor *counting_axis(vkg_graph *graph, uint32_t size, uint32_t axes_behind);
+
+/* [N,C] as [N,1,…,1,C], to scale the channels of each sample of x. */
+vkg_tensor *scale_of_samples(vkg_graph *graph, const char *call, const vkg_tensor *x, vkg_tensor *scale);
 
 /* Sets of axes. */
 uint32_t axes_all_but_last(const vkg_tensor *tensor);

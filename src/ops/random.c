@@ -1,5 +1,7 @@
 /* Random numbers: Philox 4x32-10 (Salmon et al. 2011), counter-based, so that a number depends on the seed, the
  * step and its place alone. */
+#include <math.h>
+
 #include "kernels/lowering.h"
 #include "ops/ops.h"
 
@@ -49,6 +51,53 @@ vkg_tensor *vkg_random_normal(vkg_graph *graph, vkg_shape shape)
 vkg_tensor *vkg_random_uniform(vkg_graph *graph, vkg_shape shape)
 {
     return add_random(graph, &op_random_uniform, shape);
+}
+
+/* Φ(x), the share of standard normal numbers below x */
+static double normal_share_below(double x)
+{
+    return 0.5 * erfc(-x * 0.70710678118654752);
+}
+
+/* Uniform numbers between Φ(low) and Φ(high), through Φ⁻¹. */
+vkg_tensor *vkg_random_truncated_normal(vkg_graph *graph, vkg_shape shape, float low, float high)
+{
+    if (!(low < high))
+        return graph_fail(graph, "random_truncated_normal: the low end %g is not below the high end %g", (double)low,
+                          (double)high);
+    double from = 2 * normal_share_below((double)low) - 1, to = 2 * normal_share_below((double)high) - 1;
+    vkg_tensor *uniform = vkg_affine(graph, vkg_random_uniform(graph, shape), (float)(to - from), (float)from);
+    vkg_tensor *inside = vkg_clamp(graph, uniform, -0.9999999f, 0.9999999f); /* the ends themselves are at infinity */
+    return vkg_clamp(graph, vkg_affine(graph, vkg_erfinv(graph, inside), 1.41421356237f, 0), low, high);
+}
+
+vkg_tensor *vkg_random_bernoulli(vkg_graph *graph, vkg_shape shape, float p)
+{
+    if (!(p >= 0 && p <= 1))
+        return graph_fail(graph, "random_bernoulli: the probability %g is not in [0, 1]", (double)p);
+    return vkg_less_equal(graph, vkg_random_uniform(graph, shape), vkg_constant(graph, p, VKG_SCALAR));
+}
+
+vkg_tensor *vkg_dropout(vkg_graph *graph, vkg_tensor *a, float p)
+{
+    if (!(p >= 0 && p < 1))
+        return graph_fail(graph, "dropout: the probability %g is not in [0, 1)", (double)p);
+    if (a->poisoned || p == 0)
+        return a;
+    vkg_tensor *kept = vkg_random_bernoulli(graph, a->shape, 1 - p);
+    return vkg_mul(graph, a, vkg_affine(graph, kept, 1 / (1 - p), 0));
+}
+
+/* The rank of each of n random numbers is a random permutation; of equal ones the first ranks lower. */
+vkg_tensor *vkg_random_permutation(vkg_graph *graph, uint32_t n)
+{
+    if (n == 0 || n > 32768)
+        return graph_fail(graph, "random_permutation: n is %u, expected 1 to 32768", n);
+    vkg_tensor *keys = vkg_random_uniform(graph, VKG_SHAPE(n)), *column = vkg_reshape(graph, keys, VKG_SHAPE(n, 1));
+    vkg_tensor *places = counting_axis(graph, n, 0), *place_column = counting_axis(graph, n, 1);
+    vkg_tensor *ties = vkg_mul(graph, vkg_equal(graph, keys, column), vkg_less(graph, places, place_column));
+    vkg_tensor *ranks = vkg_sum(graph, vkg_add(graph, vkg_less(graph, keys, column), ties), 1u << 1, false);
+    return vkg_cast(graph, ranks, VKG_INT32);
 }
 
 vkg_result lower_random_advance(struct lowering *lowering)

@@ -41,7 +41,7 @@ static vkg_tensor *reduce_keeping(vkg_graph *graph, const struct op *op, vkg_ten
                                                       .attributes.axes = run});
         axes &= ~run;
     }
-    return a;
+    return vkg_cast(graph, a, VKG_FLOAT32);
 }
 
 /* What remains when a set of axes is reduced. */

@@ -18,6 +18,16 @@ static const struct op op_reshape = {.name = "reshape", .doc = "the same element
                                      .kind = OP_VIEW, .gradient = reshape_gradient};
 static const struct op op_detach = {.name = "detach", .doc = "a, with no gradient", .kind = OP_VIEW};
 
+static void again_gradient(vkg_graph *graph, vkg_tensor *node, vkg_tensor *dy, const bool *wanted,
+                           vkg_tensor **gradients)
+{
+    (void)graph, (void)node, (void)wanted;
+    gradients[0] = dy;
+}
+
+static const struct op op_again = {.name = "again", .doc = "a, read once more", .kind = OP_VIEW, .unique = true,
+                                   .gradient = again_gradient};
+
 static vkg_tensor *add_view(vkg_graph *graph, const struct op *op, vkg_tensor *a, vkg_shape shape)
 {
     return graph_add_node(graph, &(struct node_desc){.op = op, .shape = shape, .input_count = 1, .inputs = &a,
@@ -45,6 +55,11 @@ vkg_tensor *vkg_reshape(vkg_graph *graph, vkg_tensor *a, vkg_shape shape)
 vkg_tensor *vkg_detach(vkg_graph *graph, vkg_tensor *a)
 {
     return add_view(graph, &op_detach, a, a->shape);
+}
+
+vkg_tensor *read_again(vkg_graph *graph, vkg_tensor *a)
+{
+    return add_view(graph, &op_again, a, a->shape);
 }
 
 /* --- rearrangement --- */
@@ -145,7 +160,8 @@ vkg_tensor *rearrange(vkg_graph *graph, vkg_tensor *a, vkg_shape shape, const st
     if (a->op == &op_rearrange && compose(a, &shape, r, &composed))
         return rearrange(graph, a->inputs[0], shape, &composed);
     return graph_add_node(graph, &(struct node_desc){.op = &op_rearrange, .shape = shape, .input_count = 1,
-                                                     .inputs = &a, .attributes.rearrangement = *r});
+                                                     .inputs = &a, .dtype = moved_dtype(a),
+                                                     .attributes.rearrangement = *r});
 }
 
 /* Every element from its own place. */
@@ -262,7 +278,7 @@ vkg_tensor *vkg_roll(vkg_graph *graph, vkg_tensor *a, uint32_t axis, int32_t shi
         return a;
     vkg_tensor *body = rearrange_axis(graph, a, axis, (uint32_t)size, 1, -by, 1);
     vkg_tensor *wrapped = rearrange_axis(graph, a, axis, (uint32_t)size, 1, (int32_t)size - by, 1);
-    return vkg_add(graph, body, wrapped);
+    return vkg_cast(graph, vkg_add(graph, body, wrapped), moved_dtype(a));
 }
 
 /* --- joining and parting --- */
@@ -303,7 +319,7 @@ vkg_tensor *vkg_concat(vkg_graph *graph, vkg_tensor *const *tensors, uint32_t co
         joined = joined ? vkg_add(graph, joined, part) : part;
         before += own;
     }
-    return joined;
+    return vkg_cast(graph, joined, moved_dtype(tensors[0]));
 }
 
 vkg_tensor *vkg_stack(vkg_graph *graph, vkg_tensor *const *tensors, uint32_t count, uint32_t axis)
@@ -323,7 +339,7 @@ vkg_tensor *vkg_stack(vkg_graph *graph, vkg_tensor *const *tensors, uint32_t cou
         layer = pad_with_zeros(graph, layer, axis, (int32_t)i, (int32_t)(count - 1 - i));
         joined = joined ? vkg_add(graph, joined, layer) : layer;
     }
-    return joined ? joined : graph_fail(graph, "stack: no tensors");
+    return joined ? vkg_cast(graph, joined, moved_dtype(tensors[0])) : graph_fail(graph, "stack: no tensors");
 }
 
 void vkg_split(vkg_graph *graph, vkg_tensor *a, uint32_t axis, uint32_t parts, vkg_tensor **results)

@@ -1,0 +1,139 @@
+/* Scaled dot-product attention (Vaswani et al. 2017, section 3.2.1), a block of queries at a time: the scores of one block
+ * are gone before the next one's are made, and the backward pass makes them again. So the memory for scores is that of a
+ * few blocks, whatever the length. */
+#include <math.h>
+
+#include "ops/ops.h"
+
+enum { QUERY, KEY, VALUE, MASK };
+
+/* How the queries are cut. The softmax of a block is [B…, rows, S]. */
+struct blocks {
+    uint32_t axis, length, rows; /* of the queries; rows of one block, but for the last */
+    float scale;
+};
+
+static struct blocks cut(const vkg_tensor *q, const vkg_tensor *k, float scale, uint64_t elements)
+{
+    uint32_t rank = q->shape.rank, length = q->shape.dims[rank - 2];
+    uint64_t row = shape_elements(&q->shape) / q->shape.dims[rank - 1] / length * k->shape.dims[rank - 2];
+    uint64_t rows = elements / row ? elements / row : 1;
+    return (struct blocks){rank - 2, length, rows < length ? (uint32_t)rows : length, scale};
+}
+
+static uint32_t block_count(const struct blocks *blocks)
+{
+    return (blocks->length + blocks->rows - 1) / blocks->rows;
+}
+
+static uint32_t rows_from(const struct blocks *blocks, uint32_t first)
+{
+    uint32_t left = blocks->length - first;
+    return left < blocks->rows ? left : blocks->rows;
+}
+
+/* Rows first … of a tensor whose dimension before the last is the queries', or 1. */
+static vkg_tensor *block_of(vkg_graph *graph, vkg_tensor *a, const struct blocks *blocks, uint32_t first)
+{
+    uint32_t axis = a->shape.rank - 2;
+    return a->shape.dims[axis] == 1 ? a : vkg_slice(graph, a, axis, first, rows_from(blocks, first), 1);
+}
+
+/* softmax(q·kᵀ·scale + mask) of a block of queries */
+static vkg_tensor *weights_of(vkg_graph *graph, vkg_tensor *q, vkg_tensor *k, vkg_tensor *mask,
+                              const struct blocks *blocks, uint32_t first)
+{
+    vkg_tensor *scores = vkg_affine(graph, vkg_matmul(graph, q, k, false, true), blocks->scale, 0);
+    if (mask)
+        scores = vkg_add(graph, scores, block_of(graph, mask, blocks, first));
+    return vkg_softmax(graph, scores, blocks->axis + 1);
+}
+
+static vkg_tensor *add_to(vkg_graph *graph, vkg_tensor *sum, vkg_tensor *part)
+{
+    return sum ? vkg_add(graph, sum, part) : part;
+}
+
+/* With P = softmax(S): dV = Pᵀ·dO, dS = P ∘ (dP − Σ dP ∘ P), dP = dO·Vᵀ, dQ = dS·K·scale, dK = dSᵀ·Q·scale. */
+static void attention_gradient(vkg_graph *graph, vkg_tensor *node, vkg_tensor *dy, const bool *wanted,
+                               vkg_tensor **gradients)
+{
+    vkg_tensor *q = read_again(graph, node->inputs[QUERY]), *k = node->inputs[KEY], *v = node->inputs[VALUE];
+    vkg_tensor *mask = node->input_count > MASK ? node->inputs[MASK] : NULL;
+    struct blocks blocks = cut(q, k, node->attributes.p, node->attributes.index);
+    vkg_tensor **dq = arena_alloc(&graph->arena, block_count(&blocks) * sizeof *dq);
+    if (!dq)
+        return;
+    for (uint32_t first = 0; first < blocks.length; first += blocks.rows) {
+        vkg_tensor *rows = block_of(graph, q, &blocks, first), *dy_rows = block_of(graph, dy, &blocks, first);
+        vkg_tensor *p = weights_of(graph, rows, k, mask, &blocks, first);
+        vkg_tensor *dp = vkg_matmul(graph, dy_rows, v, false, true);
+        vkg_tensor *common = vkg_sum(graph, vkg_mul(graph, dp, p), 1u << (blocks.axis + 1), true);
+        vkg_tensor *ds = vkg_affine(graph, vkg_mul(graph, p, vkg_sub(graph, dp, common)), blocks.scale, 0);
+        if (wanted[QUERY])
+            dq[first / blocks.rows] = vkg_matmul(graph, ds, k, false, false);
+        if (wanted[KEY])
+            gradients[KEY] = add_to(graph, gradients[KEY], vkg_matmul(graph, ds, rows, true, false));
+        if (wanted[VALUE])
+            gradients[VALUE] = add_to(graph, gradients[VALUE], vkg_matmul(graph, p, dy_rows, true, false));
+    }
+    if (wanted[QUERY])
+        gradients[QUERY] = vkg_concat(graph, dq, block_count(&blocks), blocks.axis);
+}
+
+static const struct op op_attention = {.name = "scaled_dot_product_attention", .doc = "softmax(q·kᵀ·scale + mask)·v",
+                                       .kind = OP_COMPOSITE, .gradient = attention_gradient};
+
+static bool shapes_fit(vkg_graph *graph, const vkg_tensor *q, const vkg_tensor *k, const vkg_tensor *v)
+{
+    uint32_t rank = q->shape.rank;
+    bool fit = rank >= 2 && k->shape.rank == rank && v->shape.rank == rank;
+    for (uint32_t i = 0; fit && i + 2 < rank; i++)
+        fit = q->shape.dims[i] == k->shape.dims[i] && q->shape.dims[i] == v->shape.dims[i];
+    fit = fit && q->shape.dims[rank - 1] == k->shape.dims[rank - 1] && k->shape.dims[rank - 2] == v->shape.dims[rank - 2];
+    if (!fit)
+        graph_fail(graph, "scaled_dot_product_attention: q %s, k %s and v %s must be [B…,L,E], [B…,S,E] and [B…,S,F]",
+                   SHAPE(&q->shape), SHAPE(&k->shape), SHAPE(&v->shape));
+    return fit;
+}
+
+static bool mask_fits(vkg_graph *graph, const vkg_tensor *q, const vkg_tensor *k, const vkg_tensor *mask)
+{
+    uint32_t rank = q->shape.rank;
+    vkg_shape scores = q->shape, together;
+    scores.dims[rank - 1] = k->shape.dims[rank - 2];
+    bool fits = !mask || (mask->shape.rank >= 2 && broadcast_shape(&scores, &mask->shape, &together) &&
+                          shape_equal(&scores, &together));
+    if (!fits)
+        graph_fail(graph, "scaled_dot_product_attention: the mask %s does not broadcast to the scores %s",
+                   SHAPE(&mask->shape), SHAPE(&scores));
+    return fits;
+}
+
+vkg_tensor *vkg_scaled_dot_product_attention(vkg_graph *graph, vkg_tensor *q, vkg_tensor *k, vkg_tensor *v,
+                                             const vkg_attention_desc *desc)
+{
+    enum { ELEMENTS = 1 << 24 }; /* of the scores of a block: 64 MiB */
+    static const vkg_attention_desc defaults = {0};
+    desc = desc ? desc : &defaults;
+    vkg_tensor *mask = desc->mask ? vkg_detach(graph, desc->mask) : NULL;
+    if (q->poisoned || k->poisoned || v->poisoned || (mask && mask->poisoned) || !shapes_fit(graph, q, k, v) ||
+        !mask_fits(graph, q, k, mask))
+        return graph->poison;
+    float scale = desc->scale != 0 ? desc->scale : 1 / sqrtf((float)q->shape.dims[q->shape.rank - 1]);
+    uint32_t elements = desc->block_elements ? desc->block_elements : ELEMENTS;
+    struct blocks blocks = cut(q, k, scale, elements);
+    vkg_tensor **parts = arena_alloc(&graph->arena, block_count(&blocks) * sizeof *parts);
+    if (!parts)
+        return graph_fail(graph, "scaled_dot_product_attention: out of memory");
+    for (uint32_t first = 0; first < blocks.length; first += blocks.rows) {
+        vkg_tensor *p = weights_of(graph, block_of(graph, q, &blocks, first), k, mask, &blocks, first);
+        parts[first / blocks.rows] = vkg_matmul(graph, p, v, false, false);
+    }
+    vkg_tensor *y = vkg_concat(graph, parts, block_count(&blocks), blocks.axis);
+    if (y->poisoned)
+        return y;
+    return graph_add_node(graph, &(struct node_desc){
+        .op = &op_attention, .shape = y->shape, .input_count = mask ? 4 : 3, .inputs = (vkg_tensor *[]){q, k, v, mask},
+        .value = y, .attributes = {.p = scale, .index = elements}});
+}

@@ -3,11 +3,44 @@
 #ifndef VKGAN_LAYERS_H
 #define VKGAN_LAYERS_H
 
+#include <math.h>
+
 #include "vkgan/ops.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+/* --- how weights start, by fan: fan_in is the number of inputs that one output sums over (kernel area times input
+ * channels), fan_out the number of outputs that one input reaches. gain: 1; √2 for relu; √(2/(1 + slope²)) for
+ * leaky_relu; 5/3 for tanh --- */
+
+/* Glorot and Bengio 2010: uniform in ±gain·√(6/(fan_in + fan_out)). */
+static inline vkg_init vkg_init_xavier_uniform(float gain, uint32_t fan_in, uint32_t fan_out)
+{
+    float bound = gain * sqrtf(6.0f / ((float)fan_in + (float)fan_out));
+    vkg_init init = {VKG_INIT_UNIFORM, -bound, bound};
+    return init;
+}
+/* The same variance: N(0, gain²·2/(fan_in + fan_out)). */
+static inline vkg_init vkg_init_xavier_normal(float gain, uint32_t fan_in, uint32_t fan_out)
+{
+    vkg_init init = {VKG_INIT_NORMAL, 0, gain * sqrtf(2.0f / ((float)fan_in + (float)fan_out))};
+    return init;
+}
+/* He et al. 2015: uniform in ±gain·√(3/fan), fan being fan_in (keeps the size of values) or fan_out (of gradients). */
+static inline vkg_init vkg_init_kaiming_uniform(float gain, uint32_t fan)
+{
+    float bound = gain * sqrtf(3.0f / (float)fan);
+    vkg_init init = {VKG_INIT_UNIFORM, -bound, bound};
+    return init;
+}
+/* The same variance: N(0, gain²/fan). */
+static inline vkg_init vkg_init_kaiming_normal(float gain, uint32_t fan)
+{
+    vkg_init init = {VKG_INIT_NORMAL, 0, gain / sqrtf((float)fan)};
+    return init;
+}
 
 /* The same numbers in every spatial dimension. init_std: standard deviation of the weight's normal start; 0 means 0.02
  * (Radford 2016). */
@@ -75,6 +108,18 @@ VKG_API vkg_tensor *vkg_layer_norm(vkg_graph *graph, vkg_tensor *x, const vkg_no
 
 /* vkg_prelu with the parameter "weight" [C], from 0.25. */
 VKG_API vkg_tensor *vkg_prelu_layer(vkg_graph *graph, vkg_tensor *x, const char *name);
+
+/* --- of weights --- */
+
+/* Spectral normalisation (Miyato et al. 2018), as torch.nn.utils.spectral_norm has it: weight/σ, where σ = uᵀWv estimates
+ * the greatest singular value of W, which is the weight as a matrix [out, rest] with `out_axis` for rows (the last axis
+ * of a convolution's or a linear layer's weight; axis 2 of a transposed convolution's). In training each call does one
+ * power iteration, v = Wᵀu/‖Wᵀu‖ and u = Wv/‖Wv‖, and keeps both; two calls in one graph do two. In evaluation u and v
+ * stay. No gradient passes through u and v. `epsilon` bounds the norms from below; 0 means 1e-12.
+ * Buffers of the layer `name`: "weight_u" [out] and "weight_v" [rest], both random unit vectors at first. v is kept in
+ * PyTorch's order of elements, so state files exchange both; there the weight itself is called "weight_orig". */
+VKG_API vkg_tensor *vkg_spectral_norm(vkg_graph *graph, const char *name, vkg_tensor *weight, uint32_t out_axis,
+                                      float epsilon, bool evaluation);
 
 #ifdef __cplusplus
 }

@@ -105,6 +105,22 @@ static void broken_rules_are_named(void **unused)
     BROKEN((vkg_assign(g, x, x), x), "assign", "present version");
 }
 
+static void layers_are_named_with_their_scope(void **unused)
+{
+    (void)unused;
+    const vkg_conv_desc desc = {.name = "main.3", .out = 64, .kernel = 4, .stride = 2, .pad = 1};
+    vkg_graph *g = new_graph();
+    vkg_graph_enter(g, "disc");
+    vkg_conv2d(g, input(g, VKG_SHAPE(64, 14, 14, 128)), &desc);
+    assert_null(vkg_graph_error(g));
+    test_expect_errors(true);
+    vkg_conv2d(g, input(g, VKG_SHAPE(64, 14, 14, 96)), &desc);
+    assert_string_equal(vkg_graph_error(g),
+                        "conv2d \"disc.main.3\": input has 96 channels in [64,14,14,96], weight expects 128");
+    test_expect_errors(false);
+    vkg_graph_destroy(&g);
+}
+
 static void poison_spreads_in_silence(void **unused)
 {
     (void)unused;
@@ -222,7 +238,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(shapes_follow_the_rules), cmocka_unit_test(broken_rules_are_named),
-        cmocka_unit_test(poison_spreads_in_silence), cmocka_unit_test(names_have_scopes),
+        cmocka_unit_test(layers_are_named_with_their_scope), cmocka_unit_test(poison_spreads_in_silence), cmocka_unit_test(names_have_scopes),
         cmocka_unit_test(equal_nodes_are_one), cmocka_unit_test(gradients_visit_what_is_asked_for),
         cmocka_unit_test(gradients_of_strangers_are_zero), cmocka_unit_test(updates_make_versions)};
     return cmocka_run_group_tests(tests, NULL, test_device_close);

@@ -42,6 +42,23 @@ static inline vkg_init vkg_init_kaiming_normal(float gain, uint32_t fan)
     return init;
 }
 
+/* What becomes of a weight before it is used. */
+typedef enum vkg_weight_form {
+    VKG_WEIGHT_PLAIN,
+    /* Divided by its greatest singular value, see vkg_spectral_norm: parameter "weight_orig", buffers "weight_u" and
+     * "weight_v". With `evaluation` no power iteration is made. */
+    VKG_WEIGHT_SPECTRAL,
+    /* The equalised learning rate of Karras et al. 2018, section 4.1: the parameter starts from N(0, 1)/m and is multiplied
+     * by m/√fan_in, the bias by m, where m is lr_multiplier. */
+    VKG_WEIGHT_EQUALIZED,
+} vkg_weight_form;
+typedef struct vkg_weight_desc {
+    vkg_weight_form form;
+    float lr_multiplier;  /* VKG_WEIGHT_EQUALIZED; 0 means 1 */
+    bool evaluation;      /* VKG_WEIGHT_SPECTRAL */
+    const vkg_init *init; /* another start than a normal one; read at the call; not with VKG_WEIGHT_EQUALIZED */
+} vkg_weight_desc;
+
 /* The same numbers in every spatial dimension. init_std: standard deviation of the weight's normal start; 0 means 0.02
  * (Radford 2016). */
 typedef struct vkg_conv_desc {
@@ -55,6 +72,7 @@ typedef struct vkg_conv_desc {
     float init_std;
     uint32_t dilation; /* 0 means 1 */
     uint32_t groups;   /* 0 means 1: see vkg_conv_geometry; divides the channels of input and output */
+    vkg_weight_desc weight;
 } vkg_conv_desc;
 
 /* x [N,L,C], [N,H,W,C] or [N,D,H,W,C] → [N,…,out]; H' = (H + 2·pad − dilation·(kernel − 1) − 1)/stride + 1. Parameter
@@ -74,8 +92,9 @@ typedef struct vkg_linear_desc {
     uint32_t out;
     bool bias;
     float init_std; /* 0 means 0.02 */
+    vkg_weight_desc weight;
 } vkg_linear_desc;
-/* x [N,C] → [N,out]. "weight" [C,out], saved as PyTorch's [out,C]; "bias" [out]. */
+/* x [N,…,C] → [N,…,out]. "weight" [C,out], saved as PyTorch's [out,C]; "bias" [out]. */
 VKG_API vkg_tensor *vkg_linear(vkg_graph *graph, vkg_tensor *x, const vkg_linear_desc *desc);
 
 typedef struct vkg_batch_norm_desc {

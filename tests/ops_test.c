@@ -7,7 +7,7 @@
 
 #include "on_device.h"
 
-enum { MAX_INPUTS = 3, MAX_ATTRIBUTES = 8 };
+enum { MAX_INPUTS = 3, MAX_ATTRIBUTES = 16 };
 
 typedef vkg_tensor *(*builder)(vkg_graph *g, vkg_tensor *const *x, const double *a, uint32_t attribute_count);
 
@@ -34,10 +34,26 @@ static vkg_shape shape_from(const double *a, uint32_t n)
     return shape;
 }
 
-static vkg_conv_geometry geometry_from(const double *a)
+/* Groups, then stride, padding, dilation and a size, of as many dimensions as x has spatial ones. */
+static vkg_conv_geometry geometry_from(const vkg_tensor *x, const double *a)
 {
-    return (vkg_conv_geometry){.stride = {(uint32_t)a[0], (uint32_t)a[1]}, .padding = {(uint32_t)a[2], (uint32_t)a[3]},
-                               .dilation = {(uint32_t)a[4], (uint32_t)a[5]}};
+    vkg_conv_geometry geometry = {.groups = (uint32_t)a[0]};
+    uint32_t dimensions = vkg_tensor_shape(x).rank - 2;
+    for (uint32_t i = 0; i < dimensions; i++) {
+        geometry.stride[i] = (uint32_t)a[1 + i];
+        geometry.padding[i] = (uint32_t)a[1 + dimensions + i];
+        geometry.dilation[i] = (uint32_t)a[1 + 2 * dimensions + i];
+    }
+    return geometry;
+}
+
+static const uint32_t *size_from(const vkg_tensor *x, const double *a)
+{
+    static uint32_t size[3];
+    uint32_t dimensions = vkg_tensor_shape(x).rank - 2;
+    for (uint32_t i = 0; i < dimensions; i++)
+        size[i] = (uint32_t)a[1 + 3 * dimensions + i];
+    return size;
 }
 
 #define BUILD(op, expression)                                                                                \
@@ -54,11 +70,11 @@ BUILD(sum, vkg_sum(g, x[0], (uint32_t)a[0], a[1] != 0))
 BUILD(mean, vkg_mean(g, x[0], (uint32_t)a[0], a[1] != 0))
 BUILD(sum_to, vkg_sum_to(g, x[0], shape_from(a, n)))
 BUILD(matmul, vkg_matmul(g, x[0], x[1], a[0] != 0, a[1] != 0))
-BUILD(convolution, vkg_convolution(g, x[0], x[1], geometry_from(a)))
+BUILD(convolution, vkg_convolution(g, x[0], x[1], geometry_from(x[0], a)))
 BUILD(convolution_input_gradient,
-      vkg_convolution_input_gradient(g, x[0], x[1], geometry_from(a), (const uint32_t[]){(uint32_t)a[6], (uint32_t)a[7]}))
+      vkg_convolution_input_gradient(g, x[0], x[1], geometry_from(x[0], a), size_from(x[0], a)))
 BUILD(convolution_weight_gradient,
-      vkg_convolution_weight_gradient(g, x[0], x[1], geometry_from(a), (const uint32_t[]){(uint32_t)a[6], (uint32_t)a[7]}))
+      vkg_convolution_weight_gradient(g, x[0], x[1], geometry_from(x[0], a), size_from(x[0], a)))
 BUILD(batch_normalization, vkg_batch_normalization(g, x[0], x[1], x[2], (float)a[0], NULL, NULL))
 BUILD(bce_with_logits, vkg_bce_with_logits(g, x[0], (float)a[0]))
 

@@ -9,6 +9,7 @@
 #include "vkgan/ops.h"
 #include "vkgan/resample.h"
 #include "vkgan/layers.h"
+#include "vkgan/recurrent.h"
 #include "vkgan/optimizer.h"
 #include "vkgan/program.h"
 #include "vkgan/gan.h"

@@ -1,18 +1,71 @@
 /* Layers of products: convolution and linear. */
 #include "ops/layer.h"
 
-static vkg_init weight_init(float init_std)
+#include <math.h>
+#include <stdio.h>
+
+/* --- weights --- */
+
+/* A weight as the layer declares it. */
+struct weight {
+    const char *layer;
+    const vkg_weight_desc *desc;
+    vkg_shape shape;
+    const uint32_t *torch_axes;
+    uint32_t in_axis, out_axis; /* which of its axes count channels of the input and of the output */
+    float init_std;
+};
+
+static vkg_init weight_init(const struct weight *w)
 {
-    return (vkg_init){VKG_INIT_NORMAL, 0, init_std != 0 ? init_std : 0.02f};
+    if (w->desc->form == VKG_WEIGHT_EQUALIZED)
+        return (vkg_init){VKG_INIT_NORMAL, 0, 1 / (w->desc->lr_multiplier != 0 ? w->desc->lr_multiplier : 1)};
+    return w->desc->init ? *w->desc->init : (vkg_init){VKG_INIT_NORMAL, 0, w->init_std != 0 ? w->init_std : 0.02f};
 }
 
-static vkg_tensor *add_bias(vkg_graph *graph, vkg_tensor *y, const char *layer, bool bias)
+/* A layer that is called again must be given what it was given before. */
+static bool channels_fit(vkg_graph *graph, const char *call, const struct weight *w, const char *name, const vkg_tensor *x)
 {
-    if (!bias || y->poisoned)
+    char full_name[256];
+    snprintf(full_name, sizeof full_name, "%s.%s", w->layer ? w->layer : "", name);
+    const struct declaration *known = graph_find_declaration(graph, full_name);
+    bool fit = !known || known->shape.rank != w->shape.rank ||
+               known->shape.dims[w->in_axis] == w->shape.dims[w->in_axis];
+    if (!fit) {
+        uint32_t channels = x->shape.dims[x->shape.rank - 1], groups = channels / w->shape.dims[w->in_axis];
+        graph_fail(graph, "%s: input has %u channels in %s, weight expects %u", call, channels, SHAPE(&x->shape),
+                   known->shape.dims[w->in_axis] * groups);
+    }
+    return fit;
+}
+
+static vkg_tensor *layer_weight(vkg_graph *graph, const char *call, const struct weight *w, const vkg_tensor *x)
+{
+    bool spectral = w->desc->form == VKG_WEIGHT_SPECTRAL;
+    const char *name = spectral ? "weight_orig" : "weight";
+    if (!channels_fit(graph, call, w, name, x))
+        return graph->poison;
+    vkg_tensor *weight = layer_tensor(graph, w->layer, (struct declaration_desc){
+        .name = name, .shape = w->shape, .init = weight_init(w), .trained = true, .torch_axes = w->torch_axes});
+    if (spectral)
+        return vkg_spectral_norm(graph, w->layer, weight, w->out_axis, 0, w->desc->evaluation);
+    if (w->desc->form != VKG_WEIGHT_EQUALIZED || weight->poisoned)
+        return weight;
+    float multiplier = w->desc->lr_multiplier != 0 ? w->desc->lr_multiplier : 1;
+    uint64_t fan_in = shape_elements(&w->shape) / w->shape.dims[w->out_axis];
+    return vkg_affine(graph, weight, multiplier / sqrtf((float)fan_in), 0);
+}
+
+static vkg_tensor *add_bias(vkg_graph *graph, vkg_tensor *y, const char *layer, const vkg_weight_desc *desc, bool has_bias)
+{
+    if (!has_bias || y->poisoned)
         return y;
-    uint32_t channels = y->shape.dims[y->shape.rank - 1];
-    return vkg_add(graph, y, layer_tensor(graph, layer, (struct declaration_desc){
-        .name = "bias", .shape = VKG_SHAPE(channels), .init = {VKG_INIT_CONSTANT, 0, 0}, .trained = true}));
+    vkg_tensor *bias = layer_tensor(graph, layer, (struct declaration_desc){
+        .name = "bias", .shape = VKG_SHAPE(y->shape.dims[y->shape.rank - 1]), .init = {VKG_INIT_CONSTANT, 0, 0},
+        .trained = true});
+    if (desc->form == VKG_WEIGHT_EQUALIZED && desc->lr_multiplier != 0)
+        bias = vkg_affine(graph, bias, desc->lr_multiplier, 0);
+    return vkg_add(graph, y, bias);
 }
 
 /* --- convolutions: the same number in every spatial dimension --- */
@@ -26,20 +79,22 @@ static vkg_conv_geometry conv_geometry(const vkg_conv_desc *desc)
 }
 
 /* PyTorch counts channels first, ours lie last: the axes [k…,a,b] here are [b,a,k…] there, for both kinds of
- * convolution. */
-static vkg_tensor *conv_weight(vkg_graph *graph, const vkg_conv_desc *desc, uint32_t rank, uint32_t in, uint32_t out)
+ * convolution. inner, outer: how long the last two axes are. */
+static vkg_tensor *conv_weight(vkg_graph *graph, const char *call, const vkg_tensor *x, const vkg_conv_desc *desc,
+                               uint32_t inner, uint32_t outer, bool transposed)
 {
-    vkg_shape shape = {.rank = rank};
+    const uint32_t rank = x->shape.rank;
     uint32_t torch_axes[VKG_MAX_RANK] = {rank - 1, rank - 2};
+    struct weight w = {.layer = desc->name, .desc = &desc->weight, .shape.rank = rank, .torch_axes = torch_axes,
+                       .in_axis = transposed ? rank - 1 : rank - 2, .out_axis = transposed ? rank - 2 : rank - 1,
+                       .init_std = desc->init_std};
     for (uint32_t i = 0; i < VKG_MAX_RANK - 2; i++)
         torch_axes[2 + i] = i + 2 < rank ? i : i + 2;
     for (uint32_t i = 0; i + 2 < rank; i++)
-        shape.dims[i] = desc->kernel;
-    shape.dims[rank - 2] = in;
-    shape.dims[rank - 1] = out;
-    return layer_tensor(graph, desc->name, (struct declaration_desc){.name = "weight", .shape = shape, .trained = true,
-                                                                     .init = weight_init(desc->init_std),
-                                                                     .torch_axes = torch_axes});
+        w.shape.dims[i] = desc->kernel;
+    w.shape.dims[rank - 2] = inner;
+    w.shape.dims[rank - 1] = outer;
+    return layer_weight(graph, call, &w, x);
 }
 
 /* `channels`: of the tensor that the weight's last axis does not count. */
@@ -66,9 +121,9 @@ static vkg_tensor *conv_layer(vkg_graph *graph, const char *call, vkg_tensor *x,
         return graph->poison;
     if (desc->output_padding)
         return graph_fail(graph, "%s: output_padding (%u) is for transposed convolutions", call, desc->output_padding);
-    vkg_tensor *weight = conv_weight(graph, desc, rank, channels / (desc->groups ? desc->groups : 1), desc->out);
+    vkg_tensor *weight = conv_weight(graph, call, x, desc, channels / (desc->groups ? desc->groups : 1), desc->out, false);
     vkg_tensor *y = vkg_convolution(graph, x, weight, conv_geometry(desc));
-    return add_bias(graph, y, desc->name, desc->bias);
+    return add_bias(graph, y, desc->name, &desc->weight, desc->bias);
 }
 
 /* Of the result of a transposed convolution; `behind`: zeros to be put behind each spatial dimension of x. */
@@ -103,12 +158,12 @@ static vkg_tensor *conv_transpose_layer(vkg_graph *graph, const char *call, vkg_
     struct transposed_size size;
     if (!conv_desc_is_valid(graph, call, x, rank, desc, desc->out) || !transposed_size(graph, call, x, desc, &size))
         return graph->poison;
-    vkg_tensor *weight = conv_weight(graph, desc, rank, desc->out / (desc->groups ? desc->groups : 1),
-                                     x->shape.dims[rank - 1]);
+    vkg_tensor *weight = conv_weight(graph, call, x, desc, desc->out / (desc->groups ? desc->groups : 1),
+                                     x->shape.dims[rank - 1], true);
     for (uint32_t i = 1; size.behind && i + 1 < rank; i++)
         x = vkg_pad(graph, x, i, 0, (int32_t)size.behind, VKG_PAD_CONSTANT, 0);
     vkg_tensor *y = vkg_convolution_input_gradient(graph, x, weight, conv_geometry(desc), size.size);
-    return add_bias(graph, y, desc->name, desc->bias);
+    return add_bias(graph, y, desc->name, &desc->weight, desc->bias);
 }
 
 #define CONV_LAYER(call, layer, rank)                                                                        \
@@ -130,15 +185,23 @@ CONV_LAYER(conv_transpose3d, conv_transpose_layer, 5)
 
 /* --- linear --- */
 
+static vkg_tensor *linear_layer(vkg_graph *graph, vkg_tensor *x, const vkg_linear_desc *desc)
+{
+    if (x->shape.rank < 2 || desc->out == 0)
+        return graph_fail(graph, "linear: input %s must be [N,…,C], and out (%u) at least 1", SHAPE(&x->shape), desc->out);
+    const struct weight w = {.layer = desc->name, .desc = &desc->weight, .in_axis = 0, .out_axis = 1,
+                             .shape = VKG_SHAPE(x->shape.dims[x->shape.rank - 1], desc->out),
+                             .torch_axes = (const uint32_t[VKG_MAX_RANK]){1, 0, 2, 3, 4, 5}, .init_std = desc->init_std};
+    vkg_tensor *weight = layer_weight(graph, "linear", &w, x);
+    return add_bias(graph, vkg_matmul(graph, x, weight, false, false), desc->name, &desc->weight, desc->bias);
+}
+
 vkg_tensor *vkg_linear(vkg_graph *graph, vkg_tensor *x, const vkg_linear_desc *desc)
 {
     if (x->poisoned)
         return x;
-    if (x->shape.rank != 2 || desc->out == 0)
-        return graph_fail(graph, "linear \"%s\": x %s must be [N, C], and out (%u) at least 1",
-                          desc->name ? desc->name : "", SHAPE(&x->shape), desc->out);
-    vkg_tensor *weight = layer_tensor(graph, desc->name, (struct declaration_desc){
-        .name = "weight", .shape = VKG_SHAPE(x->shape.dims[1], desc->out), .init = weight_init(desc->init_std),
-        .trained = true, .torch_axes = (uint32_t[VKG_MAX_RANK]){1, 0, 2, 3, 4, 5}});
-    return add_bias(graph, vkg_matmul(graph, x, weight, false, false), desc->name, desc->bias);
+    graph_enter_layer(graph, "linear", desc->name);
+    vkg_tensor *y = linear_layer(graph, x, desc);
+    graph_leave_layer(graph);
+    return y;
 }

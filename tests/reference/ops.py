@@ -77,46 +77,85 @@ for m, k, n in [(1, 1, 1), (5, 7, 3), (8, 16, 12), (33, 20, 64), (2, 100, 1)]:
     case("matmul", [0, 1], lambda a, b: a @ b.t(), normal(m, k), normal(n, k))
 
 
-def nchw(x):
-    return x.permute(0, 3, 1, 2).contiguous()
+# batches, which one of the two may lack
+for a, b, m, k, n in [((3,), (3,), 5, 4, 8), ((2, 3), (2, 3), 7, 5, 3), ((1,), (1,), 1, 8, 1), ((4,), (4,), 16, 12, 20),
+                      ((3,), (), 4, 8, 5), ((), (2,), 6, 3, 8), ((2, 1, 3), (), 2, 5, 3)]:
+    for turn_a, turn_b in [(0, 0), (1, 0), (0, 1), (1, 1)]:
+        x, y = normal(*a, *((k, m) if turn_a else (m, k))), normal(*b, *((n, k) if turn_b else (k, n)))
+        case("matmul", [turn_a, turn_b],
+             lambda x, y, ta=turn_a, tb=turn_b: torch.matmul(x.mT if ta else x, y.mT if tb else y), x, y)
+for m, k, n in [(1, 1, 1), (6, 8, 5)]:
+    case("matmul", [1, 1], lambda a, b: a.t() @ b.t(), normal(k, m), normal(n, k))
 
 
-def nhwc(x):
-    return x.permute(0, 2, 3, 1).contiguous()
+def first(x):
+    return x.movedim(-1, 1).contiguous()
 
 
-def conv(x, w, s, p, d):
-    return nhwc(F.conv2d(nchw(x), w.permute(3, 2, 0, 1).contiguous(), stride=s, padding=p, dilation=d))
+def last(x):
+    return x.movedim(1, -1).contiguous()
 
 
-def conv_input_gradient(y, w, s, p, d, height, width):
-    x = torch.zeros(y.shape[0], w.shape[2], height, width, dtype=torch.float64, requires_grad=True)
-    out = F.conv2d(x, w.permute(3, 2, 0, 1).contiguous(), stride=s, padding=p, dilation=d)
-    return nhwc(torch.autograd.grad(out, x, nchw(y), create_graph=True)[0])
+def torch_weight(w):
+    return w.permute(w.dim() - 1, w.dim() - 2, *range(w.dim() - 2)).contiguous()
 
 
-def conv_weight_gradient(x, y, s, p, d, kh, kw):
-    w = torch.zeros(y.shape[3], x.shape[3], kh, kw, dtype=torch.float64, requires_grad=True)
-    out = F.conv2d(nchw(x), w, stride=s, padding=p, dilation=d)
-    return torch.autograd.grad(out, w, nchw(y), create_graph=True)[0].permute(2, 3, 1, 0)
+CONV = {3: F.conv1d, 4: F.conv2d, 5: F.conv3d}
+CONV_TRANSPOSE = {3: F.conv_transpose1d, 4: F.conv_transpose2d, 5: F.conv_transpose3d}
 
 
-# n, h, w, ci, co, kernel, stride, padding, dilation
+def conv(x, w, s, p, d, g):
+    return last(CONV[x.dim()](first(x), torch_weight(w), stride=s, padding=p, dilation=d, groups=g))
+
+
+def conv_input_gradient(y, w, s, p, d, g, size):
+    least = [(o - 1) * s - 2 * p + d * (k - 1) + 1 for o, s, p, d, k in zip(y.shape[1:-1], s, p, d, w.shape)]
+    return last(CONV_TRANSPOSE[y.dim()](first(y), torch_weight(w), stride=s, padding=p, dilation=d, groups=g,
+                                        output_padding=[n - m for n, m in zip(size, least)]))
+
+
+def conv_weight_gradient(x, y, s, p, d, g, kernel):
+    w = torch.zeros(y.shape[-1], x.shape[-1] // g, *kernel, dtype=torch.float64, requires_grad=True)
+    out = CONV[x.dim()](first(x), w, stride=s, padding=p, dilation=d, groups=g)
+    return torch.autograd.grad(out, w, first(y), create_graph=True)[0].permute(*range(2, w.dim()), 1, 0)
+
+
+# n, size, ci, co, kernel, stride, padding, dilation, groups
 CONVOLUTIONS = [
-    (1, 5, 5, 1, 1, (3, 3), (1, 1), (0, 0), (1, 1)), (2, 8, 8, 3, 8, (4, 4), (2, 2), (1, 1), (1, 1)),
-    (3, 7, 7, 8, 1, (7, 7), (1, 1), (0, 0), (1, 1)), (2, 1, 1, 8, 12, (1, 1), (1, 1), (0, 0), (1, 1)),
-    (1, 9, 6, 5, 7, (3, 2), (2, 3), (1, 0), (1, 1)), (2, 7, 8, 4, 20, (3, 3), (1, 1), (2, 2), (2, 2)),
-    (17, 6, 6, 16, 33, (4, 4), (2, 2), (1, 1), (1, 1)), (2, 10, 3, 12, 4, (5, 1), (3, 1), (2, 0), (1, 1)),
+    (1, (5, 5), 1, 1, (3, 3), (1, 1), (0, 0), (1, 1), 1),
+    (2, (8, 8), 3, 8, (4, 4), (2, 2), (1, 1), (1, 1), 1),
+    (3, (7, 7), 8, 1, (7, 7), (1, 1), (0, 0), (1, 1), 1),
+    (2, (1, 1), 8, 12, (1, 1), (1, 1), (0, 0), (1, 1), 1),
+    (1, (9, 6), 5, 7, (3, 2), (2, 3), (1, 0), (1, 1), 1),
+    (2, (7, 8), 4, 20, (3, 3), (1, 1), (2, 2), (2, 2), 1),
+    (17, (6, 6), 16, 33, (4, 4), (2, 2), (1, 1), (1, 1), 1),
+    (2, (10, 3), 12, 4, (5, 1), (3, 1), (2, 0), (1, 1), 1),
+    # groups: even, odd, channels that vec4s cannot take, depthwise
+    (2, (6, 6), 8, 16, (3, 3), (1, 1), (1, 1), (1, 1), 2),
+    (1, (5, 7), 9, 6, (3, 2), (2, 1), (1, 0), (1, 2), 3),
+    (3, (6, 5), 5, 5, (3, 3), (1, 1), (1, 1), (1, 1), 5),
+    (2, (8, 8), 8, 16, (4, 4), (2, 2), (1, 1), (1, 1), 8),
+    # sequences
+    (2, (11,), 3, 8, (4,), (2,), (1,), (1,), 1),
+    (3, (9,), 8, 12, (3,), (1,), (2,), (2,), 4),
+    (1, (7,), 1, 1, (7,), (1,), (0,), (1,), 1),
+    # volumes
+    (2, (4, 5, 6), 3, 8, (3, 3, 3), (1, 1, 1), (1, 1, 1), (1, 1, 1), 1),
+    (1, (6, 4, 5), 4, 6, (4, 2, 3), (2, 1, 2), (1, 0, 1), (1, 1, 1), 1),
+    (2, (5, 4, 4), 8, 4, (2, 3, 1), (1, 2, 1), (1, 1, 0), (2, 1, 1), 2),
+    (1, (3, 4, 4), 3, 3, (1, 3, 3), (1, 1, 1), (0, 1, 1), (1, 1, 1), 3),
+    (1, (5, 3, 3), 2, 5, (1, 2, 2), (2, 1, 1), (0, 0, 0), (1, 1, 1), 1),
+    (1, (7, 2, 2), 6, 4, (3, 2, 2), (3, 1, 1), (2, 0, 0), (2, 1, 1), 2),
 ]
-for n, h, w, ci, co, kernel, s, p, d in CONVOLUTIONS:
-    x, weight = normal(n, h, w, ci), normal(kernel[0], kernel[1], ci, co)
-    y = torch.randn_like(conv(x, weight, s, p, d))
-    geometry = [*s, *p, *d]
-    case("convolution", geometry, lambda a, b, s=s, p=p, d=d: conv(a, b, s, p, d), x, weight)
-    case("convolution_input_gradient", geometry + [h, w],
-         lambda a, b, s=s, p=p, d=d, h=h, w=w: conv_input_gradient(a, b, s, p, d, h, w), y, weight)
+for n, size, ci, co, kernel, s, p, d, g in CONVOLUTIONS:
+    x, weight = normal(n, *size, ci), normal(*kernel, ci // g, co)
+    y = torch.randn_like(conv(x, weight, s, p, d, g))
+    geometry = [g, *s, *p, *d]
+    case("convolution", geometry, lambda a, b, s=s, p=p, d=d, g=g: conv(a, b, s, p, d, g), x, weight)
+    case("convolution_input_gradient", geometry + list(size),
+         lambda a, b, s=s, p=p, d=d, g=g, size=size: conv_input_gradient(a, b, s, p, d, g, size), y, weight)
     case("convolution_weight_gradient", geometry + list(kernel),
-         lambda a, b, s=s, p=p, d=d, k=kernel: conv_weight_gradient(a, b, s, p, d, *k), x, y)
+         lambda a, b, s=s, p=p, d=d, g=g, k=kernel: conv_weight_gradient(a, b, s, p, d, g, k), x, y)
 
 
 # --- normalisation and losses ---

@@ -106,6 +106,23 @@ static uint32_t build_spectral_transposed(vkg_graph *g, vkg_tensor *const *x, vk
     return build_spectral(g, "spectral_transposed", VKG_SHAPE(3, 2, 5, 4), (uint32_t[]){3, 2, 0, 1, 4, 5}, 2, y);
 }
 
+#define CONV(name_, layer, ...)                                                                              \
+    static uint32_t build_##name_(vkg_graph *g, vkg_tensor *const *x, vkg_tensor *lengths, vkg_tensor **y)   \
+    {                                                                                                        \
+        (void)lengths;                                                                                       \
+        y[0] = vkg_##layer(g, x[0], &(vkg_conv_desc){.name = #name_, __VA_ARGS__});                          \
+        return 1;                                                                                            \
+    }
+CONV(conv1d, conv1d, .out = 6, .kernel = 3, .stride = 2, .pad = 1, .dilation = 2, .groups = 2, .bias = true)
+CONV(conv2d, conv2d, .out = 9, .kernel = 3, .pad = 2, .dilation = 2, .groups = 3, .bias = true)
+CONV(conv3d, conv3d, .out = 8, .kernel = 2, .stride = 2, .pad = 1, .groups = 4, .bias = true)
+CONV(conv_transpose1d, conv_transpose1d, .out = 4, .kernel = 4, .stride = 2, .pad = 1, .groups = 2, .bias = true)
+CONV(conv_transpose2d, conv_transpose2d, .out = 9, .kernel = 3, .stride = 2, .pad = 1, .output_padding = 1, .groups = 3,
+     .bias = true)
+CONV(conv_transpose3d, conv_transpose3d, .out = 2, .kernel = 3, .stride = 2, .pad = 1, .groups = 2)
+CONV(conv_padded, conv_transpose2d, .out = 4, .kernel = 2, .stride = 2, .pad = 3, .output_padding = 3, .dilation = 4,
+     .bias = true)
+
 /* --- the file --- */
 
 static float *read_tensor(const char *name, vkg_shape *shape)
@@ -287,7 +304,10 @@ static void layers_follow_pytorch(void **unused)
         CASE(lstm, 1, .tolerance = 2e-6), CASE(gru_deep, 2, .lengths = true, .tolerance = 2e-6),
         CASE(lstm_deep, 3, .lengths = true, .tolerance = 2e-6), CASE(conv_gru_cell, 2, .tolerance = 2e-6),
         CASE(conv_gru_relu, 2, .tolerance = 2e-6), CASE(spectral_linear, 0, .tolerance = 2e-6),
-        CASE(spectral_conv, 0, .tolerance = 2e-6), CASE(spectral_transposed, 0, .tolerance = 2e-6)};
+        CASE(spectral_conv, 0, .tolerance = 2e-6), CASE(spectral_transposed, 0, .tolerance = 2e-6),
+        CASE(conv1d, 1, .tolerance = 1e-6), CASE(conv2d, 1, .tolerance = 1e-6), CASE(conv3d, 1, .tolerance = 1e-6),
+        CASE(conv_transpose1d, 1, .tolerance = 1e-6), CASE(conv_transpose2d, 1, .tolerance = 1e-6),
+        CASE(conv_transpose3d, 1, .tolerance = 1e-6), CASE(conv_padded, 1, .tolerance = 1e-6)};
     assert_int_equal(vkg_safetensors_open(test_log(), path, &file), VKG_OK);
     printf("%-20s value    gradient second\n", "layer");
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)

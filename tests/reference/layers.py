@@ -33,7 +33,7 @@ def store(name, x):
 
 def ours(x):
     """A parameter, or what is shaped like it, in vkgan's order of axes."""
-    return x.permute(2, 3, 1, 0) if x.dim() == 4 else x.t() if x.dim() == 2 else x
+    return x.permute(*range(2, x.dim()), 1, 0) if x.dim() > 1 else x
 
 
 def nchw(x):
@@ -164,6 +164,24 @@ def spectral_case(name, module, dim):
 spectral_case("spectral_linear", torch.nn.Linear(7, 5, bias=False), 0)
 spectral_case("spectral_conv", torch.nn.Conv2d(4, 6, (3, 2), bias=False), 0)
 spectral_case("spectral_transposed", torch.nn.ConvTranspose2d(4, 5, (3, 2), bias=False), 1)
+
+
+# --- convolutions ---
+def conv_case(name, module, shape):
+    """shape: x's, channels last."""
+    def call(run, x):
+        return [run(x[0].movedim(-1, 1)).movedim(1, -1)]
+    module_case(name, module, call, [normal(*shape)])
+
+
+conv_case("conv1d", torch.nn.Conv1d(4, 6, 3, 2, 1, dilation=2, groups=2), (2, 9, 4))
+conv_case("conv2d", torch.nn.Conv2d(6, 9, 3, 1, 2, dilation=2, groups=3), (2, 5, 6, 6))
+conv_case("conv3d", torch.nn.Conv3d(4, 8, 2, 2, 1, groups=4), (1, 4, 3, 5, 4))
+conv_case("conv_transpose1d", torch.nn.ConvTranspose1d(6, 4, 4, 2, 1, groups=2), (2, 5, 6))
+conv_case("conv_transpose2d", torch.nn.ConvTranspose2d(6, 9, 3, 2, 1, output_padding=1, groups=3), (2, 4, 3, 6))
+conv_case("conv_transpose3d", torch.nn.ConvTranspose3d(4, 2, 3, 2, 1, groups=2, bias=False), (1, 3, 2, 2, 4))
+# an output_padding that only the dilation allows: more than a stride
+conv_case("conv_padded", torch.nn.ConvTranspose2d(3, 4, 2, 2, 3, output_padding=3, dilation=4), (1, 4, 3, 3))
 
 path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "data", "layers.safetensors")
 safetensors.save(path, {name: np.ascontiguousarray(x) for name, x in TENSORS.items()}, METADATA)

@@ -19,14 +19,15 @@
 // pitches of what is read or written as vec4 are then multiples of four as well.
 // DEPTHWISE 1: groups, a multiple of four, of one channel each: all of them are columns, of four channels, and there is
 // nothing to sum but taps; INNER is 4, WIDE 1, Q 1.
-// Grid: x and y fold groups (DEPTHWISE: one) · row blocks · column blocks, column blocks fastest; z: the phase of input_grad, which is
-// the place modulo the stride and decides which taps there are.
+// Grid: x and y fold groups (DEPTHWISE: one) · row blocks · column blocks, column blocks fastest; z: the phase of
+// input_grad, which is the place modulo the stride and decides which taps there are.
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
 #include "lib/conv.glsl"
 
-#define WEIGHTS_ALONG_SUM (DIRECTION == 1 && INNER == 4 && DEPTHWISE == 0) // four weights of a texel meet four summed channels
+// four weights of a texel meet four summed channels
+#define WEIGHTS_ALONG_SUM (DIRECTION == 1 && INNER == 4 && DEPTHWISE == 0)
 #define IMAGE_BY_IMAGE    (WIDE == 1 && DEPTHWISE == 0)
 
 layout(local_size_x_id = 0) in;

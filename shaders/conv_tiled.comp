@@ -121,7 +121,8 @@ uint result_index(uint row, uint column)
 #else
     ivec3 to = written_place(row);
     uint size = uint(WRITE_SIZE.x * WRITE_SIZE.y), place = uint(to.y) * uint(WRITE_SIZE.y) + uint(to.z);
-    return part * groups * n * size * columns + group * WRITE_GROUP + (uint(to.x) * size + place) * WRITE_PITCH + column;
+    uint base = part * groups * n * size * columns + group * WRITE_GROUP;
+    return base + (uint(to.x) * size + place) * WRITE_PITCH + column;
 #endif
 }
 

@@ -108,7 +108,8 @@ struct tile {
 enum { R = 16, PLACES = 4 }; /* of the texel shaders */
 
 /* As many lanes side by side as the columns need, `most` at the most; the others lie over the rows. */
-static struct tile tile_of(const vkg_device_caps *caps, const struct sizes *s, uint32_t width, uint32_t q, uint32_t most)
+static struct tile tile_of(const vkg_device_caps *caps, const struct sizes *s, uint32_t width, uint32_t q,
+                           uint32_t most)
 {
     struct tile t = {.lanes = caps->subgroup_size, .across = 1, .width = width, .q = q};
     while (t.across * 2 <= most && t.lanes % (t.across * 2) == 0 && t.across * t.q * t.width < s->columns)
@@ -131,8 +132,9 @@ static bool plan_depthwise_texel(const vkg_device_caps *caps, enum conv_directio
                                         "conv_weight_grad_texel_depthwise"};
     struct sizes together = *s;
     together.columns = s->groups, together.groups = 1;
-    if (p->ci != 1 || p->co != 1 || p->batched || p->groups % 4 != 0 || !texels_fit(caps, s->inputs[0], 4) ||
-        !texels_fit(caps, s->inputs[1], 4) || (direction != CONV_WEIGHT_GRAD && 2 * s->terms > caps->max_loop_iterations))
+    const bool loops = direction == CONV_WEIGHT_GRAD || 2 * s->terms <= caps->max_loop_iterations;
+    if (p->ci != 1 || p->co != 1 || p->batched || p->groups % 4 != 0 || !loops ||
+        !texels_fit(caps, s->inputs[0], 4) || !texels_fit(caps, s->inputs[1], 4))
         return false;
     struct tile t = tile_of(caps, &together, 4, 1, caps->subgroup_size);
     if (direction == CONV_WEIGHT_GRAD && !choose_split(caps, &together, t.blocks, PLACES, plan))
@@ -172,7 +174,8 @@ static bool plan_rows_texel(const vkg_device_caps *caps, enum conv_direction dir
         return false;
     /* In input_grad each lane's columns are rows of the weight, far apart: more than 64 of them, a power of two
      * apart, drive one another out of the first cache (65 instead of 45 GFLOP/s with half of 8 lanes). */
-    struct tile t = any_or_wide_tile_of(caps, s, wide, backward && wide ? caps->subgroup_size / 2 : caps->subgroup_size);
+    const uint32_t most = backward && wide ? caps->subgroup_size / 2 : caps->subgroup_size;
+    struct tile t = any_or_wide_tile_of(caps, s, wide, most);
     plan->push.lane_columns = t.across;
     plan->step.shader = names[backward][wide][by4][t.q > 1];
     plan->step.workgroup = t.lanes;

@@ -39,12 +39,8 @@ T element(uint i)
     uint base = row / outputs * size * inner + i % inner;
     int t = READ(start, o) + int(part), end = READ(start, o + 1);
     T sum = T(0);
-    if (t < end) {
-        do { // tested at its end: see conv_rows_texel.comp
-            sum += READ(weight, t) * READ_X(base + uint(READ(index, t)) * inner);
-            t += int(parts);
-        } while (t < end);
-    }
+    for (; t < end; t += int(parts)) // as do … while inside an if, SwiftShader loses terms
+        sum += READ(weight, t) * READ_X(base + uint(READ(index, t)) * inner);
     return sum;
 }
 

@@ -100,6 +100,11 @@ static vkg_result bind_result(struct lowering *lowering, struct dispatch *dispat
     if (partial->parts == 1)
         return lowering_bind_tensor(lowering, dispatch, node, FORMAT_STORAGE, false, true);
     uint64_t bytes = partial->outer * partial->parts * partial->inner * 4;
+    if (bytes > lowering->device->caps.max_storage_buffer_range)
+        return vkg_fail(&lowering->device->log, VKG_ERROR_UNSUPPORTED,
+                        "linear_map of shape %s: its rows are summed in %u parts, which are larger than a buffer "
+                        "range on %s (maxStorageBufferRange)",
+                        SHAPE(&node->shape), (uint32_t)partial->parts, lowering->device->caps.name);
     vkg_result result = lowering_add_storage(lowering, STORAGE_TEMPORARY, bytes, &partial->at.storage);
     if (result != VKG_OK)
         return result;
@@ -154,7 +159,7 @@ static const struct op op_linear_map = {
 
 static bool check_map(vkg_graph *graph, const vkg_tensor *a, uint32_t axis, const vkg_linear_map *map)
 {
-    const char *const call = "vkg_apply_linear_map";
+    const char *const call = "apply_linear_map";
     uint32_t size = a->shape.dims[axis];
     if (map->out == 0 || map->out >= INT32_MAX || !map->start || map->start[0] != 0) {
         graph_fail(graph, "%s: there must be rows, fewer than 2^31 − 1, and the first must start at 0", call);
@@ -177,7 +182,7 @@ static bool check_map(vkg_graph *graph, const vkg_tensor *a, uint32_t axis, cons
 vkg_tensor *vkg_apply_linear_map(vkg_graph *graph, vkg_tensor *a, uint32_t axis, const vkg_linear_map *map)
 {
     float value;
-    if (!axis_is_valid(graph, "vkg_apply_linear_map", a, axis) || !check_map(graph, a, axis, map))
+    if (!axis_is_valid(graph, "apply_linear_map", a, axis) || !check_map(graph, a, axis, map))
         return graph->poison;
     vkg_shape shape = a->shape;
     shape.dims[axis] = map->out;

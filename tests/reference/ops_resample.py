@@ -19,7 +19,7 @@ def channels_last(x):
 
 # --- linear maps ---
 def sparse_matrix(size, out):
-    """The matrix that build_apply_linear_map in tests/ops_resample.c makes by the same formulas."""
+    """The matrix that build_apply_linear_map in tests/ops_resample_test.c makes by the same formulas."""
     matrix = torch.zeros(out, size, dtype=torch.float64)
     for o in range(out):
         for t in range(o % 4):

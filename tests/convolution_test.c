@@ -172,11 +172,14 @@ static void random_groups(void **unused)
     }
 }
 
-/* Depthwise ones whose sums are split, one channel more than vec4s take, and 3 × 3 matrices. */
+/* Images of one line, depthwise ones whose sums are split, one channel more than vec4s take, and 3 × 3 matrices. */
 static void shapes_of_groups(void **unused)
 {
     (void)unused;
     static const struct conv_problem problems[] = {
+        /* tiles that hold parts of several images of one line */
+        {10, 3, 7, 5, 1, 7, 5, 1, 3, 3, 1, 0, 1, 2, 1, 1, 0},
+        {12, 1, 9, 5, 1, 9, 6, 1, 3, 1, 1, 0, 1, 1, 1, 2, 0},
         {20, 16, 16, 1, 16, 16, 1, 3, 3, 1, 1, 1, 1, 1, 1, 64, 0},
         {3, 16, 15, 1, 8, 7, 1, 4, 4, 2, 2, 1, 1, 1, 1, 65, 0},
         {2, 9, 9, 1, 4, 4, 1, 5, 5, 2, 2, 1, 1, 1, 1, 4, 0},

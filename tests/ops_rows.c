@@ -1,0 +1,159 @@
+/* The rows of the table, in the order of vkgan/ops.h. Tolerances: 1e-5 is what the project promises of sums of up to
+ * 1,000 terms; most are far below. */
+#include "ops_table.h"
+
+static vkg_shape shape_of(const struct ops_call *call)
+{
+    vkg_shape shape = {.rank = call->count};
+    for (uint32_t i = 0; i < call->count; i++)
+        shape.dims[i] = (uint32_t)call->a[i];
+    return shape;
+}
+
+/* --- pointwise --- */
+
+#define UNARY(op) OPS_BUILD(op, vkg_##op(g, x[0]))
+#define BINARY(op) OPS_BUILD(op, vkg_##op(g, x[0], x[1]))
+UNARY(neg) UNARY(abs) UNARY(sign) UNARY(square) UNARY(sqrt) UNARY(rsqrt) UNARY(exp) UNARY(ln) UNARY(log1p) UNARY(sin)
+UNARY(cos) UNARY(floor) UNARY(erf) UNARY(erfinv) UNARY(sigmoid) UNARY(tanh) UNARY(softplus) UNARY(relu) UNARY(silu)
+UNARY(gelu) UNARY(detach)
+BINARY(add) BINARY(sub) BINARY(mul) BINARY(div) BINARY(pow) BINARY(minimum) BINARY(maximum) BINARY(equal) BINARY(less)
+BINARY(less_equal) BINARY(prelu)
+OPS_BUILD(affine, vkg_affine(g, x[0], (float)a[0], (float)a[1]))
+OPS_BUILD(leaky_relu, vkg_leaky_relu(g, x[0], (float)a[0]))
+OPS_BUILD(elu, vkg_elu(g, x[0], (float)a[0]))
+OPS_BUILD(clamp, vkg_clamp(g, x[0], (float)a[0], (float)a[1]))
+OPS_BUILD(where, vkg_where(g, c[0], x[0], x[1]))
+OPS_BUILD(cast, vkg_cast(g, x[0], (vkg_dtype)a[0]))
+
+/* --- shape --- */
+
+static vkg_tensor *permute_by(vkg_graph *g, const struct ops_call *call)
+{
+    vkg_shape axes = shape_of(call);
+    return vkg_permute(g, call->x[0], axes.dims);
+}
+
+static vkg_tensor *part_of(vkg_graph *g, vkg_tensor *x, const double *a)
+{
+    enum { MOST = 65 };
+    vkg_tensor *parts[MOST] = {0};
+    vkg_split(g, x, (uint32_t)a[0], (uint32_t)a[1], parts);
+    return parts[(uint32_t)a[2]];
+}
+
+OPS_BUILD(broadcast, vkg_broadcast(g, x[0], shape_of(call)))
+OPS_BUILD(reshape, vkg_reshape(g, x[0], shape_of(call)))
+OPS_BUILD(permute, permute_by(g, call))
+OPS_BUILD(transpose, vkg_transpose(g, x[0], (uint32_t)a[0], (uint32_t)a[1]))
+OPS_BUILD(slice, vkg_slice(g, x[0], (uint32_t)a[0], (uint32_t)a[1], (uint32_t)a[2], (uint32_t)a[3]))
+OPS_BUILD(spread, vkg_spread(g, x[0], (uint32_t)a[0], (uint32_t)a[1]))
+OPS_BUILD(concat, vkg_concat(g, x, call->x_count, (uint32_t)a[0]))
+OPS_BUILD(stack, vkg_stack(g, x, call->x_count, (uint32_t)a[0]))
+OPS_BUILD(split, part_of(g, x[0], a))
+OPS_BUILD(flip, vkg_flip(g, x[0], (uint32_t)a[0]))
+OPS_BUILD(roll, vkg_roll(g, x[0], (uint32_t)a[0], (int32_t)a[1]))
+OPS_BUILD(pad, vkg_pad(g, x[0], (uint32_t)a[0], (int32_t)a[1], (int32_t)a[2], (vkg_pad_mode)a[3], (float)a[4]))
+
+/* --- reductions --- */
+
+OPS_BUILD(sum, vkg_sum(g, x[0], (uint32_t)a[0], a[1] != 0))
+OPS_BUILD(mean, vkg_mean(g, x[0], (uint32_t)a[0], a[1] != 0))
+OPS_BUILD(max, vkg_max(g, x[0], (uint32_t)a[0], a[1] != 0))
+OPS_BUILD(min, vkg_min(g, x[0], (uint32_t)a[0], a[1] != 0))
+OPS_BUILD(var, vkg_var(g, x[0], (uint32_t)a[0], a[1] != 0, (uint32_t)a[2]))
+OPS_BUILD(argmax, vkg_argmax(g, x[0], (uint32_t)a[0], a[1] != 0))
+OPS_BUILD(softmax, vkg_softmax(g, x[0], (uint32_t)a[0]))
+OPS_BUILD(log_softmax, vkg_log_softmax(g, x[0], (uint32_t)a[0]))
+OPS_BUILD(logsumexp, vkg_logsumexp(g, x[0], (uint32_t)a[0], a[1] != 0))
+OPS_BUILD(sum_to, vkg_sum_to(g, x[0], shape_of(call)))
+
+/* --- products --- */
+
+/* Attributes: three strides, three paddings, three dilations, groups, and three sizes where there are any. */
+static vkg_conv_geometry geometry_of(const double *a)
+{
+    vkg_conv_geometry geometry = {0};
+    for (int i = 0; i < 2; i++) {
+        geometry.stride[i] = (uint32_t)a[i];
+        geometry.padding[i] = (uint32_t)a[3 + i];
+        geometry.dilation[i] = (uint32_t)a[6 + i];
+    }
+    return geometry;
+}
+
+OPS_BUILD(matmul, vkg_matmul(g, x[0], x[1], a[0] != 0, a[1] != 0))
+OPS_BUILD(convolution, vkg_convolution(g, x[0], x[1], geometry_of(a)))
+OPS_BUILD(convolution_input_gradient,
+          vkg_convolution_input_gradient(g, x[0], x[1], geometry_of(a), (uint32_t)a[10], (uint32_t)a[11]))
+OPS_BUILD(convolution_weight_gradient,
+          vkg_convolution_weight_gradient(g, x[0], x[1], geometry_of(a), (uint32_t)a[10], (uint32_t)a[11]))
+
+/* --- normalisation --- */
+
+/* Weight and bias follow x where the bits of `which`, 1 and 2, say so. */
+static vkg_tensor *weight_of(const struct ops_call *call, double which)
+{
+    return (int)which & 1 ? call->x[1] : NULL;
+}
+
+static vkg_tensor *bias_of(const struct ops_call *call, double which)
+{
+    return (int)which & 2 ? call->x[(int)which & 1 ? 2 : 1] : NULL;
+}
+
+OPS_BUILD(batch_normalization, vkg_batch_normalization(g, x[0], x[1], x[2], (float)a[0], NULL, NULL))
+OPS_BUILD(normalize, vkg_normalize(g, x[0], (uint32_t)a[0], (float)a[1]))
+OPS_BUILD(layer_normalization,
+          vkg_layer_normalization(g, x[0], (uint32_t)a[0], weight_of(call, a[2]), bias_of(call, a[2]), (float)a[1]))
+OPS_BUILD(group_normalization,
+          vkg_group_normalization(g, x[0], (uint32_t)a[0], weight_of(call, a[2]), bias_of(call, a[2]), (float)a[1]))
+OPS_BUILD(instance_normalization,
+          vkg_instance_normalization(g, x[0], weight_of(call, a[1]), bias_of(call, a[1]), (float)a[0]))
+OPS_BUILD(adain, vkg_adain(g, x[0], x[1], x[2], (float)a[0]))
+OPS_BUILD(pixel_normalization, vkg_pixel_normalization(g, x[0], (float)a[0]))
+OPS_BUILD(modulated_convolution, vkg_modulated_convolution(g, x[0], x[1], x[2], geometry_of(a), a[10] != 0))
+OPS_BUILD(minibatch_stddev, vkg_minibatch_stddev(g, x[0], (uint32_t)a[0], (uint32_t)a[1]))
+
+/* --- attention --- */
+
+OPS_BUILD(scaled_dot_product_attention,
+          vkg_scaled_dot_product_attention(g, x[0], x[1], x[2], &(vkg_attention_desc){
+              .mask = c[0], .scale = (float)a[0], .block_elements = (uint32_t)a[1]}))
+
+/* --- losses --- */
+
+UNARY(hinge_loss_real) UNARY(hinge_loss_fake) UNARY(total_variation)
+BINARY(bce_with_logits_to) BINARY(wasserstein_loss) BINARY(mse_loss) BINARY(l1_loss) BINARY(gaussian_kl)
+OPS_BUILD(bce_with_logits, vkg_bce_with_logits(g, x[0], (float)a[0]))
+OPS_BUILD(cross_entropy, vkg_cross_entropy(g, x[0], i[0]))
+OPS_BUILD(smooth_l1_loss, vkg_smooth_l1_loss(g, x[0], x[1], (float)a[0]))
+OPS_BUILD(cosine_similarity, vkg_cosine_similarity(g, x[0], x[1], (uint32_t)a[0], (float)a[1]))
+
+#define EXACT(op) OPS_ROW(op, 1e-7, 1e-7, 1e-7)
+#define CLOSE(op) OPS_ROW(op, 1e-6, 2e-6, 3e-6)
+#define NEAR(op) OPS_ROW(op, 5e-6, 1e-5, 1e-5)
+
+const struct ops_row ops_rows[] = {
+    CLOSE(add), CLOSE(sub), CLOSE(mul), CLOSE(div), CLOSE(affine), EXACT(neg), EXACT(abs), CLOSE(square), CLOSE(sqrt),
+    CLOSE(rsqrt), CLOSE(exp), CLOSE(ln), EXACT(relu), CLOSE(leaky_relu), CLOSE(tanh), CLOSE(sigmoid), CLOSE(softplus),
+    NEAR(pow), CLOSE(log1p), CLOSE(sin), CLOSE(cos), CLOSE(erf), NEAR(erfinv), EXACT(sign), EXACT(floor), CLOSE(elu),
+    CLOSE(silu), CLOSE(gelu), CLOSE(prelu), EXACT(clamp), EXACT(minimum), EXACT(maximum), EXACT(equal), EXACT(less),
+    EXACT(less_equal), EXACT(where), EXACT(cast),
+
+    CLOSE(broadcast), EXACT(reshape), EXACT(detach), EXACT(permute), EXACT(transpose), EXACT(slice), EXACT(spread),
+    EXACT(concat), EXACT(stack), EXACT(split), EXACT(flip), EXACT(roll), CLOSE(pad),
+
+    CLOSE(sum), CLOSE(mean), CLOSE(max), CLOSE(min), CLOSE(var), EXACT(argmax), NEAR(softmax), NEAR(log_softmax),
+    NEAR(logsumexp), CLOSE(sum_to),
+
+    CLOSE(matmul), CLOSE(convolution), CLOSE(convolution_input_gradient), CLOSE(convolution_weight_gradient),
+
+    OPS_ROW(batch_normalization, 2e-5, 4e-5, 6e-5), NEAR(normalize), NEAR(layer_normalization), NEAR(group_normalization),
+    NEAR(instance_normalization), NEAR(adain), NEAR(pixel_normalization), NEAR(modulated_convolution), NEAR(minibatch_stddev),
+
+    NEAR(scaled_dot_product_attention),
+
+    CLOSE(bce_with_logits), CLOSE(bce_with_logits_to), CLOSE(hinge_loss_real), CLOSE(hinge_loss_fake),
+    CLOSE(wasserstein_loss), NEAR(cross_entropy), CLOSE(mse_loss), CLOSE(l1_loss), CLOSE(smooth_l1_loss),
+    CLOSE(gaussian_kl), NEAR(cosine_similarity), CLOSE(total_variation), {0}};

@@ -43,52 +43,60 @@ void advance(inout Counter at, uint y_size, uint z_size)
     }
 }
 
+// What an element of the result is; place: (n, y, x), in weight_grad (kh, kw, ci).
+struct Element {
+    uint group, place, channel;
+};
+
 bool inside(int row, uint height, int column, uint width)
 {
     return row >= 0 && row < int(height) && column >= 0 && column < int(width);
 }
 
 #if DIRECTION == 0
-float partial_sum(uint element, uint term, uint end) // terms: (kh, kw, ci)
+float partial_sum(Element e, uint term, uint end) // terms: (kh, kw, ci)
 {
-    const uint to = element % co, x = element / co % ow, y = element / co / ow % oh, image = element / co / ow / oh;
+    const uint x = e.place % ow, y = e.place / ow % oh, image = e.place / ow / oh;
+    const uint first_base = e.group * x_group, second_base = e.group * w_group + e.channel;
     Counter at = counter_at(term, kw, ci);
     float sum = 0;
     for (; term < end; term++) {
         int row = int(y * sh + at.x * dh) - int(ph), column = int(x * sw + at.y * dw) - int(pw);
         if (inside(row, ih, column, iw))
-            sum += READ(first, ((image * ih + uint(row)) * iw + uint(column)) * ci + at.z) *
-                   READ(second, term * co + to);
+            sum += READ(first, first_base + ((image * ih + uint(row)) * iw + uint(column)) * x_pitch + at.z) *
+                   READ(second, second_base + term * w_pitch);
         advance(at, kw, ci);
     }
     return sum;
 }
 #elif DIRECTION == 1
-float partial_sum(uint element, uint term, uint end) // terms: (kh, kw, co)
+float partial_sum(Element e, uint term, uint end) // terms: (kh, kw, co)
 {
-    const uint to = element % ci, x = element / ci % iw, y = element / ci / iw % ih, image = element / ci / iw / ih;
+    const uint x = e.place % iw, y = e.place / iw % ih, image = e.place / iw / ih;
+    const uint first_base = e.group * y_group, second_base = e.group * w_group;
     Counter at = counter_at(term, kw, co);
     float sum = 0;
     for (; term < end; term++) {
         int row = int(y + ph) - int(at.x * dh), column = int(x + pw) - int(at.y * dw); // stride times those of dy
         if (inside(row, oh * sh, column, ow * sw) && uint(row) % sh == 0 && uint(column) % sw == 0)
-            sum += READ(first, ((image * oh + uint(row) / sh) * ow + uint(column) / sw) * co + at.z) *
-                   READ(second, ((at.x * kw + at.y) * ci + to) * co + at.z);
+            sum += READ(first, first_base + ((image * oh + uint(row) / sh) * ow + uint(column) / sw) * y_pitch + at.z) *
+                   READ(second, second_base + ((at.x * kw + at.y) * ci + e.channel) * w_pitch + at.z);
         advance(at, kw, co);
     }
     return sum;
 }
 #else
-float partial_sum(uint element, uint term, uint end) // terms: (n, oh, ow)
+float partial_sum(Element e, uint term, uint end) // terms: (n, oh, ow)
 {
-    const uint to = element % co, from = element / co % ci, kx = element / co / ci % kw, ky = element / co / ci / kw;
+    const uint from = e.place % ci, kx = e.place / ci % kw, ky = e.place / ci / kw;
+    const uint first_base = e.group * x_group + from, second_base = e.group * y_group + e.channel;
     Counter at = counter_at(term, oh, ow);
     float sum = 0;
     for (; term < end; term++) {
         int row = int(at.y * sh + ky * dh) - int(ph), column = int(at.z * sw + kx * dw) - int(pw);
         if (inside(row, ih, column, iw))
-            sum += READ(first, ((at.x * ih + uint(row)) * iw + uint(column)) * ci + from) *
-                   READ(second, term * co + to);
+            sum += READ(first, first_base + ((at.x * ih + uint(row)) * iw + uint(column)) * x_pitch) *
+                   READ(second, second_base + term * y_pitch);
         advance(at, oh, ow);
     }
     return sum;
@@ -98,13 +106,16 @@ float partial_sum(uint element, uint term, uint end) // terms: (n, oh, ow)
 void main()
 {
 #if DIRECTION == 0
-    const uint count = n * oh * ow * co, terms = kh * kw * ci;
+    const uint places = n * oh * ow, channels = co, pitch = y_pitch, terms = kh * kw * ci;
 #elif DIRECTION == 1
-    const uint count = n * ih * iw * ci, terms = kh * kw * co;
+    const uint places = n * ih * iw, channels = ci, pitch = x_pitch, terms = kh * kw * co;
 #else
-    const uint count = kh * kw * ci * co, terms = n * oh * ow;
+    const uint places = kh * kw * ci, channels = co, pitch = w_pitch, terms = n * oh * ow;
 #endif
-    uint i = folded_group() * gl_WorkGroupSize.x + gl_LocalInvocationID.x, begin = gl_WorkGroupID.z * chunk;
+    const uint count = groups * places * channels;
+    uint i = folded_workgroup() * gl_WorkGroupSize.x + gl_LocalInvocationID.x, begin = gl_WorkGroupID.z * chunk;
+    // one of the two quotients is 0: groups lie side by side, or one by one
+    Element e = Element(i % pitch / channels + i / pitch / places, i / pitch % places, i % channels);
     if (i < count)
-        result[gl_WorkGroupID.z * count + i] = partial_sum(i, begin, min(begin + chunk, terms));
+        result[gl_WorkGroupID.z * count + i] = partial_sum(e, begin, min(begin + chunk, terms));
 }

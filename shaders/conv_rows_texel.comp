@@ -14,9 +14,10 @@
 // outside of the image are skipped. They go place by place where it is 0: neighbours read the same pixels.
 //
 // INNER 4: the summed channels are a multiple of four, read as vec4; INNER 1: any number. WIDE 1: the columns are
-// a multiple of four, and in input_grad with INNER 1 co is 1; WIDE 0: any number.
-// Grid: x and y fold row blocks · column blocks, column blocks fastest; z: the phase of input_grad, which is the
-// place modulo the stride and decides which taps there are.
+// a multiple of four, and in input_grad with INNER 1 co and the pitch of w are 1; WIDE 0: any number. Groups and
+// pitches of what is read or written as vec4 are then multiples of four as well.
+// Grid: x and y fold groups · row blocks · column blocks, column blocks fastest; z: the phase of input_grad, which is
+// the place modulo the stride and decides which taps there are.
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
@@ -35,31 +36,53 @@ layout(binding = 1) uniform samplerBuffer weight; // WIDE or WEIGHTS_ALONG_SUM: 
 #define FETCH_SOURCE(i) texelFetch(source, i).x
 #endif
 #if WIDE
-#define CELL vec4 // what lies in one column
+#define CELL  vec4 // what lies in one column
+#define CELLS 4
 #define FETCH_WEIGHT(i) texelFetch(weight, int(i))
 #else
-#define CELL float
+#define CELL  float
+#define CELLS 1
 #define FETCH_WEIGHT(i) texelFetch(weight, int(i)).x
 #endif
 layout(std430, binding = 2) restrict writeonly buffer result_buffer { CELL result[]; };
 
 #if DIRECTION == 0
-#define READ_SIZE  ivec2(ih, iw)
-#define WRITE_SIZE ivec2(oh, ow)
-#define SUMMED     ci
-#define CHANNELS   co
+#define READ_SIZE   ivec2(ih, iw)
+#define WRITE_SIZE  ivec2(oh, ow)
+#define SUMMED      ci
+#define CHANNELS    co
+#define READ_PITCH  x_pitch
+#define READ_GROUP  x_group
+#define WRITE_PITCH y_pitch
+#define WRITE_GROUP y_group
 #else
-#define READ_SIZE  ivec2(oh, ow)
-#define WRITE_SIZE ivec2(ih, iw)
-#define SUMMED     co
-#define CHANNELS   ci
+#define READ_SIZE   ivec2(oh, ow)
+#define WRITE_SIZE  ivec2(ih, iw)
+#define SUMMED      co
+#define CHANNELS    ci
+#define READ_PITCH  y_pitch
+#define READ_GROUP  y_group
+#define WRITE_PITCH x_pitch
+#define WRITE_GROUP x_group
+#endif
+
+// In the weight, in texels of WEIGHTS elements: from one column to the next, and from one summand to the next. The
+// columns of forward lie side by side, those of input_grad one below the other.
+#define WEIGHTS (WIDE == 1 || WEIGHTS_ALONG_SUM ? 4 : 1)
+#if DIRECTION == 0
+#define COLUMN_STEP  1
+#define SUMMAND_STEP ci_step
+#else
+#define COLUMN_STEP  (w_pitch * CELLS / WEIGHTS)
+#define SUMMAND_STEP 1
 #endif
 
 void main()
 {
     const uint lane = gl_LocalInvocationID.x, lane_rows = gl_WorkGroupSize.x / lane_columns;
     const uint summed = SUMMED / INNER, columns = CHANNELS / (WIDE == 1 ? 4 : 1);
-    const uint column_blocks = (columns + lane_columns * Q - 1) / (lane_columns * Q), group = folded_group();
+    const uint column_blocks = (columns + lane_columns * Q - 1) / (lane_columns * Q);
+    const uint group = folded_workgroup() / blocks, block = folded_workgroup() % blocks;
 #if DIRECTION == 0
     const ivec2 phase = ivec2(0), pace = ivec2(1);
     const Taps taps_y = taps_forward(kh, dh), taps_x = taps_forward(kw, dw);
@@ -70,8 +93,8 @@ void main()
 #endif
     const ivec2 grid = max((WRITE_SIZE - phase + pace - 1) / pace, 0); // places of this phase
     const uint places = uint(grid.x * grid.y), rows = places * n;
-    const uint first_row = (group / column_blocks * lane_rows + lane / lane_columns) * R;
-    if (first_row >= rows)
+    const uint first_row = (block / column_blocks * lane_rows + lane / lane_columns) * R;
+    if (first_row >= rows || group >= groups)
         return;
 
     // where each row writes, and where its tap 0 reads; rows past the end repeat the last one and are not stored
@@ -113,25 +136,29 @@ void main()
     const ivec2 range_y = tap_range(taps_y, low.x, high.x, READ_SIZE.x);
     const ivec2 range_x = tap_range(taps_x, low.y, high.y, READ_SIZE.y);
 
-    const uint first_column = group % column_blocks * lane_columns * Q + lane % lane_columns;
-    uint column[Q]; // columns past the end read the last one and are not stored
+    const uint first_column = block % column_blocks * lane_columns * Q + lane % lane_columns;
+    uint weight_at[Q]; // of tap 0 and summand 0; columns past the end read the last one and are not stored
     [[unroll]] for (int q = 0; q < Q; q++)
-        column[q] = min(first_column + q * lane_columns, columns - 1);
+        weight_at[q] = group * (w_group / WEIGHTS) + min(first_column + q * lane_columns, columns - 1) * COLUMN_STEP;
     CELL sum[R][Q];
     [[unroll]] for (int i = 0; i < R; i++)
         [[unroll]] for (int q = 0; q < Q; q++)
             sum[i][q] = CELL(0);
 
+    const uint ci_step = w_pitch / WEIGHTS, tap_step = ci * w_pitch / WEIGHTS, read_pitch = READ_PITCH / INNER;
+    const int read_base = int(group * (READ_GROUP / INNER));
     int ty = range_y.x, tx = range_x.x;
     if (ty < range_y.y && tx < range_x.y) {
         do {
             uint tap = uint((taps_y.first + ty * taps_y.period) * int(kw) + taps_x.first + tx * taps_x.period);
+            const uint tap_at = tap * tap_step;
             int from[R];
             float inside[R];
             [[unroll]] for (int i = 0; i < R; i++) {
                 ivec2 at = origin[i] + ivec2(ty * taps_y.step, tx * taps_x.step);
                 bool fits = all(greaterThanEqual(at, ivec2(0))) && all(lessThan(at, READ_SIZE));
-                from[i] = fits ? ((image[i] * READ_SIZE.x + at.x) * READ_SIZE.y + at.y) * int(summed) : 0;
+                from[i] = ((image[i] * READ_SIZE.x + at.x) * READ_SIZE.y + at.y) * int(read_pitch);
+                from[i] = fits ? from[i] + read_base : 0;
                 inside[i] = fits ? 1.0 : 0.0;
             }
             uint c = 0;
@@ -143,7 +170,7 @@ void main()
                 vec4 b[4][Q];
                 [[unroll]] for (int u = 0; u < 4; u++)
                     [[unroll]] for (int q = 0; q < Q; q++)
-                        b[u][q] = FETCH_WEIGHT((tap * ci + column[q] * 4 + u) * summed + c);
+                        b[u][q] = FETCH_WEIGHT(weight_at[q] + tap_at + u * ci_step + c);
                 [[unroll]] for (int i = 0; i < R; i++)
                     [[unroll]] for (int q = 0; q < Q; q++)
                         [[unroll]] for (int u = 0; u < 4; u++)
@@ -151,7 +178,7 @@ void main()
 #elif WEIGHTS_ALONG_SUM
                 vec4 b[Q];
                 [[unroll]] for (int q = 0; q < Q; q++)
-                    b[q] = texelFetch(weight, int((tap * ci + column[q]) * summed + c));
+                    b[q] = texelFetch(weight, int(weight_at[q] + tap_at + c));
                 [[unroll]] for (int i = 0; i < R; i++)
                     [[unroll]] for (int q = 0; q < Q; q++)
                         sum[i][q] += dot(a[i], b[q]);
@@ -159,7 +186,7 @@ void main()
                 CELL b[4][Q];
                 [[unroll]] for (int u = 0; u < 4; u++)
                     [[unroll]] for (int q = 0; q < Q; q++)
-                        b[u][q] = FETCH_WEIGHT((tap * ci + c * 4 + u) * columns + column[q]);
+                        b[u][q] = FETCH_WEIGHT(weight_at[q] + tap_at + (c * 4 + u) * SUMMAND_STEP);
                 [[unroll]] for (int i = 0; i < R; i++)
                     [[unroll]] for (int q = 0; q < Q; q++)
                         [[unroll]] for (int u = 0; u < 4; u++)
@@ -167,11 +194,7 @@ void main()
 #else
                 CELL b[Q];
                 [[unroll]] for (int q = 0; q < Q; q++)
-#if DIRECTION == 1 && !WIDE
-                    b[q] = FETCH_WEIGHT((tap * ci + column[q]) * co + c);
-#else
-                    b[q] = FETCH_WEIGHT((tap * SUMMED + c) * columns + column[q]);
-#endif
+                    b[q] = FETCH_WEIGHT(weight_at[q] + tap_at + c * SUMMAND_STEP);
                 [[unroll]] for (int i = 0; i < R; i++)
                     [[unroll]] for (int q = 0; q < Q; q++)
                         sum[i][q] += a[i] * b[q];
@@ -185,11 +208,12 @@ void main()
         } while (ty < range_y.y);
     }
 
+    const uint write_pitch = WRITE_PITCH / CELLS, write_base = group * (WRITE_GROUP / CELLS);
     [[unroll]] for (int i = 0; i < R; i++)
         [[unroll]] for (int q = 0; q < Q; q++) {
             uint c = first_column + q * lane_columns;
             if (first_row + i < rows && c < columns)
-                result[uint((image[i] * WRITE_SIZE.x + place[i].x) * WRITE_SIZE.y + place[i].y) * columns + c] =
-                    sum[i][q];
+                result[uint((image[i] * WRITE_SIZE.x + place[i].x) * WRITE_SIZE.y + place[i].y) * write_pitch +
+                       write_base + c] = sum[i][q];
         }
 }

@@ -6,7 +6,7 @@
 //   weight_grad  row (kh, kw, ci)  k (n, oh, ow)                column co
 // Rows go image by image, so that the rows of a tile lie at few places and taps that fall outside of the image are
 // skipped; place by place where so few channels are summed that neighbours in memory are neighbouring places.
-// Grid: x and y fold row tiles · column tiles, column tiles fastest; z: split, in input_grad the phase slowest.
+// Grid: x and y fold groups · row tiles · column tiles, column tiles fastest; z: split, in input_grad the phase slowest.
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
@@ -25,17 +25,25 @@ shared vec4 tile_a[DEPTH][ROWS / 4 + 1];
 shared vec4 tile_b[DEPTH][COLUMNS / 4 + 1];
 
 #if DIRECTION == 0
-#define READ_SIZE  ivec2(ih, iw)
-#define WRITE_SIZE ivec2(oh, ow)
-#define SUMMED     ci
+#define READ_SIZE   ivec2(ih, iw)
+#define WRITE_SIZE  ivec2(oh, ow)
+#define SUMMED      ci
+#define READ_PITCH  x_pitch
+#define READ_GROUP  x_group
+#define WRITE_PITCH y_pitch
+#define WRITE_GROUP y_group
 #else
-#define READ_SIZE  ivec2(oh, ow)
-#define WRITE_SIZE ivec2(ih, iw)
-#define SUMMED     co
+#define READ_SIZE   ivec2(oh, ow)
+#define WRITE_SIZE  ivec2(ih, iw)
+#define SUMMED      co
+#define READ_PITCH  y_pitch
+#define READ_GROUP  y_group
+#define WRITE_PITCH x_pitch
+#define WRITE_GROUP x_group
 #endif
 
 // What the whole workgroup shares: a matrix product of rows × columns, and the part [begin, end) of its summands.
-uint rows, columns, begin, end, part;
+uint group, rows, columns, begin, end, part;
 #if DIRECTION != 2
 ivec2 phase, pace, grid; // which places are written
 Taps taps_y, taps_x;
@@ -45,6 +53,7 @@ ivec2 first_tap, taps;   // those that some row of the tile can use
 
 void describe()
 {
+    group = folded_workgroup() / blocks;
     part = gl_WorkGroupID.z % split;
     begin = part * chunk;
 #if DIRECTION == 2
@@ -108,11 +117,11 @@ void describe_taps(uint first, uint last)
 uint result_index(uint row, uint column)
 {
 #if DIRECTION == 2
-    return (part * rows + row) * columns + column;
+    return part * groups * rows * columns + group * w_group + row * w_pitch + column;
 #else
     ivec3 to = written_place(row);
-    uint image = part * n + uint(to.x); // a split's part is as large as the result
-    return ((image * uint(WRITE_SIZE.x) + uint(to.y)) * uint(WRITE_SIZE.y) + uint(to.z)) * columns + column;
+    uint size = uint(WRITE_SIZE.x * WRITE_SIZE.y), place = uint(to.y) * uint(WRITE_SIZE.y) + uint(to.z);
+    return part * groups * n * size * columns + group * WRITE_GROUP + (uint(to.x) * size + place) * WRITE_PITCH + column;
 #endif
 }
 
@@ -120,8 +129,9 @@ void main()
 {
     describe();
     const uint thread = gl_LocalInvocationID.x, column_tiles = (columns + COLUMNS - 1) / COLUMNS;
-    const uint first_row = folded_group() / column_tiles * ROWS, first_column = folded_group() % column_tiles * COLUMNS;
-    if (first_row >= rows) // the same for all threads of the workgroup
+    const uint tile = folded_workgroup() % blocks;
+    const uint first_row = tile / column_tiles * ROWS, first_column = tile % column_tiles * COLUMNS;
+    if (first_row >= rows || group >= groups) // the same for all threads of the workgroup
         return;
 #if DIRECTION != 2
     describe_taps(first_row, min(first_row + ROWS, rows) - 1);
@@ -130,7 +140,7 @@ void main()
     // which elements of the tiles this thread loads: neighbouring threads what lies side by side in memory
 #if DIRECTION == 2
     const uint row_a = thread % ROWS, k_a = thread / ROWS * LOADS_A, step_k_a = 1;
-    const uint row = min(first_row + row_a, rows - 1), tap = row / ci;
+    const uint row = min(first_row + row_a, rows - 1), tap = row / ci, first_a = group * x_group + row % ci;
     const int tap_y = int(tap / kw * dh) - int(ph), tap_x = int(tap % kw * dw) - int(pw);
 #else
     const uint row_a = thread / DEPTH, k_a = thread % DEPTH, step_row_a = THREADS / DEPTH;
@@ -140,8 +150,15 @@ void main()
         uint row = first_row + row_a + i * step_row_a;
         ivec3 to = written_place(min(row, rows - 1));
         origin[i] = row < rows ? read_origin(to.yz) : ivec2(-0x40000000); // never inside
-        source[i] = uint(to.x) * uint(READ_SIZE.x * READ_SIZE.y) * SUMMED;
+        source[i] = uint(to.x) * uint(READ_SIZE.x * READ_SIZE.y) * READ_PITCH + group * READ_GROUP;
     }
+#endif
+#if DIRECTION == 0
+#define PITCH_B w_pitch
+#define GROUP_B w_group
+#elif DIRECTION == 2
+#define PITCH_B y_pitch
+#define GROUP_B y_group
 #endif
 #if DIRECTION == 1
     const uint column_b = thread / DEPTH, k_b = thread % DEPTH, step_column_b = THREADS / DEPTH, step_k_b = 0;
@@ -162,7 +179,7 @@ void main()
             bool fits = k0 + k_a + i < end && y >= 0 && y < int(ih) && x >= 0 && x < int(iw);
             float a = 0;
             if (fits)
-                a = first[((image * ih + uint(y)) * iw + uint(x)) * ci + row % ci];
+                a = first[first_a + ((image * ih + uint(y)) * iw + uint(x)) * x_pitch];
             tile_a[k_a + i][row_a / 4][row_a % 4] = a;
             place_x++;
             if (place_x == ow) {
@@ -182,7 +199,7 @@ void main()
             bool fits = k < end && all(greaterThanEqual(at, ivec2(0))) && all(lessThan(at, READ_SIZE));
             float a = 0;
             if (fits)
-                a = first[source[i] + uint(at.x * READ_SIZE.y + at.y) * SUMMED + c];
+                a = first[source[i] + uint(at.x * READ_SIZE.y + at.y) * READ_PITCH + c];
             uint row = row_a + i * step_row_a;
             tile_a[k_a][row / 4][row % 4] = a;
         }
@@ -199,9 +216,9 @@ void main()
             float b = 0;
             if (k0 + k < end && first_column + column < columns)
 #if DIRECTION == 1
-                b = second[(uint(weight_tap) * ci + first_column + column) * co + c];
+                b = second[group * w_group + (uint(weight_tap) * ci + first_column + column) * w_pitch + c];
 #else
-                b = second[(first_b + k) * co + first_column + column];
+                b = second[group * GROUP_B + (first_b + k) * PITCH_B + first_column + column];
 #endif
             tile_b[k][column / 4][column % 4] = b;
         }

@@ -4,7 +4,7 @@
 // sum goes over the places (n, oh, ow) at which some row's tap meets the image, PLACES of them in each turn of the
 // loop. INNER 4: ci is a multiple of four, read as vec4, each of which is four rows; INNER 1: any ci.
 // WIDE 1: co is a multiple of four, and a column is four channels; WIDE 0: any co.
-// Grid: x and y fold row blocks · column blocks, column blocks fastest; z: split.
+// Grid: x and y fold groups · row blocks · column blocks, column blocks fastest; z: split.
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
@@ -14,42 +14,46 @@ layout(local_size_x_id = 0) in;
 layout(binding = 0) uniform samplerBuffer x;  // INNER 4: RGBA32F, INNER 1: R32F
 layout(binding = 1) uniform samplerBuffer dy; // WIDE 1: RGBA32F, WIDE 0: R32F
 #if WIDE
-#define CELL vec4
+#define CELL  vec4
+#define CELLS 4
 #define FETCH_DY(i) texelFetch(dy, i)
 #else
-#define CELL float
+#define CELL  float
+#define CELLS 1
 #define FETCH_DY(i) texelFetch(dy, i).x
 #endif
 layout(std430, binding = 2) restrict writeonly buffer result_buffer { CELL dw_part[]; };
 
-const uint GROUPS = R / INNER; // fetches of x at one place
+const uint FETCHES = R / INNER; // fetches of x at one place
 
 void main()
 {
     const uint lane = gl_LocalInvocationID.x, lane_rows = gl_WorkGroupSize.x / lane_columns;
-    const uint channels = ci / INNER, groups = kh * kw * channels, columns = co / (WIDE == 1 ? 4 : 1);
-    const uint column_blocks = (columns + lane_columns * Q - 1) / (lane_columns * Q), block = folded_group();
-    const uint first_group = (block / column_blocks * lane_rows + lane / lane_columns) * GROUPS;
-    if (first_group >= groups)
+    const uint channels = ci / INNER, fetches = kh * kw * channels, columns = co / CELLS;
+    const uint column_blocks = (columns + lane_columns * Q - 1) / (lane_columns * Q);
+    const uint group = folded_workgroup() / blocks, block = folded_workgroup() % blocks;
+    const uint first_fetch = (block / column_blocks * lane_rows + lane / lane_columns) * FETCHES;
+    if (first_fetch >= fetches || group >= groups)
         return;
 
-    // where each group reads, relative to its place, and the places at which it meets the image; groups past the
+    // where each fetch reads, relative to its place, and the places at which it meets the image; fetches past the
     // end repeat the last one and are not stored
-    int offset[GROUPS];
-    ivec2 low[GROUPS], high[GROUPS], lowest = ivec2(0x7fffffff), highest = ivec2(0);
-    uint channel = first_group % channels;
-    ivec2 tap = ivec2(first_group / channels / kw, first_group / channels % kw);
-    [[unroll]] for (int g = 0; g < GROUPS; g++) {
+    const uint pitch_x = x_pitch / INNER, pitch_y = y_pitch / CELLS, pitch_w = w_pitch / CELLS;
+    int offset[FETCHES];
+    ivec2 low[FETCHES], high[FETCHES], lowest = ivec2(0x7fffffff), highest = ivec2(0);
+    uint channel = first_fetch % channels;
+    ivec2 tap = ivec2(first_fetch / channels / kw, first_fetch / channels % kw);
+    [[unroll]] for (int f = 0; f < FETCHES; f++) {
         ivec2 shift = tap * ivec2(dh, dw) - ivec2(ph, pw);
-        offset[g] = (shift.x * int(iw) + shift.y) * int(channels) + int(channel);
-        low[g] = ivec2(divide_up(max(-shift.x, 0), int(sh)), divide_up(max(-shift.y, 0), int(sw)));
-        high[g] = ivec2(divide_up(int(ih) - shift.x, int(sh)), divide_up(int(iw) - shift.y, int(sw)));
-        high[g] = min(high[g], ivec2(oh, ow));
-        if (all(lessThan(low[g], high[g]))) {
-            lowest = min(lowest, low[g]);
-            highest = max(highest, high[g]);
+        offset[f] = (shift.x * int(iw) + shift.y) * int(pitch_x) + int(group * (x_group / INNER) + channel);
+        low[f] = ivec2(divide_up(max(-shift.x, 0), int(sh)), divide_up(max(-shift.y, 0), int(sw)));
+        high[f] = ivec2(divide_up(int(ih) - shift.x, int(sh)), divide_up(int(iw) - shift.y, int(sw)));
+        high[f] = min(high[f], ivec2(oh, ow));
+        if (all(lessThan(low[f], high[f]))) {
+            lowest = min(lowest, low[f]);
+            highest = max(highest, high[f]);
         }
-        if (first_group + g + 1 < groups) {
+        if (first_fetch + f + 1 < fetches) {
             channel++;
             bool next_tap = channel == channels;
             channel = next_tap ? 0 : channel;
@@ -63,7 +67,7 @@ void main()
     const uint first_column = block % column_blocks * lane_columns * Q + lane % lane_columns;
     uint column[Q]; // columns past the end read the last one and are not stored
     [[unroll]] for (int q = 0; q < Q; q++)
-        column[q] = min(first_column + q * lane_columns, columns - 1);
+        column[q] = group * (y_group / CELLS) + min(first_column + q * lane_columns, columns - 1);
     CELL sum[R][Q];
     [[unroll]] for (int i = 0; i < R; i++)
         [[unroll]] for (int q = 0; q < Q; q++)
@@ -77,18 +81,18 @@ void main()
         ivec2 place = lowest + ivec2(at / extent.y % extent.x, at % extent.y);
         do {
             [[unroll]] for (int p = 0; p < PLACES; p++) {
-                const int to = ((image * int(oh) + place.x) * int(ow) + place.y) * int(columns);
-                const int from = ((image * int(ih) + place.x * int(sh)) * int(iw) + place.y * int(sw)) * int(channels);
+                const int to = ((image * int(oh) + place.x) * int(ow) + place.y) * int(pitch_y);
+                const int from = ((image * int(ih) + place.x * int(sh)) * int(iw) + place.y * int(sw)) * int(pitch_x);
                 CELL b[Q];
                 [[unroll]] for (int q = 0; q < Q; q++)
                     b[q] = FETCH_DY(to + int(column[q]));
-                [[unroll]] for (int g = 0; g < GROUPS; g++) {
-                    bool fits = at < end && all(greaterThanEqual(place, low[g])) && all(lessThan(place, high[g]));
+                [[unroll]] for (int f = 0; f < FETCHES; f++) {
+                    bool fits = at < end && all(greaterThanEqual(place, low[f])) && all(lessThan(place, high[f]));
                     float inside = fits ? 1.0 : 0.0;
-                    vec4 a = texelFetch(x, fits ? from + offset[g] : 0) * inside;
+                    vec4 a = texelFetch(x, fits ? from + offset[f] : 0) * inside;
                     [[unroll]] for (int u = 0; u < INNER; u++)
                         [[unroll]] for (int q = 0; q < Q; q++)
-                            sum[g * INNER + u][q] += a[u] * b[q];
+                            sum[f * INNER + u][q] += a[u] * b[q];
                 }
                 at++;
                 if (at < end) { // past the end, the last place is read again and counts nothing
@@ -104,10 +108,11 @@ void main()
         } while (at < end);
     }
 
+    const uint base = gl_WorkGroupID.z * (groups * kh * kw * ci * columns) + group * (w_group / CELLS);
     [[unroll]] for (int i = 0; i < R; i++)
         [[unroll]] for (int q = 0; q < Q; q++) {
-            uint row = first_group * INNER + i, c = first_column + q * lane_columns;
+            uint row = first_fetch * INNER + i, c = first_column + q * lane_columns;
             if (row < kh * kw * ci && c < columns)
-                dw_part[(gl_WorkGroupID.z * kh * kw * ci + row) * columns + c] = sum[i][q];
+                dw_part[base + row * pitch_w + c] = sum[i][q];
         }
 }

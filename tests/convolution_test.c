@@ -5,6 +5,7 @@
 
 #include "kernels/convolution.h"
 #include "on_device.h"
+#include "ops/convolution.h"
 
 struct sums {
     double *y, *dx, *dw;
@@ -24,7 +25,7 @@ static struct conv_problem random_problem(void)
     do {
         p = (struct conv_problem){
             .n = 1 + test_random(test_random(3) ? 5 : 40), .ih = 1 + test_random(9), .iw = 1 + test_random(9),
-            .ci = channels[test_random(16)], .co = channels[test_random(16)],
+            .ci = channels[test_random(16)], .co = channels[test_random(16)], .groups = 1,
             .kh = 1 + test_random(5), .kw = 1 + test_random(5), .sh = 1 + test_random(3), .sw = 1 + test_random(3),
             .ph = test_random(3), .pw = test_random(3), .dh = 1 + test_random(2), .dw = 1 + test_random(2)};
         p.oh = output_size(p.ih, p.kh, p.sh, p.ph, p.dh);
@@ -33,29 +34,42 @@ static struct conv_problem random_problem(void)
     return p;
 }
 
-/* All three sums over one tap at one place of one image. */
+/* All three sums over one tap at one place of one image of one group: xi, wi, yi are the first elements of those. */
 static void add_tap(const struct conv_problem *p, const float *x, const float *w, const float *y, uint64_t xi,
                     uint64_t wi, uint64_t yi, struct sums *sums)
 {
+    const uint64_t pitch = (p->batched ? 1 : p->groups) * p->co;
     for (uint32_t ci = 0; ci < p->ci; ci++)
         for (uint32_t co = 0; co < p->co; co++) {
-            uint64_t at_x = xi * p->ci + ci, at_w = (wi * p->ci + ci) * p->co + co, at_y = yi * p->co + co;
+            uint64_t at_x = xi + ci, at_w = wi + ci * pitch + co, at_y = yi + co;
             sums->y[at_y] += (double)x[at_x] * w[at_w];
             sums->dx[at_x] += (double)y[at_y] * w[at_w];
             sums->dw[at_w] += (double)x[at_x] * y[at_y];
         }
 }
 
+/* The first element of group g at a place of which `places` lie in one group's tensor, with so many channels. */
+static uint64_t element(const struct conv_problem *p, uint32_t g, uint64_t places, uint64_t place, uint64_t channels)
+{
+    return p->batched ? (g * places + place) * channels : (place * p->groups + g) * channels;
+}
+
 static void reference(const struct conv_problem *p, const float *x, const float *w, const float *y, struct sums *sums)
 {
-    for (uint32_t n = 0; n < p->n; n++)
-        for (uint32_t o = 0; o < p->oh * p->ow; o++)
-            for (uint32_t k = 0; k < p->kh * p->kw; k++) {
-                int64_t row = (int64_t)(o / p->ow) * p->sh + (k / p->kw) * p->dh - (int64_t)p->ph;
+    const uint32_t in = p->ih * p->iw, out = p->oh * p->ow, taps = p->kh * p->kw;
+    for (uint32_t g = 0; g < p->groups; g++)
+        for (uint32_t o = 0; o < p->n * out; o++)
+            for (uint32_t k = 0; k < taps; k++) {
+                int64_t row = (int64_t)(o % out / p->ow) * p->sh + (k / p->kw) * p->dh - (int64_t)p->ph;
                 int64_t line = (int64_t)(o % p->ow) * p->sw + (k % p->kw) * p->dw - (int64_t)p->pw;
-                if (row >= 0 && row < p->ih && line >= 0 && line < p->iw)
-                    add_tap(p, x, w, y, ((uint64_t)n * p->ih + (uint64_t)row) * p->iw + (uint64_t)line, k,
-                            (uint64_t)n * p->oh * p->ow + o, sums);
+                if (row < 0 || row >= p->ih || line < 0 || line >= p->iw)
+                    continue;
+                uint64_t place = (o / out) * in + (uint64_t)row * p->iw + (uint64_t)line;
+                /* of w, the place is a tap with all of its ci */
+                uint64_t wi = p->batched ? (g * taps + k) * (uint64_t)p->ci * p->co
+                                         : ((uint64_t)k * p->ci * p->groups + g) * p->co;
+                add_tap(p, x, w, y, element(p, g, (uint64_t)p->n * in, place, p->ci), wi,
+                        element(p, g, (uint64_t)p->n * out, o, p->co), sums);
             }
 }
 
@@ -79,16 +93,15 @@ static void fill(float *data, uint64_t count)
 
 static void check_problem(const struct conv_problem *p)
 {
-    const vkg_conv_geometry geometry = {{p->sh, p->sw}, {p->ph, p->pw}, {p->dh, p->dw}};
     vkg_graph *graph;
     vkg_program *program;
     assert_int_equal(vkg_graph_create(test_log(), &graph), VKG_OK);
-    vkg_tensor *x = vkg_input(graph, "x", VKG_SHAPE(p->n, p->ih, p->iw, p->ci));
-    vkg_tensor *w = vkg_input(graph, "w", VKG_SHAPE(p->kh, p->kw, p->ci, p->co));
-    vkg_tensor *y = vkg_input(graph, "y", VKG_SHAPE(p->n, p->oh, p->ow, p->co));
-    vkg_tensor *results[3] = {vkg_convolution(graph, x, w, geometry),
-                              vkg_convolution_input_gradient(graph, y, w, geometry, p->ih, p->iw),
-                              vkg_convolution_weight_gradient(graph, x, y, geometry, p->kh, p->kw)};
+    const uint32_t batch = p->batched ? p->groups : 1, beside = p->batched ? 1 : p->groups;
+    vkg_tensor *x = vkg_input(graph, "x", VKG_SHAPE(batch, p->n, p->ih, p->iw, beside * p->ci));
+    vkg_tensor *w = vkg_input(graph, "w", VKG_SHAPE(batch, p->kh, p->kw, p->ci, beside * p->co));
+    vkg_tensor *y = vkg_input(graph, "y", VKG_SHAPE(batch, p->n, p->oh, p->ow, beside * p->co));
+    vkg_tensor *results[3] = {conv_node(graph, CONV_FORWARD, x, w, p), conv_node(graph, CONV_INPUT_GRAD, y, w, p),
+                              conv_node(graph, CONV_WEIGHT_GRAD, x, y, p)};
     for (int i = 0; i < 3; i++)
         vkg_output(graph, "result", results[i]);
     assert_int_equal(vkg_program_create(test_device(), graph, NULL, NULL, &program), VKG_OK);
@@ -103,13 +116,25 @@ static void check_problem(const struct conv_problem *p)
     for (int i = 0; i < 3; i++) {
         double error = worst(vkg_program_output(program, results[i], 0), expected[i], vkg_tensor_elements(results[i]));
         if (!(error < 1e-5))
-            fail_msg("direction %d, n %u, in %ux%u, channels %u to %u, kernel %ux%u, stride %u %u, pad %u %u, dilation "
-                     "%u %u: error %g", i, p->n, p->ih, p->iw, p->ci, p->co, p->kh, p->kw, p->sh, p->sw, p->ph, p->pw,
+            fail_msg("direction %d, groups %u%s, n %u, in %ux%u, channels %u to %u, kernel %ux%u, stride %u %u, pad %u %u, dilation "
+                     "%u %u: error %g", i, p->groups, p->batched ? " batched" : "", p->n, p->ih, p->iw, p->ci, p->co, p->kh, p->kw, p->sh, p->sw, p->ph, p->pw,
                      p->dh, p->dw, error);
     }
     free(sums.y), free(sums.dx), free(sums.dw);
     vkg_program_destroy(&program);
     vkg_graph_destroy(&graph);
+}
+
+/* Those written as one group, and as such batches of two. */
+static void check_problems(const struct conv_problem *problems, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct conv_problem p = problems[i];
+        p.groups = 1;
+        check_problem(&p);
+        p.groups = 2, p.batched = test_random(2);
+        check_problem(&p);
+    }
 }
 
 static void random_shapes(void **unused)
@@ -128,8 +153,36 @@ static void shapes_of_a_dcgan(void **unused)
         {3, 28, 28, 1, 14, 14, 8, 4, 4, 2, 2, 1, 1, 1, 1},   {2, 14, 14, 8, 7, 7, 12, 4, 4, 2, 2, 1, 1, 1, 1},
         {16, 7, 7, 128, 1, 1, 1, 7, 7, 1, 1, 0, 0, 1, 1},    {17, 7, 7, 16, 1, 1, 100, 7, 7, 1, 1, 0, 0, 1, 1},
         {1, 32, 32, 3, 16, 16, 16, 4, 4, 2, 2, 1, 1, 1, 1},  {33, 1, 1, 70, 1, 1, 10, 1, 1, 1, 1, 0, 0, 1, 1}};
-    for (size_t i = 0; i < sizeof problems / sizeof problems[0]; i++)
-        check_problem(&problems[i]);
+    check_problems(problems, sizeof problems / sizeof problems[0]);
+}
+
+/* Channels of a group as `ci`, `co`, side by side and one by one; depthwise convolutions among them. */
+static void random_groups(void **unused)
+{
+    (void)unused;
+    for (int i = 0; i < 16; i++) {
+        struct conv_problem p = random_problem();
+        p.groups = i % 4 == 0 ? 1 + test_random(70) : 1 + test_random(4);
+        p.batched = test_random(2);
+        if (i % 4 == 0)
+            p.ci = p.co = 1;
+        else if (i % 4 == 1)
+            p.ci = 1 + test_random(8), p.co = 1 + test_random(8);
+        check_problem(&p);
+    }
+}
+
+/* Products of matrices: 1×1 convolutions of images of one place. */
+static void random_batches(void **unused)
+{
+    (void)unused;
+    static const uint32_t sizes[] = {1, 2, 3, 4, 7, 8, 15, 16, 17, 32, 33, 64};
+    for (int i = 0; i < 8; i++) {
+        struct conv_problem p = {.n = sizes[test_random(12)], .ci = sizes[test_random(12)], .co = sizes[test_random(12)],
+                                 .groups = 1 + test_random(9), .batched = 1, .ih = 1, .iw = 1, .oh = 1, .ow = 1,
+                                 .kh = 1, .kw = 1, .sh = 1, .sw = 1, .dh = 1, .dw = 1};
+        check_problem(&p);
+    }
 }
 
 /* Mesa's lavapipe before 25 ends an invocation's loops after 65,535 iterations, silently: sums of more must be cut. */
@@ -138,8 +191,7 @@ static void sums_longer_than_a_driver_loops(void **unused)
     (void)unused;
     static const struct conv_problem problems[] = {
         {250, 16, 16, 1, 16, 16, 4, 1, 1, 1, 1, 0, 0, 1, 1}, {260, 17, 16, 1, 17, 16, 4, 1, 1, 1, 1, 0, 0, 1, 1}};
-    for (size_t i = 0; i < sizeof problems / sizeof problems[0]; i++)
-        check_problem(&problems[i]);
+    check_problems(problems, sizeof problems / sizeof problems[0]);
 }
 
 /* Whatever the plan chooses stays within the device's limits, for large problems too. Needs no device. */
@@ -151,6 +203,7 @@ static void plans_keep_limits(void **unused)
         struct conv_problem p = random_problem();
         p.n *= 1 + test_random(8), p.ci *= 1 + test_random(8), p.ih += test_random(200), p.iw += test_random(200);
         p.oh = output_size(p.ih, p.kh, p.sh, p.ph, p.dh), p.ow = output_size(p.iw, p.kw, p.sw, p.pw, p.dw);
+        p.groups = test_random(2) ? 1 : 1 + test_random(300), p.batched = test_random(2);
         for (int direction = 0; direction < 3; direction++) {
             struct conv_plan plan;
             if (conv_plan_build(caps, (enum conv_direction)direction, &p, &plan) != VKG_OK)
@@ -173,6 +226,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(plans_keep_limits), cmocka_unit_test(shapes_of_a_dcgan), cmocka_unit_test(random_shapes),
+        cmocka_unit_test(random_groups), cmocka_unit_test(random_batches),
         cmocka_unit_test(sums_longer_than_a_driver_loops)};
     return cmocka_run_group_tests(tests, NULL, test_device_close);
 }

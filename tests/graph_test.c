@@ -81,15 +81,44 @@ static void broken_rules_are_named(void **unused)
     BROKEN(vkg_conv2d(g, v, &(vkg_conv_desc){.name = "c", .out = 4, .kernel = 3}), "conv2d \"c\"", "[N, H, W, C]");
     BROKEN(vkg_conv_transpose2d(g, x, &(vkg_conv_desc){.name = "c", .out = 4, .kernel = 3, .output_padding = 1}),
            "output_padding");
-    BROKEN(vkg_convolution(g, x, input(g, VKG_SHAPE(3, 3, 4, 8)), (vkg_conv_geometry){0}), "3 channels", "takes 4");
+    BROKEN(vkg_convolution(g, x, input(g, VKG_SHAPE(3, 3, 4, 8)), (vkg_conv_geometry){0}), "3 channels", "expects 4");
     BROKEN(vkg_batch_norm(g, v, &(vkg_batch_norm_desc){.name = "bn"}), "batch_norm \"bn\"", "2 dimensions");
     BROKEN(vkg_bce_with_logits(g, x, 1.5f), "1.5");
+    BROKEN(vkg_gru(g, x, &(vkg_rnn_desc){.name = "r", .hidden = 4}, NULL), "gru \"r\"", "[N, L, C]", "[2,8,8,3]");
+    BROKEN(vkg_gru(g, input(g, VKG_SHAPE(2, 3, 4)), &(vkg_rnn_desc){.name = "r"}, NULL), "gru \"r\"", "hidden is 0");
+    BROKEN(vkg_gru(g, input(g, VKG_SHAPE(2, 3, 4)), &(vkg_rnn_desc){.hidden = 4}, NULL), "name");
+    BROKEN(vkg_lstm(g, input(g, VKG_SHAPE(2, 3, 4)), &(vkg_rnn_desc){.name = "r", .hidden = 4, .lengths = v}, NULL, NULL),
+           "lstm \"r\"", "lengths [5] must be [2]");
+    BROKEN(vkg_lstm(g, input(g, VKG_SHAPE(2, 3, 4)),
+                    &(vkg_rnn_desc){.name = "r", .hidden = 4, .bidirectional = true, .c = v}, NULL, NULL),
+           "lstm \"r\"", "c [5] must be [2,2,4]");
+    BROKEN(vkg_gru_cell(g, v, NULL, &(vkg_rnn_cell_desc){.name = "r", .hidden = 4}), "gru_cell \"r\"", "[N, C]");
+    BROKEN(vkg_conv_gru_cell(g, x, NULL, &(vkg_conv_gru_desc){.name = "r", .hidden = 4, .kernel = 2}),
+           "conv_gru_cell \"r\"", "kernel (2) odd");
+    BROKEN(vkg_conv_gru_cell(g, x, x, &(vkg_conv_gru_desc){.name = "r", .hidden = 4}), "h [2,8,8,3] must be [2,8,8,4]");
+    BROKEN(vkg_spectral_norm(g, "s", v, 0, 0, false), "spectral_norm \"s\"", "out_axis 0", "[5]");
     BROKEN(vkg_graph_leave(g), "no scope");
     BROKEN((vkg_parameter(g, "p", VKG_SHAPE(3), (vkg_init){0}), vkg_parameter(g, "p", VKG_SHAPE(4), (vkg_init){0})),
            "\"p\"", "[3]", "[4]");
     BROKEN((vkg_parameter(g, "p", VKG_SHAPE(3), (vkg_init){0}), vkg_buffer(g, "p", VKG_SHAPE(3), (vkg_init){0})),
            "parameter", "buffer");
     BROKEN((vkg_assign(g, x, x), x), "assign", "present version");
+}
+
+static void layers_are_named_with_their_scope(void **unused)
+{
+    (void)unused;
+    const vkg_conv_desc desc = {.name = "main.3", .out = 64, .kernel = 4, .stride = 2, .pad = 1};
+    vkg_graph *g = new_graph();
+    vkg_graph_enter(g, "disc");
+    vkg_conv2d(g, input(g, VKG_SHAPE(64, 14, 14, 128)), &desc);
+    assert_null(vkg_graph_error(g));
+    test_expect_errors(true);
+    vkg_conv2d(g, input(g, VKG_SHAPE(64, 14, 14, 96)), &desc);
+    assert_string_equal(vkg_graph_error(g),
+                        "conv2d \"disc.main.3\": input has 96 channels in [64,14,14,96], weight expects 128");
+    test_expect_errors(false);
+    vkg_graph_destroy(&g);
 }
 
 static void poison_spreads_in_silence(void **unused)
@@ -209,7 +238,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(shapes_follow_the_rules), cmocka_unit_test(broken_rules_are_named),
-        cmocka_unit_test(poison_spreads_in_silence), cmocka_unit_test(names_have_scopes),
+        cmocka_unit_test(layers_are_named_with_their_scope), cmocka_unit_test(poison_spreads_in_silence), cmocka_unit_test(names_have_scopes),
         cmocka_unit_test(equal_nodes_are_one), cmocka_unit_test(gradients_visit_what_is_asked_for),
         cmocka_unit_test(gradients_of_strangers_are_zero), cmocka_unit_test(updates_make_versions)};
     return cmocka_run_group_tests(tests, NULL, test_device_close);

@@ -73,8 +73,8 @@ OPS_BUILD(sum_to, vkg_sum_to(g, x[0], shape_of(call)))
 /* Attributes: three strides, three paddings, three dilations, groups, and three sizes where there are any. */
 static vkg_conv_geometry geometry_of(const double *a)
 {
-    vkg_conv_geometry geometry = {0};
-    for (int i = 0; i < 2; i++) {
+    vkg_conv_geometry geometry = {.groups = (uint32_t)a[9]};
+    for (int i = 0; i < 3; i++) {
         geometry.stride[i] = (uint32_t)a[i];
         geometry.padding[i] = (uint32_t)a[3 + i];
         geometry.dilation[i] = (uint32_t)a[6 + i];
@@ -82,12 +82,22 @@ static vkg_conv_geometry geometry_of(const double *a)
     return geometry;
 }
 
+static vkg_tensor *input_gradient_of(vkg_graph *g, vkg_tensor *const *x, const double *a)
+{
+    return vkg_convolution_input_gradient(g, x[0], x[1], geometry_of(a),
+                                          (const uint32_t[]){(uint32_t)a[10], (uint32_t)a[11], (uint32_t)a[12]});
+}
+
+static vkg_tensor *weight_gradient_of(vkg_graph *g, vkg_tensor *const *x, const double *a)
+{
+    return vkg_convolution_weight_gradient(g, x[0], x[1], geometry_of(a),
+                                           (const uint32_t[]){(uint32_t)a[10], (uint32_t)a[11], (uint32_t)a[12]});
+}
+
 OPS_BUILD(matmul, vkg_matmul(g, x[0], x[1], a[0] != 0, a[1] != 0))
 OPS_BUILD(convolution, vkg_convolution(g, x[0], x[1], geometry_of(a)))
-OPS_BUILD(convolution_input_gradient,
-          vkg_convolution_input_gradient(g, x[0], x[1], geometry_of(a), (uint32_t)a[10], (uint32_t)a[11]))
-OPS_BUILD(convolution_weight_gradient,
-          vkg_convolution_weight_gradient(g, x[0], x[1], geometry_of(a), (uint32_t)a[10], (uint32_t)a[11]))
+OPS_BUILD(convolution_input_gradient, input_gradient_of(g, x, a))
+OPS_BUILD(convolution_weight_gradient, weight_gradient_of(g, x, a))
 
 /* --- normalisation --- */
 
@@ -133,6 +143,13 @@ OPS_BUILD(cosine_similarity, vkg_cosine_similarity(g, x[0], x[1], (uint32_t)a[0]
 #define EXACT(op) OPS_ROW(op, 1e-7, 1e-7, 1e-7)
 #define CLOSE(op) OPS_ROW(op, 1e-6, 2e-6, 3e-6)
 #define NEAR(op) OPS_ROW(op, 5e-6, 1e-5, 1e-5)
+/* Rows of one operation that differ in their cases. */
+#define CONVOLUTIONS(suffix)                                                                                 \
+    {"convolution" suffix, build_convolution, {1e-6, 2e-6, 3e-6}},                                           \
+        {"convolution_input_gradient" suffix, build_convolution_input_gradient, {1e-6, 2e-6, 3e-6}},         \
+    {                                                                                                        \
+        "convolution_weight_gradient" suffix, build_convolution_weight_gradient, {1e-6, 2e-6, 3e-6}          \
+    }
 
 const struct ops_row ops_rows[] = {
     CLOSE(add), CLOSE(sub), CLOSE(mul), CLOSE(div), CLOSE(affine), EXACT(neg), EXACT(abs), CLOSE(square), CLOSE(sqrt),
@@ -147,12 +164,14 @@ const struct ops_row ops_rows[] = {
     CLOSE(sum), CLOSE(mean), CLOSE(max), CLOSE(min), CLOSE(var), EXACT(argmax), NEAR(softmax), NEAR(log_softmax),
     NEAR(logsumexp), CLOSE(sum_to),
 
-    CLOSE(matmul), CLOSE(convolution), CLOSE(convolution_input_gradient), CLOSE(convolution_weight_gradient),
+    CLOSE(matmul), {"matmul_batched", build_matmul, {1e-6, 2e-6, 3e-6}},
+    CONVOLUTIONS(""), CONVOLUTIONS("_1d"), CONVOLUTIONS("_3d"), CONVOLUTIONS("_grouped"),
 
     OPS_ROW(batch_normalization, 2e-5, 4e-5, 6e-5), NEAR(normalize), NEAR(layer_normalization), NEAR(group_normalization),
     NEAR(instance_normalization), NEAR(adain), NEAR(pixel_normalization), NEAR(modulated_convolution), NEAR(minibatch_stddev),
 
     NEAR(scaled_dot_product_attention),
+    {"scaled_dot_product_attention_batched", build_scaled_dot_product_attention, {5e-6, 1e-5, 1e-5}},
 
     CLOSE(bce_with_logits), CLOSE(bce_with_logits_to), CLOSE(hinge_loss_real), CLOSE(hinge_loss_fake),
     CLOSE(wasserstein_loss), NEAR(cross_entropy), CLOSE(mse_loss), CLOSE(l1_loss), CLOSE(smooth_l1_loss),

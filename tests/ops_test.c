@@ -77,11 +77,12 @@ static void write_report(const char *to)
     FILE *file = fopen(to, "a");
     if (!file)
         return;
-    const char *family = getenv("VKGAN_KERNELS"), *driver = vkg_device_get_caps(test_device())->name;
+    const vkg_device_caps *caps = vkg_device_get_caps(test_device());
     for (uint32_t i = 0; i < row_count(); i++) {
         const struct ops_record *r = &records[i];
         fprintf(file, "{\"op\": \"%s\", \"family\": \"%s\", \"driver\": \"%s\", \"cases\": %u, \"differences\": %u, \"shapes\": \"%s\", "
-                      "\"worst\": [%.3g, %.3g, %.3g]}\n", ops_rows[i].name, family ? family : "default", driver, r->cases,
+                      "\"worst\": [%.3g, %.3g, %.3g]}\n", ops_rows[i].name, vkg_kernel_family_name(caps->kernels),
+                caps->name, r->cases,
                 r->differences, r->shapes, r->worst[0], r->worst[1], r->worst[2]);
     }
     fclose(file);

@@ -48,10 +48,18 @@ typedef struct vkg_shape {
 
 /* How a parameter starts. The numbers are drawn on the host by Philox, keyed by the seed of the vkg_state
  * and the parameter's name, so they do not depend on the device or on what else the graph holds. */
+typedef enum vkg_init_kind {
+    VKG_INIT_CONSTANT,
+    VKG_INIT_NORMAL,
+    VKG_INIT_UNIFORM,
+    VKG_INIT_TRUNCATED_NORMAL, /* a normal distribution cut at two standard deviations (before the cut) on both sides */
+    VKG_INIT_ORTHOGONAL, /* the matrix [first PyTorch dimension, all others] has orthonormal rows, or columns where
+                          * there are fewer of them, times a gain (Saxe et al. 2014); a vector has length `gain` */
+} vkg_init_kind;
 typedef struct vkg_init {
-    enum { VKG_INIT_CONSTANT, VKG_INIT_NORMAL, VKG_INIT_UNIFORM } kind;
-    float a; /* the constant; the mean; the low end */
-    float b; /* –; the standard deviation; the high end */
+    vkg_init_kind kind;
+    float a; /* the constant; the mean; the low end; the mean; the gain */
+    float b; /* –; the standard deviation; the high end; the standard deviation; – */
 } vkg_init;
 
 /* `log` may be NULL; it is copied, its user pointer must outlive the graph. */

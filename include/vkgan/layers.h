@@ -3,37 +3,98 @@
 #ifndef VKGAN_LAYERS_H
 #define VKGAN_LAYERS_H
 
+#include <math.h>
+
 #include "vkgan/ops.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-/* Square kernels. init_std: standard deviation of the weight's normal start; 0 means 0.02 (Radford 2016). */
+/* --- how weights start, by fan: fan_in is the number of inputs that one output sums over (kernel area times input
+ * channels), fan_out the number of outputs that one input reaches. gain: 1; √2 for relu; √(2/(1 + slope²)) for
+ * leaky_relu; 5/3 for tanh --- */
+
+/* Glorot and Bengio 2010: uniform in ±gain·√(6/(fan_in + fan_out)). */
+static inline vkg_init vkg_init_xavier_uniform(float gain, uint32_t fan_in, uint32_t fan_out)
+{
+    float bound = gain * sqrtf(6.0f / ((float)fan_in + (float)fan_out));
+    vkg_init init = {VKG_INIT_UNIFORM, -bound, bound};
+    return init;
+}
+/* The same variance: N(0, gain²·2/(fan_in + fan_out)). */
+static inline vkg_init vkg_init_xavier_normal(float gain, uint32_t fan_in, uint32_t fan_out)
+{
+    vkg_init init = {VKG_INIT_NORMAL, 0, gain * sqrtf(2.0f / ((float)fan_in + (float)fan_out))};
+    return init;
+}
+/* He et al. 2015: uniform in ±gain·√(3/fan), fan being fan_in (keeps the size of values) or fan_out (of gradients). */
+static inline vkg_init vkg_init_kaiming_uniform(float gain, uint32_t fan)
+{
+    float bound = gain * sqrtf(3.0f / (float)fan);
+    vkg_init init = {VKG_INIT_UNIFORM, -bound, bound};
+    return init;
+}
+/* The same variance: N(0, gain²/fan). */
+static inline vkg_init vkg_init_kaiming_normal(float gain, uint32_t fan)
+{
+    vkg_init init = {VKG_INIT_NORMAL, 0, gain / sqrtf((float)fan)};
+    return init;
+}
+
+/* What becomes of a weight before it is used. */
+typedef enum vkg_weight_form {
+    VKG_WEIGHT_PLAIN,
+    /* Divided by its greatest singular value, see vkg_spectral_norm: parameter "weight_orig", buffers "weight_u" and
+     * "weight_v". With `evaluation` no power iteration is made. */
+    VKG_WEIGHT_SPECTRAL,
+    /* The equalised learning rate of Karras et al. 2018, section 4.1: the parameter starts from N(0, 1)/m and is multiplied
+     * by m/√fan_in, the bias by m, where m is lr_multiplier. */
+    VKG_WEIGHT_EQUALIZED,
+} vkg_weight_form;
+typedef struct vkg_weight_desc {
+    vkg_weight_form form;
+    float lr_multiplier;  /* VKG_WEIGHT_EQUALIZED; 0 means 1 */
+    bool evaluation;      /* VKG_WEIGHT_SPECTRAL */
+    const vkg_init *init; /* another start than a normal one; read at the call; not with VKG_WEIGHT_EQUALIZED */
+} vkg_weight_desc;
+
+/* The same numbers in every spatial dimension. init_std: standard deviation of the weight's normal start; 0 means 0.02
+ * (Radford 2016). */
 typedef struct vkg_conv_desc {
     const char *name;
     uint32_t out;            /* output channels, required */
     uint32_t kernel;         /* required */
     uint32_t stride;         /* 0 means 1 */
     uint32_t pad;            /* zeros on every side */
-    uint32_t output_padding; /* transposed only: rows and columns added at the far end; < stride */
+    uint32_t output_padding; /* transposed only: rows and columns added at the far end; < stride or < dilation */
     bool bias;
     float init_std;
+    uint32_t dilation; /* 0 means 1 */
+    uint32_t groups;   /* 0 means 1: see vkg_conv_geometry; divides the channels of input and output */
+    vkg_weight_desc weight;
 } vkg_conv_desc;
 
-/* x [N,H,W,C] → [N,H',W',out]; H' = (H + 2·pad − kernel)/stride + 1. Parameter "weight" [k,k,C,out], saved as
- * PyTorch's [out,C,k,k]; "bias" [out] from zeros. */
+/* x [N,L,C], [N,H,W,C] or [N,D,H,W,C] → [N,…,out]; H' = (H + 2·pad − dilation·(kernel − 1) − 1)/stride + 1. Parameter
+ * "weight" [k…,C/groups,out], saved as PyTorch's [out,C/groups,k…]; "bias" [out] from zeros. */
+VKG_API vkg_tensor *vkg_conv1d(vkg_graph *graph, vkg_tensor *x, const vkg_conv_desc *desc);
 VKG_API vkg_tensor *vkg_conv2d(vkg_graph *graph, vkg_tensor *x, const vkg_conv_desc *desc);
-/* H' = (H − 1)·stride − 2·pad + kernel + output_padding. "weight" [k,k,out,C], saved as PyTorch's [C,out,k,k]. */
+VKG_API vkg_tensor *vkg_conv3d(vkg_graph *graph, vkg_tensor *x, const vkg_conv_desc *desc);
+/* H' = (H − 1)·stride − 2·pad + dilation·(kernel − 1) + 1 + output_padding. "weight" [k…,out/groups,C], saved as PyTorch's
+ * [C,out/groups,k…]: along its last axis lie the input channels, group after group, and each makes the out/groups outputs
+ * of its group; output channel g·out/groups + j belongs to group g. */
+VKG_API vkg_tensor *vkg_conv_transpose1d(vkg_graph *graph, vkg_tensor *x, const vkg_conv_desc *desc);
 VKG_API vkg_tensor *vkg_conv_transpose2d(vkg_graph *graph, vkg_tensor *x, const vkg_conv_desc *desc);
+VKG_API vkg_tensor *vkg_conv_transpose3d(vkg_graph *graph, vkg_tensor *x, const vkg_conv_desc *desc);
 
 typedef struct vkg_linear_desc {
     const char *name;
     uint32_t out;
     bool bias;
     float init_std; /* 0 means 0.02 */
+    vkg_weight_desc weight;
 } vkg_linear_desc;
-/* x [N,C] → [N,out]. "weight" [C,out], saved as PyTorch's [out,C]; "bias" [out]. */
+/* x [N,…,C] → [N,…,out]. "weight" [C,out], saved as PyTorch's [out,C]; "bias" [out]. */
 VKG_API vkg_tensor *vkg_linear(vkg_graph *graph, vkg_tensor *x, const vkg_linear_desc *desc);
 
 typedef struct vkg_batch_norm_desc {
@@ -66,6 +127,18 @@ VKG_API vkg_tensor *vkg_layer_norm(vkg_graph *graph, vkg_tensor *x, const vkg_no
 
 /* vkg_prelu with the parameter "weight" [C], from 0.25. */
 VKG_API vkg_tensor *vkg_prelu_layer(vkg_graph *graph, vkg_tensor *x, const char *name);
+
+/* --- of weights --- */
+
+/* Spectral normalisation (Miyato et al. 2018), as torch.nn.utils.spectral_norm has it: weight/σ, where σ = uᵀWv estimates
+ * the greatest singular value of W, which is the weight as a matrix [out, rest] with `out_axis` for rows (the last axis
+ * of a convolution's or a linear layer's weight; axis 2 of a transposed convolution's). In training each call does one
+ * power iteration, v = Wᵀu/‖Wᵀu‖ and u = Wv/‖Wv‖, and keeps both; two calls in one graph do two. In evaluation u and v
+ * stay. No gradient passes through u and v. `epsilon` bounds the norms from below; 0 means 1e-12.
+ * Buffers of the layer `name`: "weight_u" [out] and "weight_v" [rest], both random unit vectors at first. v is kept in
+ * PyTorch's order of elements, so state files exchange both; there the weight itself is called "weight_orig". */
+VKG_API vkg_tensor *vkg_spectral_norm(vkg_graph *graph, const char *name, vkg_tensor *weight, uint32_t out_axis,
+                                      float epsilon, bool evaluation);
 
 #ifdef __cplusplus
 }

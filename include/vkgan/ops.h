@@ -1,4 +1,5 @@
-/* vkgan: operations. Every one has a gradient made of operations of this page. float32 throughout. */
+/* vkgan: operations. Every one has a gradient made of operations, so that gradients can be differentiated again.
+ * Results are float32, unless it says otherwise. */
 #ifndef VKGAN_OPS_H
 #define VKGAN_OPS_H
 
@@ -56,7 +57,7 @@ VKG_API vkg_tensor *vkg_where(vkg_graph *graph, vkg_tensor *condition, vkg_tenso
  * (after dimensions that no operation tells apart are merged); the halves need that or a device with 16-bit storage. */
 VKG_API vkg_tensor *vkg_cast(vkg_graph *graph, vkg_tensor *a, vkg_dtype dtype);
 
-/* --- shape --- */
+/* --- shape: int32 and uint32 stay what they are; smaller types become float32, but for reshape and detach --- */
 /* Repeats along dimensions of 1, and along new leading ones, up to `shape`. */
 VKG_API vkg_tensor *vkg_broadcast(vkg_graph *graph, vkg_tensor *a, vkg_shape shape);
 /* The same elements in the same order under another shape of equal size; costs nothing. */
@@ -106,25 +107,33 @@ VKG_API vkg_tensor *vkg_logsumexp(vkg_graph *graph, vkg_tensor *a, uint32_t axes
 VKG_API vkg_tensor *vkg_sum_to(vkg_graph *graph, vkg_tensor *a, vkg_shape shape);
 
 /* --- products --- */
-/* [M,K]·[K,N] → [M,N]; transpose_a: a is [K,M]; transpose_b: b is [N,K]; not both. */
+/* a [...,M,K] · b [...,K,N] → [...,M,N] for every matrix of the leading dimensions, which are equal, or which one of
+ * the two does not have: it is then the same for all. transpose_a: a is [...,K,M]; transpose_b: b is [...,N,K]. */
 VKG_API vkg_tensor *vkg_matmul(vkg_graph *graph, vkg_tensor *a, vkg_tensor *b, bool transpose_a, bool transpose_b);
 
-/* Stride, padding and dilation of a two-dimensional convolution, [vertical, horizontal]. A zero stride or
- * dilation means 1. Padding is of zeros, the same on both sides. */
+/* Stride, padding and dilation of a convolution, one entry a spatial dimension in the order of the shape; those of
+ * dimensions that are not there are not read. A zero stride or dilation means 1. Padding is of zeros, the same on both
+ * sides. groups: channels are parted into so many groups of equal size, one behind the other, and each group of
+ * outputs sees its own group of inputs alone; as many groups as channels make a depthwise convolution. 0 means 1. */
 typedef struct vkg_conv_geometry {
-    uint32_t stride[2], padding[2], dilation[2];
+    uint32_t stride[3], padding[3], dilation[3];
+    uint32_t groups;
 } vkg_conv_geometry;
 
-/* x [N,H,W,Ci], weight [kh,kw,Ci,Co] → [N,OH,OW,Co], OH = (H + 2·padding − dilation·(kh−1) − 1)/stride + 1.
- * It is the field's convolution, that is, cross-correlation. */
+/* It is the field's convolution, that is, cross-correlation, of sequences, images or volumes:
+ *   x [N,L,Ci],     weight [k,Ci/groups,Co]        → [N,OL,Co]
+ *   x [N,H,W,Ci],   weight [kh,kw,Ci/groups,Co]    → [N,OH,OW,Co]
+ *   x [N,D,H,W,Ci], weight [kd,kh,kw,Ci/groups,Co] → [N,OD,OH,OW,Co]
+ * with OH = (H + 2·padding − dilation·(kh−1) − 1)/stride + 1, and OL, OD, OW alike. Of volumes a copy of x is made that
+ * is kd·OD/D times as large. */
 VKG_API vkg_tensor *vkg_convolution(vkg_graph *graph, vkg_tensor *x, vkg_tensor *weight, vkg_conv_geometry geometry);
-/* The gradient of that with respect to x of size [height, width]: y [N,OH,OW,Co], weight [kh,kw,Ci,Co] →
- * [N,height,width,Ci]. It is also the transposed convolution from Co to Ci channels. */
+/* The gradient of that with respect to x, whose spatial dimensions are `size`: y [N,OH,OW,Co],
+ * weight [kh,kw,Ci/groups,Co] → [N,size…,Ci]. It is also the transposed convolution from Co to Ci channels. */
 VKG_API vkg_tensor *vkg_convolution_input_gradient(vkg_graph *graph, vkg_tensor *y, vkg_tensor *weight,
-                                                   vkg_conv_geometry geometry, uint32_t height, uint32_t width);
-/* The gradient with respect to the weight of kernel size [kh, kw]: x, y → [kh,kw,Ci,Co]. */
+                                                   vkg_conv_geometry geometry, const uint32_t *size);
+/* The gradient with respect to the weight, whose spatial dimensions are `kernel`: x, y → [kernel…,Ci/groups,Co]. */
 VKG_API vkg_tensor *vkg_convolution_weight_gradient(vkg_graph *graph, vkg_tensor *x, vkg_tensor *y,
-                                                    vkg_conv_geometry geometry, uint32_t kh, uint32_t kw);
+                                                    vkg_conv_geometry geometry, const uint32_t *kernel);
 
 /* --- normalisation --- */
 /* (x − mean)/√(var + epsilon)·weight + bias with the statistics of x over all axes but the last

@@ -8,6 +8,7 @@
 #include "vkgan/custom.h"
 #include "vkgan/ops.h"
 #include "vkgan/layers.h"
+#include "vkgan/recurrent.h"
 #include "vkgan/optimizer.h"
 #include "vkgan/program.h"
 #include "vkgan/gan.h"

@@ -2,17 +2,22 @@
 //   forward      y[n,oh,ow,co]   = Σ x[n, oh·sh − ph + kh·dh, ow·sw − pw + kw·dw, ci] · w[kh,kw,ci,co]
 //   input_grad   dx[n,ih,iw,ci]  = Σ dy[n,oh,ow,co] · w[kh,kw,ci,co]   over the same pairs of places
 //   weight_grad  dw[kh,kw,ci,co] = Σ x · dy
+// for each of `groups`, of which ci and co are the channels; where they lie: src/kernels/convolution_problem.h.
 layout(push_constant) uniform push_constants
 {
     uint n, ih, iw, ci, oh, ow, co, kh, kw;
     uint sh, sw, ph, pw, dh, dw;
+    uint groups, batched;
     uint chunk;        // terms of the sum that one split adds up: (kh, kw, channel), in weight_grad (n, oh, ow)
     uint split;        // splits; their results lie one after the other
     uint lane_columns; // texel kernels: so many lanes, a power of two, lie side by side over the columns
+    uint blocks;       // workgroups of one group; those of the next one follow
+    uint x_group, w_group, y_group; // elements from one group to the next
+    uint x_pitch, w_pitch, y_pitch; // elements from one place to the next; of w, from one ci to the next
 };
 
 // The workgroup's place in a one-dimensional grid that is folded over y.
-uint folded_group()
+uint folded_workgroup()
 {
     return gl_WorkGroupID.y * gl_NumWorkGroups.x + gl_WorkGroupID.x;
 }

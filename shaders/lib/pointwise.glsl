@@ -51,14 +51,24 @@ uint bytes_from(vec4 a)
     return bytes.x | bytes.y << 8 | bytes.z << 16 | bytes.w << 24;
 }
 
+// To the nearest, ties to even. packHalf2x16 may round in any direction, and does.
 uint float16_bits(float a)
 {
-    return packHalf2x16(vec2(a, 0));
+    uint bits = floatBitsToUint(a), size = bits & 0x7fffffffu, result;
+    if (size > 0x7f800000u)
+        result = 0x7e00u; // NaN
+    else if (size >= 0x477ff000u)
+        result = 0x7c00u; // what rounds beyond the greatest half is infinite
+    else if (size < 0x38800000u)
+        result = floatBitsToUint(uintBitsToFloat(size) + 0.5) - 0x3f000000u; // subnormal: the sum rounds to 2^-24
+    else
+        result = (size - 0x38000000u + 0xfffu + (size >> 13 & 1u)) >> 13;
+    return bits >> 16 & 0x8000u | result;
 }
 
 uvec2 float16s_from(vec4 a)
 {
-    return uvec2(packHalf2x16(a.xy), packHalf2x16(a.zw));
+    return uvec2(float16_bits(a.x) | float16_bits(a.y) << 16, float16_bits(a.z) | float16_bits(a.w) << 16);
 }
 
 uint bfloat16_bits(float a)
@@ -257,7 +267,7 @@ T round_to_float16(T a)
 #if VECTOR
     return float16s_of(float16s_from(a));
 #else
-    return unpackHalf2x16(packHalf2x16(vec2(a, 0))).x;
+    return unpackHalf2x16(float16_bits(a)).x;
 #endif
 }
 

@@ -107,13 +107,16 @@ vkg_tensor *graph_fail(vkg_graph *graph, const char *format, ...)
 
 void graph_enter_layer(vkg_graph *graph, const char *call, const char *name)
 {
+    if (graph->layer_depth++ > 0)
+        return;
     graph->layer_call = call;
     graph->layer_name = name ? name : "";
 }
 
 void graph_leave_layer(vkg_graph *graph)
 {
-    graph->layer_call = graph->layer_name = NULL;
+    if (--graph->layer_depth == 0)
+        graph->layer_call = graph->layer_name = NULL;
 }
 
 static vkg_tensor *out_of_memory(vkg_graph *graph)
@@ -326,6 +329,21 @@ static vkg_tensor *declare_new(vkg_graph *graph, const char *name, const struct 
     return leaf;
 }
 
+static struct declaration *find_declaration(const vkg_graph *graph, const char *full_name)
+{
+    for (size_t i = 0; i < graph->declaration_count; i++)
+        if (strcmp(graph->declarations[i].name, full_name) == 0)
+            return &graph->declarations[i];
+    return NULL;
+}
+
+const struct declaration *graph_find_declaration(const vkg_graph *graph, const char *name)
+{
+    char full_name[512];
+    snprintf(full_name, sizeof full_name, "%s%s", graph->scope, name);
+    return find_declaration(graph, full_name);
+}
+
 vkg_tensor *graph_declare(vkg_graph *graph, const struct declaration_desc *desc)
 {
     char name[512];
@@ -334,18 +352,14 @@ vkg_tensor *graph_declare(vkg_graph *graph, const struct declaration_desc *desc)
     int length = snprintf(name, sizeof name, "%s%s", desc->absolute ? "" : graph->scope, desc->name);
     if (length >= (int)sizeof name)
         return graph_fail(graph, "the name \"%s…\" is longer than %zu characters", desc->name, sizeof name);
-    for (size_t i = 0; i < graph->declaration_count; i++) {
-        const struct declaration *known = &graph->declarations[i];
-        if (strcmp(known->name, name) != 0)
-            continue;
-        if (!shape_equal(&known->shape, &desc->shape) || known->trained != desc->trained ||
-            known->dtype != desc->dtype)
-            return graph_fail(graph, "\"%s\" is a %s of shape %s already, and is now asked for as a %s of shape %s",
-                              name, known->trained ? "parameter" : "buffer", SHAPE(&known->shape),
-                              desc->trained ? "parameter" : "buffer", SHAPE(&desc->shape));
-        return known->current;
-    }
-    return declare_new(graph, name, desc);
+    const struct declaration *known = find_declaration(graph, name);
+    if (!known)
+        return declare_new(graph, name, desc);
+    if (!shape_equal(&known->shape, &desc->shape) || known->trained != desc->trained || known->dtype != desc->dtype)
+        return graph_fail(graph, "parameter: \"%s\" is a %s of shape %s already, and is now asked for as a %s of shape %s",
+                          name, known->trained ? "parameter" : "buffer", SHAPE(&known->shape),
+                          desc->trained ? "parameter" : "buffer", SHAPE(&desc->shape));
+    return known->current;
 }
 
 vkg_tensor *vkg_parameter(vkg_graph *graph, const char *name, vkg_shape shape, vkg_init init)

@@ -112,6 +112,7 @@ struct vkg_graph {
     bool out_of_memory;
     char scope[256];
     const char *layer_call, *layer_name; /* the layer that is being built, or NULL */
+    uint32_t layer_depth;
     vkg_tensor *poison;
     vkg_tensor **tensors;
     size_t tensor_count, tensor_capacity;
@@ -145,7 +146,8 @@ vkg_tensor *graph_add_node(vkg_graph *graph, const struct node_desc *desc);
 __attribute__((format(printf, 2, 3)))
 vkg_tensor *graph_fail(vkg_graph *graph, const char *format, ...);
 
-/* Between these two, messages of broken rules name the layer: conv2d "disc.main.3": … Layers do not nest. */
+/* Between these two, messages of broken rules name the layer: conv2d "disc.main.3": … Of layers within layers it is the
+ * outermost one. */
 void graph_enter_layer(vkg_graph *graph, const char *call, const char *name);
 void graph_leave_layer(vkg_graph *graph);
 
@@ -160,6 +162,8 @@ struct declaration_desc {
     bool absolute; /* the name is taken as it is, without the scope */
 };
 vkg_tensor *graph_declare(vkg_graph *graph, const struct declaration_desc *desc);
+/* The one of this name below the present scope; NULL: nobody named it yet. */
+const struct declaration *graph_find_declaration(const vkg_graph *graph, const char *name);
 /* Says that `update` changed the declaration: its current version is now a new leaf behind it. */
 void graph_supersede(vkg_graph *graph, uint32_t declaration, vkg_tensor *update);
 /* The seed and step of random operations: uint32 [4], seed low, seed high, step low, step high. */

@@ -86,6 +86,8 @@ vkg_result writer_bind_leaves(const struct fused_writer *w, struct dispatch *dis
 /* The sign makes another text: most strides are not negative, and the constants are the same layer by layer. */
 static uint32_t add_int(struct fused_writer *w, int32_t value)
 {
+    if (w->again)
+        return w->again++;
     return writer_add_constant(w, "int", &value);
 }
 
@@ -159,10 +161,13 @@ void writer_load_leaves(struct fused_writer *w)
             write_load(w, out, l, "T", target, 0);
             continue;
         }
+        uint32_t first = w->constant_count;
         for (uint32_t component = 0; component < 4; component++) {
+            w->again = component ? first : 0; /* all four walk by the same numbers */
             snprintf(target, sizeof target, "l%u_%u", l, component);
             write_load(w, out, l, "float", target, component);
         }
+        w->again = 0;
         fprintf(out, "    T l%u = T(l%u_0, l%u_1, l%u_2, l%u_3);\n", l, l, l, l, l);
     }
 }

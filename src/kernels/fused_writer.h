@@ -20,6 +20,7 @@ struct fused_writer {
     uint32_t leaf_count;
     struct fused_dims dims;
     uint32_t constant_count, constants[PIPELINE_MAX_CONSTANTS];
+    uint32_t again; /* the next constant to be named once more instead of adding one; 0: none is */
     uint32_t *values; /* tensor id → number of its variable + 1; 0: not computed yet */
     uint32_t value_count;
     bool too_large; /* more specialisation constants than there is room for */

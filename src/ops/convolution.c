@@ -1,58 +1,35 @@
-/* Convolution, its input gradient and its weight gradient: three operations whose gradients are one another.
- * Matrix products are 1×1 convolutions of one-pixel images, so they need no kernels of their own. */
+/* Convolution, its input gradient and its weight gradient: three operations whose gradients are one another. */
 #include <string.h>
 
-#include "ops/ops.h"
+#include "ops/convolution.h"
 
 #include "kernels/convolution.h"
 #include "kernels/lowering.h"
 
-static vkg_conv_geometry geometry_of(const struct conv_problem *p)
-{
-    return (vkg_conv_geometry){.stride = {p->sh, p->sw}, .padding = {p->ph, p->pw}, .dilation = {p->dh, p->dw}};
-}
+/* --- the nodes --- */
 
-/* Fills stride, padding and dilation with their defaults. */
-static struct conv_problem problem_from(vkg_conv_geometry g)
-{
-    return (struct conv_problem){
-        .sh = g.stride[0] ? g.stride[0] : 1, .sw = g.stride[1] ? g.stride[1] : 1,
-        .ph = g.padding[0], .pw = g.padding[1],
-        .dh = g.dilation[0] ? g.dilation[0] : 1, .dw = g.dilation[1] ? g.dilation[1] : 1,
-    };
-}
-
-/* The output size along one dimension, or 0 where the kernel does not fit into the padded input. */
-static uint32_t output_size(uint32_t input, uint32_t kernel, uint32_t stride, uint32_t pad, uint32_t dilation)
-{
-    uint64_t extent = (uint64_t)dilation * (kernel - 1) + 1, padded = input + 2 * (uint64_t)pad;
-    return padded < extent ? 0 : (uint32_t)((padded - extent) / stride + 1);
-}
-
-static bool output_sizes_agree(const struct conv_problem *p)
-{
-    return p->oh && p->ow && output_size(p->ih, p->kh, p->sh, p->ph, p->dh) == p->oh &&
-           output_size(p->iw, p->kw, p->sw, p->pw, p->dw) == p->ow;
-}
+const enum conv_operand conv_operands[3][3] = {[CONV_FORWARD] = {CONV_X, CONV_W, CONV_Y},
+                                               [CONV_INPUT_GRAD] = {CONV_Y, CONV_W, CONV_X},
+                                               [CONV_WEIGHT_GRAD] = {CONV_X, CONV_Y, CONV_W}};
 
 static void convolution_gradient(vkg_graph *graph, vkg_tensor *node, vkg_tensor *dy, const bool *wanted,
                                  vkg_tensor **gradients)
 {
     const struct conv_problem *p = &node->attributes.conv;
     if (wanted[0])
-        gradients[0] = vkg_convolution_input_gradient(graph, dy, node->inputs[1], geometry_of(p), p->ih, p->iw);
+        gradients[0] = conv_node(graph, CONV_INPUT_GRAD, dy, node->inputs[1], p);
     if (wanted[1])
-        gradients[1] = vkg_convolution_weight_gradient(graph, node->inputs[0], dy, geometry_of(p), p->kh, p->kw);
+        gradients[1] = conv_node(graph, CONV_WEIGHT_GRAD, node->inputs[0], dy, p);
 }
 
-static void input_gradient_gradient(vkg_graph *graph, vkg_tensor *node, vkg_tensor *dy, const bool *wanted,
+static void input_gradient_gradient(vkg_graph *graph, vkg_tensor *node, vkg_tensor *dx, const bool *wanted,
                                     vkg_tensor **gradients)
 {
     const struct conv_problem *p = &node->attributes.conv;
     if (wanted[0])
-        gradients[0] = vkg_convolution(graph, dy, node->inputs[1], geometry_of(p));
+        gradients[0] = conv_node(graph, CONV_FORWARD, dx, node->inputs[1], p);
     if (wanted[1])
-        gradients[1] = vkg_convolution_weight_gradient(graph, dy, node->inputs[0], geometry_of(p), p->kh, p->kw);
+        gradients[1] = conv_node(graph, CONV_WEIGHT_GRAD, dx, node->inputs[0], p);
 }
 
 static void weight_gradient_gradient(vkg_graph *graph, vkg_tensor *node, vkg_tensor *dw, const bool *wanted,
@@ -60,9 +37,9 @@ static void weight_gradient_gradient(vkg_graph *graph, vkg_tensor *node, vkg_ten
 {
     const struct conv_problem *p = &node->attributes.conv;
     if (wanted[0])
-        gradients[0] = vkg_convolution_input_gradient(graph, node->inputs[1], dw, geometry_of(p), p->ih, p->iw);
+        gradients[0] = conv_node(graph, CONV_INPUT_GRAD, node->inputs[1], dw, p);
     if (wanted[1])
-        gradients[1] = vkg_convolution(graph, node->inputs[0], dw, geometry_of(p));
+        gradients[1] = conv_node(graph, CONV_FORWARD, node->inputs[0], dw, p);
 }
 
 static vkg_result lower_convolution(struct lowering *lowering, const vkg_tensor *node, enum conv_direction direction)
@@ -107,110 +84,183 @@ static vkg_result lower_weight_gradient(struct lowering *lowering, const vkg_ten
     return lower_convolution(lowering, node, CONV_WEIGHT_GRAD);
 }
 
-static const struct op op_convolution = {
-    .name = "convolution", .doc = "y[n,oh,ow,co] = Σ x[n, oh·s − p + kh·d, ow·s − p + kw·d, ci] · w[kh,kw,ci,co]",
-    .kind = OP_KERNEL, .gradient = convolution_gradient, .lower = lower_forward};
-static const struct op op_convolution_input_gradient = {
-    .name = "convolution_input_gradient", .doc = "the gradient of convolution with respect to x",
-    .kind = OP_KERNEL, .gradient = input_gradient_gradient, .lower = lower_input_gradient};
-static const struct op op_convolution_weight_gradient = {
-    .name = "convolution_weight_gradient", .doc = "the gradient of convolution with respect to w",
-    .kind = OP_KERNEL, .gradient = weight_gradient_gradient, .lower = lower_weight_gradient};
+static const struct op directions[3] = {
+    [CONV_FORWARD] = {.name = "convolution", .kind = OP_KERNEL,
+                      .doc = "y[n,oh,ow,co] = Σ x[n, oh·s − p + kh·d, ow·s − p + kw·d, ci] · w[kh,kw,ci,co]",
+                      .gradient = convolution_gradient, .lower = lower_forward},
+    [CONV_INPUT_GRAD] = {.name = "convolution_input_gradient", .kind = OP_KERNEL,
+                         .doc = "the gradient of convolution with respect to x",
+                         .gradient = input_gradient_gradient, .lower = lower_input_gradient},
+    [CONV_WEIGHT_GRAD] = {.name = "convolution_weight_gradient", .kind = OP_KERNEL,
+                          .doc = "the gradient of convolution with respect to w",
+                          .gradient = weight_gradient_gradient, .lower = lower_weight_gradient}};
 
-static vkg_tensor *add_convolution(vkg_graph *graph, const struct op *op, vkg_tensor *a, vkg_tensor *b,
-                                   vkg_shape shape, const struct conv_problem *problem)
+static vkg_shape operand_shape(const struct conv_problem *p, enum conv_operand operand)
 {
-    return graph_add_node(graph, &(struct node_desc){.op = op, .shape = shape, .input_count = 2,
-                                                     .inputs = (vkg_tensor *[]){a, b}, .attributes.conv = *problem});
+    const uint32_t side_by_side = p->batched ? 1 : p->groups;
+    vkg_shape shape = operand == CONV_X   ? VKG_SHAPE(p->groups, p->n, p->ih, p->iw, side_by_side * p->ci)
+                      : operand == CONV_Y ? VKG_SHAPE(p->groups, p->n, p->oh, p->ow, side_by_side * p->co)
+                                          : VKG_SHAPE(p->groups, p->kh, p->kw, p->ci, side_by_side * p->co);
+    if (!p->batched)
+        memmove(shape.dims, shape.dims + 1, --shape.rank * sizeof shape.dims[0]);
+    return shape;
 }
 
-static bool ranks_are_4(vkg_graph *graph, const char *call, const vkg_tensor *a, const char *a_name,
-                        const vkg_tensor *b, const char *b_name)
+vkg_tensor *conv_node(vkg_graph *graph, enum conv_direction direction, vkg_tensor *a, vkg_tensor *b,
+                      const struct conv_problem *p)
+{
+    return graph_add_node(graph, &(struct node_desc){
+        .op = &directions[direction], .shape = operand_shape(p, conv_operands[direction][2]), .input_count = 2,
+        .inputs = (vkg_tensor *[]){a, b}, .attributes.conv = *p});
+}
+
+/* --- the public calls --- */
+
+static vkg_tensor *convolve(vkg_graph *graph, enum conv_direction direction, vkg_tensor *a, vkg_tensor *b,
+                            const struct conv_space *space)
+{
+    const enum conv_operand *operands = conv_operands[direction];
+    const struct conv_problem p = conv_plane_problem(space);
+    a = conv_to_plane(graph, space, operands[0], a);
+    b = conv_to_plane(graph, space, operands[1], b);
+    return conv_from_plane(graph, space, operands[2], conv_node(graph, direction, a, b, &p));
+}
+
+/* A size of every dimension of the convolution, for messages. */
+static vkg_shape listed(const struct conv_space *s, const uint32_t sizes[3])
+{
+    vkg_shape list = {.rank = s->rank};
+    memcpy(list.dims, sizes + 3 - s->rank, s->rank * sizeof sizes[0]);
+    return list;
+}
+
+/* Fills rank, groups, stride, padding and dilation, with their defaults. false: the ranks are not those of a
+ * convolution's tensors, or a number is so large that the kernels' int would overflow. */
+static bool begin_space(vkg_graph *graph, const char *call, const vkg_tensor *a, const vkg_tensor *b,
+                        const vkg_conv_geometry *g, struct conv_space *s)
 {
     if (a->poisoned || b->poisoned)
         return false;
-    if (a->shape.rank == 4 && b->shape.rank == 4)
-        return true;
-    graph_fail(graph, "%s: %s %s and %s %s must both have 4 dimensions", call, a_name, SHAPE(&a->shape), b_name,
-               SHAPE(&b->shape));
-    return false;
+    if (a->shape.rank < 3 || a->shape.rank > 5 || a->shape.rank != b->shape.rank) {
+        graph_fail(graph, "%s: %s and %s must both have 3, 4 or 5 dimensions", call, SHAPE(&a->shape), SHAPE(&b->shape));
+        return false;
+    }
+    *s = (struct conv_space){.rank = a->shape.rank - 2, .groups = g->groups ? g->groups : 1};
+    for (uint32_t i = 0; i < 3; i++) {
+        const bool there = i + s->rank >= 3;
+        const uint32_t from = there ? i + s->rank - 3 : 0;
+        s->in[i] = s->out[i] = s->kernel[i] = 1;
+        s->stride[i] = there && g->stride[from] ? g->stride[from] : 1;
+        s->padding[i] = there ? g->padding[from] : 0;
+        s->dilation[i] = there && g->dilation[from] ? g->dilation[from] : 1;
+        if (s->stride[i] > INT16_MAX || s->padding[i] > INT16_MAX || s->dilation[i] > INT16_MAX) {
+            graph_fail(graph, "%s: stride %u, padding %u or dilation %u is more than %d", call, s->stride[i],
+                       s->padding[i], s->dilation[i], INT16_MAX);
+            return false;
+        }
+    }
+    return true;
+}
+
+static void take_sizes(const struct conv_space *s, uint32_t to[3], const uint32_t *sizes)
+{
+    memcpy(to + 3 - s->rank, sizes, s->rank * sizeof sizes[0]);
+}
+
+/* The output size along one dimension, or 0 where the kernel does not fit into the padded input. */
+static uint32_t output_size(const struct conv_space *s, uint32_t i)
+{
+    uint64_t extent = (uint64_t)s->dilation[i] * (s->kernel[i] - 1) + 1, padded = s->in[i] + 2 * (uint64_t)s->padding[i];
+    return padded < extent || padded > INT32_MAX ? 0 : (uint32_t)((padded - extent) / s->stride[i] + 1);
+}
+
+static bool output_sizes_agree(const struct conv_space *s)
+{
+    return s->out[0] && s->out[1] && s->out[2] && output_size(s, 0) == s->out[0] && output_size(s, 1) == s->out[1] &&
+           output_size(s, 2) == s->out[2];
+}
+
+/* Shares a tensor's channels out to the groups; 0, with a message, where they cannot be. */
+static uint32_t channels_of_group(vkg_graph *graph, const char *call, const struct conv_space *s, const vkg_tensor *a)
+{
+    uint32_t channels = a->shape.dims[a->shape.rank - 1];
+    if (channels % s->groups == 0)
+        return channels / s->groups;
+    graph_fail(graph, "%s: the %u channels of %s are not a multiple of %u groups", call, channels, SHAPE(&a->shape),
+               s->groups);
+    return 0;
 }
 
 vkg_tensor *vkg_convolution(vkg_graph *graph, vkg_tensor *x, vkg_tensor *weight, vkg_conv_geometry geometry)
 {
-    if (!ranks_are_4(graph, "vkg_convolution", x, "x", weight, "weight"))
+    static const char call[] = "convolution";
+    struct conv_space s;
+    if (!begin_space(graph, call, x, weight, &geometry, &s))
         return graph->poison;
     const uint32_t *xd = x->shape.dims, *wd = weight->shape.dims;
-    struct conv_problem p = problem_from(geometry);
-    p.n = xd[0], p.ih = xd[1], p.iw = xd[2], p.ci = xd[3], p.kh = wd[0], p.kw = wd[1], p.co = wd[3];
-    p.oh = output_size(p.ih, p.kh, p.sh, p.ph, p.dh);
-    p.ow = output_size(p.iw, p.kw, p.sw, p.pw, p.dw);
-    if (wd[2] != p.ci)
-        return graph_fail(graph, "convolution: x %s has %u channels, weight %s takes %u", SHAPE(&x->shape), p.ci,
-                          SHAPE(&weight->shape), wd[2]);
-    if (!p.oh || !p.ow)
-        return graph_fail(graph, "convolution: the kernel of weight %s is larger than x %s with padding [%u, %u]",
-                          SHAPE(&weight->shape), SHAPE(&x->shape), p.ph, p.pw);
-    return add_convolution(graph, &op_convolution, x, weight, VKG_SHAPE(p.n, p.oh, p.ow, p.co), &p);
+    s.n = xd[0], s.ci = wd[s.rank];
+    if (xd[1 + s.rank] != (uint64_t)s.ci * s.groups)
+        return graph_fail(graph, "%s: input has %u channels in %s, weight %s expects %llu (groups: %u)", call,
+                          xd[1 + s.rank], SHAPE(&x->shape), SHAPE(&weight->shape),
+                          (unsigned long long)s.ci * s.groups, s.groups);
+    if (!(s.co = channels_of_group(graph, call, &s, weight)))
+        return graph->poison;
+    take_sizes(&s, s.in, xd + 1);
+    take_sizes(&s, s.kernel, wd);
+    const vkg_shape padding = listed(&s, s.padding), dilation = listed(&s, s.dilation);
+    for (uint32_t i = 0; i < 3; i++)
+        if (!(s.out[i] = output_size(&s, i)))
+            return graph_fail(graph, "%s: the kernel of weight %s with dilation %s is larger than input %s with padding %s",
+                              call, SHAPE(&weight->shape), SHAPE(&dilation), SHAPE(&x->shape), SHAPE(&padding));
+    return convolve(graph, CONV_FORWARD, x, weight, &s);
+}
+
+/* y is not what a convolution makes of an input: tells everything that decides its size. */
+static vkg_tensor *fail_sizes(vkg_graph *graph, const char *call, const struct conv_space *s, const vkg_tensor *y)
+{
+    const vkg_shape in = listed(s, s->in), kernel = listed(s, s->kernel), stride = listed(s, s->stride),
+                    padding = listed(s, s->padding), dilation = listed(s, s->dilation);
+    return graph_fail(graph, "%s: output %s is not what a kernel of %s makes of %u inputs of %s (stride %s, padding %s, "
+                             "dilation %s)", call, SHAPE(&y->shape), SHAPE(&kernel), s->n, SHAPE(&in), SHAPE(&stride),
+                      SHAPE(&padding), SHAPE(&dilation));
 }
 
 vkg_tensor *vkg_convolution_input_gradient(vkg_graph *graph, vkg_tensor *y, vkg_tensor *weight,
-                                           vkg_conv_geometry geometry, uint32_t height, uint32_t width)
+                                           vkg_conv_geometry geometry, const uint32_t *size)
 {
-    if (!ranks_are_4(graph, "vkg_convolution_input_gradient", y, "y", weight, "weight"))
+    static const char call[] = "convolution_input_gradient";
+    struct conv_space s;
+    if (!begin_space(graph, call, y, weight, &geometry, &s))
         return graph->poison;
     const uint32_t *yd = y->shape.dims, *wd = weight->shape.dims;
-    struct conv_problem p = problem_from(geometry);
-    p.n = yd[0], p.oh = yd[1], p.ow = yd[2], p.co = yd[3], p.kh = wd[0], p.kw = wd[1], p.ci = wd[2];
-    p.ih = height, p.iw = width;
-    if (wd[3] != p.co)
-        return graph_fail(graph, "convolution_input_gradient: y %s has %u channels, weight %s gives %u",
-                          SHAPE(&y->shape), p.co, SHAPE(&weight->shape), wd[3]);
-    if (!output_sizes_agree(&p))
-        return graph_fail(graph, "convolution_input_gradient: y %s is not what weight %s makes of [%u, %u] "
-                                 "(stride [%u, %u], padding [%u, %u])",
-                          SHAPE(&y->shape), SHAPE(&weight->shape), height, width, p.sh, p.sw, p.ph, p.pw);
-    return add_convolution(graph, &op_convolution_input_gradient, y, weight, VKG_SHAPE(p.n, p.ih, p.iw, p.ci), &p);
+    s.n = yd[0], s.ci = wd[s.rank];
+    if (wd[s.rank + 1] != yd[1 + s.rank])
+        return graph_fail(graph, "%s: output has %u channels in %s, weight %s expects %u", call, yd[1 + s.rank],
+                          SHAPE(&y->shape), SHAPE(&weight->shape), wd[s.rank + 1]);
+    if (!(s.co = channels_of_group(graph, call, &s, y)))
+        return graph->poison;
+    if ((uint64_t)s.ci * s.groups > INT32_MAX)
+        return graph_fail(graph, "%s: %u groups of %u channels are too many", call, s.groups, s.ci);
+    take_sizes(&s, s.in, size);
+    take_sizes(&s, s.kernel, wd);
+    take_sizes(&s, s.out, yd + 1);
+    return output_sizes_agree(&s) ? convolve(graph, CONV_INPUT_GRAD, y, weight, &s) : fail_sizes(graph, call, &s, y);
 }
 
 vkg_tensor *vkg_convolution_weight_gradient(vkg_graph *graph, vkg_tensor *x, vkg_tensor *y,
-                                            vkg_conv_geometry geometry, uint32_t kh, uint32_t kw)
+                                            vkg_conv_geometry geometry, const uint32_t *kernel)
 {
-    if (!ranks_are_4(graph, "vkg_convolution_weight_gradient", x, "x", y, "y"))
+    static const char call[] = "convolution_weight_gradient";
+    struct conv_space s;
+    if (!begin_space(graph, call, x, y, &geometry, &s))
         return graph->poison;
     const uint32_t *xd = x->shape.dims, *yd = y->shape.dims;
-    struct conv_problem p = problem_from(geometry);
-    p.n = xd[0], p.ih = xd[1], p.iw = xd[2], p.ci = xd[3], p.oh = yd[1], p.ow = yd[2], p.co = yd[3];
-    p.kh = kh, p.kw = kw;
-    if (xd[0] != yd[0] || !output_sizes_agree(&p))
-        return graph_fail(graph, "convolution_weight_gradient: y %s is not what a kernel of [%u, %u] makes of "
-                                 "x %s (stride [%u, %u], padding [%u, %u])",
-                          SHAPE(&y->shape), kh, kw, SHAPE(&x->shape), p.sh, p.sw, p.ph, p.pw);
-    return add_convolution(graph, &op_convolution_weight_gradient, x, y, VKG_SHAPE(kh, kw, p.ci, p.co), &p);
-}
-
-vkg_tensor *vkg_matmul(vkg_graph *graph, vkg_tensor *a, vkg_tensor *b, bool transpose_a, bool transpose_b)
-{
-    if (a->poisoned || b->poisoned)
+    s.n = xd[0];
+    if (!(s.ci = channels_of_group(graph, call, &s, x)) || !(s.co = channels_of_group(graph, call, &s, y)))
         return graph->poison;
-    if (a->shape.rank != 2 || b->shape.rank != 2 || (transpose_a && transpose_b))
-        return graph_fail(graph, "matmul: a %s and b %s must have 2 dimensions, and at most one be transposed",
-                          SHAPE(&a->shape), SHAPE(&b->shape));
-    const uint32_t *ad = a->shape.dims, *bd = b->shape.dims;
-    uint32_t m = ad[transpose_a ? 1 : 0], k = ad[transpose_a ? 0 : 1], n = bd[transpose_b ? 0 : 1];
-    if (k != bd[transpose_b ? 1 : 0])
-        return graph_fail(graph, "matmul: inner dimensions of a %s%s and b %s%s differ", SHAPE(&a->shape),
-                          transpose_a ? " transposed" : "", SHAPE(&b->shape), transpose_b ? " transposed" : "");
-    const vkg_conv_geometry one = {0};
-    vkg_tensor *product;
-    if (transpose_a)
-        product = vkg_convolution_weight_gradient(graph, vkg_reshape(graph, a, VKG_SHAPE(k, 1, 1, m)),
-                                                  vkg_reshape(graph, b, VKG_SHAPE(k, 1, 1, n)), one, 1, 1);
-    else if (transpose_b)
-        product = vkg_convolution_input_gradient(graph, vkg_reshape(graph, a, VKG_SHAPE(m, 1, 1, k)),
-                                                 vkg_reshape(graph, b, VKG_SHAPE(1, 1, n, k)), one, 1, 1);
-    else
-        product = vkg_convolution(graph, vkg_reshape(graph, a, VKG_SHAPE(m, 1, 1, k)),
-                                  vkg_reshape(graph, b, VKG_SHAPE(1, 1, k, n)), one);
-    return vkg_reshape(graph, product, VKG_SHAPE(m, n));
+    take_sizes(&s, s.in, xd + 1);
+    take_sizes(&s, s.kernel, kernel);
+    take_sizes(&s, s.out, yd + 1);
+    return xd[0] == yd[0] && output_sizes_agree(&s) ? convolve(graph, CONV_WEIGHT_GRAD, x, y, &s)
+                                                     : fail_sizes(graph, call, &s, y);
 }

@@ -8,6 +8,13 @@
 /* A pointwise operation of one input and two constants. */
 vkg_tensor *pointwise_unary(vkg_graph *graph, const struct op *op, vkg_tensor *a, float p, float q);
 
+/* The type of moved elements: words stay what they are, smaller types become float32, since not every device can store
+ * them one by one. */
+static inline vkg_dtype moved_dtype(const vkg_tensor *a)
+{
+    return vkg_dtype_size(a->dtype) == 4 ? a->dtype : VKG_FLOAT32;
+}
+
 /* The shape that both are stretched to; false: there is none. */
 bool broadcast_shape(const vkg_shape *a, const vkg_shape *b, vkg_shape *shape);
 

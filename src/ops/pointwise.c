@@ -66,7 +66,7 @@ vkg_tensor *vkg_broadcast(vkg_graph *graph, vkg_tensor *a, vkg_shape shape)
     if (tensor_is_constant(a, &value))
         return vkg_constant(graph, value, shape);
     return graph_add_node(graph, &(struct node_desc){.op = &op_broadcast, .shape = shape, .input_count = 1,
-                                                     .inputs = &a});
+                                                     .inputs = &a, .dtype = moved_dtype(a)});
 }
 
 bool broadcast_shape(const vkg_shape *a, const vkg_shape *b, vkg_shape *shape)
@@ -155,7 +155,7 @@ vkg_tensor *vkg_affine(vkg_graph *graph, vkg_tensor *a, float factor, float offs
 {
     float value;
     if (factor == 1 && offset == 0)
-        return a;
+        return vkg_cast(graph, a, VKG_FLOAT32);
     if (tensor_is_constant(a, &value))
         return vkg_constant(graph, value * factor + offset, a->shape);
     if (a->op == &op_affine && a->attributes.q == 0) /* (a·p)·factor + offset */

@@ -41,7 +41,7 @@ static vkg_tensor *reduce_keeping(vkg_graph *graph, const struct op *op, vkg_ten
                                                       .attributes.axes = run});
         axes &= ~run;
     }
-    return a;
+    return vkg_cast(graph, a, VKG_FLOAT32);
 }
 
 /* What remains when a set of axes is reduced. */
@@ -128,6 +128,10 @@ static void max_gradient(vkg_graph *graph, vkg_tensor *node, vkg_tensor *dy, con
 static const struct op op_max = {.name = "max", .doc = "the greatest over one run of axes, which stay as dimensions of 1",
                                  .kind = OP_REDUCE, .reduction = REDUCE_MAX, .gradient = max_gradient};
 
+/* Of several runs, so that equal greatest ones of all of them share alike. */
+static const struct op op_max_of_runs = {.name = "max", .doc = "the greatest over any axes", .kind = OP_COMPOSITE,
+                                         .gradient = max_gradient};
+
 vkg_tensor *vkg_max(vkg_graph *graph, vkg_tensor *a, uint32_t axes, bool keep)
 {
     struct reduced r;
@@ -136,6 +140,9 @@ vkg_tensor *vkg_max(vkg_graph *graph, vkg_tensor *a, uint32_t axes, bool keep)
         return graph->poison;
     vkg_tensor *max = tensor_is_constant(a, &value) ? vkg_constant(graph, value, r.kept)
                                                     : reduce_keeping(graph, &op_max, a, r.axes);
+    if (max->op == &op_max && max->inputs[0] != a)
+        max = graph_add_node(graph, &(struct node_desc){.op = &op_max_of_runs, .shape = r.kept, .input_count = 1,
+                                                        .inputs = &a, .value = max, .attributes.axes = r.axes});
     return keep ? max : vkg_reshape(graph, max, r.squeezed);
 }
 

@@ -160,7 +160,8 @@ vkg_tensor *rearrange(vkg_graph *graph, vkg_tensor *a, vkg_shape shape, const st
     if (a->op == &op_rearrange && compose(a, &shape, r, &composed))
         return rearrange(graph, a->inputs[0], shape, &composed);
     return graph_add_node(graph, &(struct node_desc){.op = &op_rearrange, .shape = shape, .input_count = 1,
-                                                     .inputs = &a, .attributes.rearrangement = *r});
+                                                     .inputs = &a, .dtype = moved_dtype(a),
+                                                     .attributes.rearrangement = *r});
 }
 
 /* Every element from its own place. */
@@ -277,7 +278,7 @@ vkg_tensor *vkg_roll(vkg_graph *graph, vkg_tensor *a, uint32_t axis, int32_t shi
         return a;
     vkg_tensor *body = rearrange_axis(graph, a, axis, (uint32_t)size, 1, -by, 1);
     vkg_tensor *wrapped = rearrange_axis(graph, a, axis, (uint32_t)size, 1, (int32_t)size - by, 1);
-    return vkg_add(graph, body, wrapped);
+    return vkg_cast(graph, vkg_add(graph, body, wrapped), moved_dtype(a));
 }
 
 /* --- joining and parting --- */
@@ -318,7 +319,7 @@ vkg_tensor *vkg_concat(vkg_graph *graph, vkg_tensor *const *tensors, uint32_t co
         joined = joined ? vkg_add(graph, joined, part) : part;
         before += own;
     }
-    return joined;
+    return vkg_cast(graph, joined, moved_dtype(tensors[0]));
 }
 
 vkg_tensor *vkg_stack(vkg_graph *graph, vkg_tensor *const *tensors, uint32_t count, uint32_t axis)
@@ -338,7 +339,7 @@ vkg_tensor *vkg_stack(vkg_graph *graph, vkg_tensor *const *tensors, uint32_t cou
         layer = pad_with_zeros(graph, layer, axis, (int32_t)i, (int32_t)(count - 1 - i));
         joined = joined ? vkg_add(graph, joined, layer) : layer;
     }
-    return joined ? joined : graph_fail(graph, "stack: no tensors");
+    return joined ? vkg_cast(graph, joined, moved_dtype(tensors[0])) : graph_fail(graph, "stack: no tensors");
 }
 
 void vkg_split(vkg_graph *graph, vkg_tensor *a, uint32_t axis, uint32_t parts, vkg_tensor **results)

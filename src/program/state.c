@@ -3,10 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/hash.h"
-#include "base/philox.h"
 #include "graph/graph.h"
-#include "program/state_entry.h"
+#include "program/initial.h"
 
 enum { ENTRY_ALIGN = 256 };
 
@@ -71,44 +69,21 @@ static void lay_out(struct vkg_state *state)
 
 /* --- initial values --- */
 
-static void initial_values(const struct state_entry *entry, uint64_t seed, float *values)
-{
-    const vkg_init *init = &entry->init;
-    uint64_t stream = hash_text(HASH_START, entry->public.name);
-    const uint32_t key[2] = {(uint32_t)seed, (uint32_t)(seed >> 32)};
-    for (uint64_t i = 0; i < entry->public.elements; i += 4) {
-        const uint32_t counter[4] = {(uint32_t)(i / 4), (uint32_t)stream, (uint32_t)(stream >> 32), 0x696e6974u};
-        uint32_t bits[4];
-        float numbers[4];
-        philox4x32(counter, key, bits);
-        if (init->kind == VKG_INIT_NORMAL) {
-            philox_normals(bits[0], bits[1], numbers);
-            philox_normals(bits[2], bits[3], numbers + 2);
-        }
-        for (uint64_t k = 0; k < 4 && i + k < entry->public.elements; k++) {
-            float *value = &values[i + k];
-            switch (init->kind) {
-            case VKG_INIT_CONSTANT: *value = init->a; break;
-            case VKG_INIT_NORMAL: *value = init->a + init->b * numbers[k]; break;
-            case VKG_INIT_UNIFORM: *value = init->a + (init->b - init->a) * philox_uniform(bits[k]); break;
-            }
-        }
-    }
-}
-
 static vkg_result initialise(struct vkg_state *state, uint64_t seed)
 {
     unsigned char *image = calloc(1, state->bytes);
     if (!image)
         return vkg_fail(&state->device->log, VKG_ERROR_OUT_OF_MEMORY, "vkg_state_create: out of host memory");
+    bool fits = true;
     for (size_t i = 0; i < state->count; i++) {
         const struct state_entry *entry = &state->entries[i];
         if (entry->public.dtype == VKG_FLOAT32)
-            initial_values(entry, seed, (float *)(image + entry->address));
+            fits &= initial_values(entry, seed, (float *)(image + entry->address));
         else if (strcmp(entry->public.name, "random.state") == 0)
             memcpy(image + entry->address, (uint32_t[]){(uint32_t)seed, (uint32_t)(seed >> 32), 0, 0}, 16);
     }
-    vkg_result result = transfer_upload(state->device, &state->buffer, 0, state->bytes, image);
+    vkg_result result = fits ? transfer_upload(state->device, &state->buffer, 0, state->bytes, image)
+                             : vkg_fail(&state->device->log, VKG_ERROR_OUT_OF_MEMORY, "vkg_state_create: out of host memory");
     free(image);
     return result;
 }

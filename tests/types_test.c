@@ -1,0 +1,200 @@
+/* Types other than float32: what is read, converted and stored, whatever the size. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "on_device.h"
+
+struct run {
+    vkg_graph *graph;
+    vkg_program *program;
+};
+
+static void begin(struct run *run)
+{
+    assert_int_equal(vkg_graph_create(test_log(), &run->graph), VKG_OK);
+}
+
+static void build(struct run *run)
+{
+    assert_int_equal(vkg_program_create(test_device(), run->graph, NULL, NULL, &run->program), VKG_OK);
+}
+
+static void finish(struct run *run)
+{
+    vkg_program_destroy(&run->program);
+    vkg_graph_destroy(&run->graph);
+}
+
+/* --- reading --- */
+
+/* y = 2·x + 1 of bytes and of integers, and the sum of each column. */
+static void check_reading(uint32_t rows, uint32_t columns)
+{
+    struct run run;
+    begin(&run);
+    vkg_tensor *bytes = vkg_input_typed(run.graph, "bytes", VKG_SHAPE(rows, columns), VKG_UINT8);
+    vkg_tensor *ints = vkg_input_typed(run.graph, "ints", VKG_SHAPE(rows, columns), VKG_INT32);
+    vkg_tensor *doubled[2] = {vkg_affine(run.graph, bytes, 2, 1), vkg_affine(run.graph, ints, 2, 1)};
+    vkg_tensor *sums[2] = {vkg_sum(run.graph, bytes, 1, false), vkg_sum(run.graph, ints, 1, false)};
+    vkg_tensor *turned = vkg_flip(run.graph, vkg_transpose(run.graph, bytes, 0, 1), 3);
+    vkg_tensor *outputs[] = {doubled[0], doubled[1], sums[0], sums[1], turned};
+    for (int i = 0; i < 5; i++)
+        vkg_output(run.graph, "output", outputs[i]);
+    build(&run);
+    uint8_t *b = vkg_program_input(run.program, bytes, 0);
+    int32_t *n = vkg_program_input(run.program, ints, 0);
+    for (uint32_t i = 0; i < rows * columns; i++) {
+        b[i] = (uint8_t)test_random(256);
+        n[i] = (int32_t)test_random(1 << 20) - (1 << 19);
+    }
+    assert_int_equal(vkg_program_run(run.program), VKG_OK);
+    const float *found[5];
+    for (int i = 0; i < 5; i++)
+        found[i] = vkg_program_output(run.program, outputs[i], 0);
+    for (uint32_t c = 0; c < columns; c++) {
+        double sum[2] = {0};
+        for (uint32_t r = 0; r < rows; r++) {
+            uint32_t i = r * columns + c;
+            sum[0] += b[i], sum[1] += n[i];
+            assert_true(found[0][i] == 2.0f * (float)b[i] + 1);
+            assert_true(found[1][i] == 2.0f * (float)n[i] + 1);
+            assert_true(found[4][(columns - 1 - c) * rows + (rows - 1 - r)] == (float)b[i]);
+        }
+        if (found[2][c] != (float)sum[0])
+            fail_msg("bytes [%u, %u]: column %u sums to %g, expected %g", rows, columns, c, (double)found[2][c], sum[0]);
+        assert_true(fabs((double)found[3][c] - sum[1]) <= 1e-6 * (1 + fabs(sum[1])) * rows);
+    }
+    finish(&run);
+}
+
+static void every_type_is_read_as_a_number(void **unused)
+{
+    (void)unused;
+    check_reading(3, 8);
+    check_reading(5, 7);
+    check_reading(1, 1);
+    check_reading(1 + test_random(20), 1 + test_random(40));
+}
+
+/* --- storing --- */
+
+static float half_of(uint16_t bits, bool brain)
+{
+    uint32_t word = (uint32_t)bits << 16;
+    float number;
+    if (!brain) {
+        uint32_t exponent = bits >> 10 & 31, fraction = bits & 1023;
+        double size = exponent ? ldexp(1024 + fraction, (int)exponent - 25) : ldexp(fraction, -24);
+        return (float)(bits >> 15 ? -size : size);
+    }
+    memcpy(&number, &word, sizeof number);
+    return number;
+}
+
+/* Halves within half a unit of their last place; integers cut towards zero; bytes within their range; and reading what
+ * was stored gives the same numbers as computing with it in the kernel that stores. */
+static void check_storing(vkg_dtype dtype, uint32_t count)
+{
+    struct run run;
+    begin(&run);
+    vkg_tensor *x = vkg_input(run.graph, "x", VKG_SHAPE(count));
+    vkg_tensor *y = vkg_cast(run.graph, x, dtype), *back = vkg_affine(run.graph, y, 2, 0);
+    vkg_output(run.graph, "y", y);
+    vkg_output(run.graph, "back", back);
+    build(&run);
+    float *data = vkg_program_input(run.program, x, 0);
+    for (uint32_t i = 0; i < count; i++)
+        data[i] = 300 * test_random_float();
+    assert_int_equal(vkg_program_run(run.program), VKG_OK);
+    const void *stored = vkg_program_output(run.program, y, 0);
+    const float *doubled = vkg_program_output(run.program, back, 0);
+    for (uint32_t i = 0; i < count; i++) {
+        double number, expected = (double)data[i], tolerance = 0;
+        if (dtype == VKG_INT32)
+            number = ((const int32_t *)stored)[i], expected = trunc(expected);
+        else if (dtype == VKG_UINT8)
+            number = ((const uint8_t *)stored)[i], expected = fmin(fmax(trunc(expected), 0), 255);
+        else {
+            number = (double)half_of(((const uint16_t *)stored)[i], dtype == VKG_BFLOAT16);
+            tolerance = fabs(expected) * (dtype == VKG_BFLOAT16 ? 1.0 / 256 : 1.0 / 2048) + 1e-6;
+        }
+        if (!(fabs(number - expected) <= tolerance) || doubled[i] != 2 * (float)number)
+            fail_msg("%s, element %u of %u: %g became %g, and doubled %g", vkg_dtype_name(dtype), i, count,
+                     (double)data[i], number, (double)doubled[i]);
+    }
+    finish(&run);
+}
+
+static void results_are_stored_as_their_type(void **unused)
+{
+    (void)unused;
+    const uint32_t counts[] = {4, 8, 64, 4 * (1 + test_random(50))};
+    for (int i = 0; i < 4; i++) {
+        check_storing(VKG_INT32, counts[i]);
+        check_storing(VKG_UINT8, counts[i]);
+        check_storing(VKG_FLOAT16, counts[i]);
+        check_storing(VKG_BFLOAT16, counts[i]);
+    }
+    check_storing(VKG_INT32, 7);
+    if (vkg_device_get_caps(test_device())->fp16_storage) {
+        check_storing(VKG_FLOAT16, 7);
+        check_storing(VKG_BFLOAT16, 1);
+    }
+}
+
+static void what_cannot_be_stored_is_refused(void **unused)
+{
+    (void)unused;
+    struct run run = {0};
+    begin(&run);
+    vkg_output(run.graph, "y", vkg_cast(run.graph, vkg_input(run.graph, "x", VKG_SHAPE(7)), VKG_UINT8));
+    test_expect_errors(true);
+    assert_int_equal(vkg_program_create(test_device(), run.graph, NULL, NULL, &run.program), VKG_ERROR_UNSUPPORTED);
+    assert_non_null(strstr(test_last_error(), "uint8"));
+    finish(&run);
+    begin(&run);
+    vkg_tensor *ints = vkg_input_typed(run.graph, "ints", VKG_SHAPE(3, 3), VKG_INT32);
+    vkg_matmul(run.graph, ints, ints, false, false);
+    assert_non_null(strstr(vkg_graph_error(run.graph), "int32, expected float32"));
+    test_expect_errors(false);
+    finish(&run);
+}
+
+/* --- indices --- */
+
+static void the_first_greatest_is_found(void **unused)
+{
+    (void)unused;
+    for (int round = 0; round < 6; round++) {
+        struct run run;
+        begin(&run);
+        uint32_t outer = 1 + test_random(5), size = 1 + test_random(40), inner = 1 + test_random(9);
+        vkg_tensor *x = vkg_input(run.graph, "x", VKG_SHAPE(outer, size, inner));
+        vkg_tensor *y = vkg_argmax(run.graph, x, 1, false);
+        vkg_output(run.graph, "y", y);
+        build(&run);
+        float *data = vkg_program_input(run.program, x, 0);
+        for (uint32_t i = 0; i < outer * size * inner; i++)
+            data[i] = (float)test_random(5); /* many are equal */
+        assert_int_equal(vkg_program_run(run.program), VKG_OK);
+        const int32_t *found = vkg_program_output(run.program, y, 0);
+        for (uint32_t i = 0; i < outer * inner; i++) {
+            const float *line = data + i / inner * size * inner + i % inner;
+            int32_t first = 0;
+            for (uint32_t k = 1; k < size; k++)
+                if (line[k * inner] > line[(uint32_t)first * inner])
+                    first = (int32_t)k;
+            assert_int_equal(found[i], first);
+        }
+        finish(&run);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_type_is_read_as_a_number), cmocka_unit_test(results_are_stored_as_their_type),
+        cmocka_unit_test(what_cannot_be_stored_is_refused), cmocka_unit_test(the_first_greatest_is_found)};
+    return cmocka_run_group_tests(tests, NULL, test_device_close);
+}

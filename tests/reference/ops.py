@@ -1,14 +1,15 @@
 #!/usr/bin/python3
 """What every operation, its gradient and the gradient of that are, for tests/ops_test.c. With Debian's python3-torch:
 
-    tests/reference/ops.py                                     the fixed set, data/ops.safetensors: every special case
-    tests/reference/ops.py --seed 7 --count 4 --out FILE       four random cases an operation
+    tests/reference/ops.py                                     the fixed set, data/ops.safetensors: two special cases each
+    tests/reference/ops.py --seed 7 --count 4 --out FILE       four random cases an operation, and one special
     tests/reference/ops.py --list                              the operations
 
 For a case with inputs x0, x1, …: y = f(x); for random v and u, g_i = d<y,v>/dx_i and, with s = Σ<g_i, u_i>,
 h_i = ds/dx_i and hv = ds/dv. i0, … (int32) and c0, … (float32) are further inputs of f, without gradients. Computed in
 double from numbers that float32 has, stored as float32, channels last as in vkgan. Metadata: "caseN" is the operation
-and its attributes, "kinkN" says that central differences make no sense there. Rows are in rows_*.py.
+and its attributes, "kinkN" says that central differences make no sense there, "sizeN" how large y, g0, h0, g1, h1, …, hv
+are taken to be at least when an error is set in proportion. Rows are in rows_*.py.
 """
 import argparse
 import os
@@ -31,32 +32,58 @@ def gradients_of(value, inputs, **options):
     return zeros_for_none(torch.autograd.grad(value, inputs, allow_unused=True, **options), inputs)
 
 
-def compute(case, d):
-    """The tensors of a case, by name."""
-    inputs = [x.float().double().detach().clone().requires_grad_() for x in case.inputs]
-    y = case.function(*inputs)
-    v = d.uniform(-1, 1, *y.shape).requires_grad_()
-    us = [d.uniform(-1, 1, *x.shape) for x in inputs]
+def results_of(function, inputs, v, us):
+    """y, g0, h0, g1, h1, …, hv"""
+    inputs, v = [x.detach().clone().requires_grad_() for x in inputs], v.detach().clone().requires_grad_()
+    y = function(*inputs)
     gradients = gradients_of((y * v).sum(), inputs, create_graph=True)
     s = sum(((g * u).sum() for g, u in zip(gradients, us)), torch.zeros(()))
     second = gradients_of(s, inputs + [v])
-    result = {"y": y, "v": v, "hv": second[-1]}
+    pairs = [t for pair in zip(gradients, second) for t in pair]
+    return [t.detach() for t in [y] + pairs + [second[-1]]]
+
+
+def sizes_of(results, case, inputs, v, us, d):
+    """The terms of a long sum may cancel out by chance, and its error is then that of the terms, not of what is left. So
+    where a result has but few elements its size is at least how far rounding all inputs would move it, over that rounding."""
+    small = 1e-6
+    if case.kink or all(t.numel() > 4 for t in results):
+        return [0.0] * len(results)
+    shaken = [t * (1 + small * (2 * d.indices(2, *t.shape) - 1)) for t in [*inputs, v, *us]]
+    n = len(inputs)
+    moved = results_of(case.function, shaken[:n], shaken[n], shaken[n + 1:])
+    return [float((a - b).norm()) / small if a.numel() <= 4 else 0.0 for a, b in zip(moved, results)]
+
+
+def compute(case, d):
+    """The tensors of a case by name, and the sizes."""
+    inputs = [x.float().double().detach() for x in case.inputs]
+    v = d.uniform(-1, 1, *case.function(*inputs).shape)
+    us = [d.uniform(-1, 1, *x.shape) for x in inputs]
+    results = results_of(case.function, inputs, v, us)
+    named = {"y": results[0], "v": v, "hv": results[-1]}
     for i, x in enumerate(inputs):
-        result.update({f"x{i}": x, f"g{i}": gradients[i], f"u{i}": us[i], f"h{i}": second[i]})
-    result.update({f"c{i}": c for i, c in enumerate(case.consts)})
-    tensors = {name: t.detach().float().contiguous().numpy().copy() for name, t in result.items()}
+        named.update({f"x{i}": x, f"g{i}": results[1 + 2 * i], f"u{i}": us[i], f"h{i}": results[2 + 2 * i]})
+    named.update({f"c{i}": c for i, c in enumerate(case.consts)})
+    tensors = {name: t.float().contiguous().numpy().copy() for name, t in named.items()}
     tensors.update({f"i{i}": t.int().contiguous().numpy().copy() for i, t in enumerate(case.ints)})
-    return tensors
+    return tensors, sizes_of(results, case, inputs, v, us, d)
+
+
+def parameters_of(row, d, k, count):
+    """Of case k: `count` random ones and a special one, or (count 0) the first special ones."""
+    if not count:
+        return row.special[k * (len(row.special) - 1)]
+    return row.parameters(d) if k < count or not row.special else d.choice(row.special)
 
 
 def cases_of(row, seed, count):
-    """The special cases, or `count` random ones, each with its tensors."""
-    for k in range(count or len(row.special)):
+    for k in range(count + 1 if count else min(2, len(row.special))):
         d = Draw(f"{seed}/{row.name}/{k}")
-        parameters = row.parameters(d) if count else row.special[k]
+        parameters = parameters_of(row, d, k, count)
         try:
             case = row.make(d, *parameters)
-            yield case, compute(case, d)
+            yield case, *compute(case, d)
         except Exception:
             print(f"{row.name}, case {k}: {parameters}", file=sys.stderr)
             raise
@@ -65,7 +92,7 @@ def cases_of(row, seed, count):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--seed", type=int, default=20261123)
-    parser.add_argument("--count", type=int, default=0, help="random cases an operation; 0: the special ones")
+    parser.add_argument("--count", type=int, default=0, help="random cases an operation, and a special one; 0: special ones")
     parser.add_argument("--out", default=os.path.join(os.path.dirname(os.path.abspath(__file__)), "data", "ops.safetensors"))
     parser.add_argument("--only", default="", help="operations, by comma")
     parser.add_argument("--list", action="store_true")
@@ -79,10 +106,12 @@ def main():
         sys.exit("no row for " + ", ".join(missing))
     tensors, metadata, index = {}, {}, 0
     for name in names:
-        for case, computed in cases_of(ROWS[name], options.seed, options.count):
+        for case, computed, sizes in cases_of(ROWS[name], options.seed, options.count):
             metadata[f"case{index}"] = " ".join([name] + [repr(a) for a in case.attributes])
             if case.kink:
                 metadata[f"kink{index}"] = "1"
+            if any(sizes):
+                metadata[f"size{index}"] = " ".join(f"{size:.3g}" for size in sizes)
             tensors.update({f"{index}/{key}": array for key, array in computed.items()})
             index += 1
     metadata["count"] = str(index)

@@ -81,7 +81,7 @@ def group_normalization(d, shape, groups, epsilon, which):
 
 def group_parameters(d):
     while True:
-        *shape, c = d.shape(2, 4, 1200)
+        *shape, c = d.shape(3, 4, 1200)
         groups = d.choice([g for g in range(1, c + 1) if c % g == 0])
         count = c // groups
         for n in shape[1:]:
@@ -91,7 +91,7 @@ def group_parameters(d):
 
 
 row("group_normalization", group_normalization, group_parameters,
-    [((2, 8), 2, 1e-5, 3), ((2, 3, 3, 8), 4, 1e-5, 3), ((1, 4, 5, 3), 1, 1e-5, 1), ((3, 4, 4, 6), 6, 1e-5, 2), ((2, 5, 4), 2, 1e-5, 0),
+    [((2, 3, 3, 8), 4, 1e-5, 3), ((1, 4, 5, 3), 1, 1e-5, 1), ((3, 4, 4, 6), 6, 1e-5, 2), ((2, 5, 4), 2, 1e-5, 0),
      ((2, 2, 2, 3, 12), 3, 1e-5, 3)])
 
 

@@ -196,15 +196,17 @@ def pad(d, shape, axis, low, high, mode, value):
     return case([axis, low, high, mode, value], function, d.normal(*shape))
 
 
-def pad_parameters(d):
-    shape, axis = along(d, most=1500)
-    n, mode = shape[axis], d.integer(0, 3)
-    most = {0: 9, 1: n - 1, 2: 9, 3: n}[mode]
-    low, high = (d.integer(-min(2, n // 3), most) for _ in range(2))
-    return shape, axis, low, high, mode, d.real(-1, 1) if mode == 0 else 0.0
+def pad_parameters(mode):
+    def parameters(d):
+        shape, axis = along(d, most=1500)
+        n = shape[axis]
+        most = (9, n - 1, 9, n)[mode]
+        low, high = (d.integer(-min(2, n // 3), most) for _ in range(2))
+        return shape, axis, low, high, mode, d.real(-1, 1) if mode == 0 else 0.0
+    return parameters
 
 
-row("pad", pad, pad_parameters,
-    [((4, 5), 1, 2, 3, 0, 0.0), ((4, 5), 1, 1, 0, 0, -2.5), ((4, 5), 1, 4, 4, 1, 0.0), ((4, 5), 1, 7, 6, 2, 0.0),
-     ((4, 5), 1, 5, 5, 3, 0.0), ((2, 6, 3), 1, -2, 1, 0, 0.0), ((2, 6, 3), 1, 2, -1, 1, 0.0), ((3, 4), 0, -1, -1, 2, 0.0),
-     ((1, 1), 1, 3, 3, 2, 0.0), ((2, 7, 5, 8), 2, 1, 1, 1, 0.0)])
+row("pad", pad, pad_parameters(0), [((4, 5), 1, 2, 3, 0, 0.0), ((4, 5), 1, 1, 0, 0, -2.5), ((2, 6, 3), 1, -2, 1, 0, 0.0)])
+row("pad_reflect", pad, pad_parameters(1), [((4, 5), 1, 4, 4, 1, 0.0), ((2, 6, 3), 1, 2, -1, 1, 0.0), ((2, 7, 5, 8), 2, 1, 1, 1, 0.0)])
+row("pad_replicate", pad, pad_parameters(2), [((4, 5), 1, 7, 6, 2, 0.0), ((1, 1), 1, 3, 3, 2, 0.0), ((3, 4), 0, -1, -1, 2, 0.0)])
+row("pad_circular", pad, pad_parameters(3), [((4, 5), 1, 5, 5, 3, 0.0), ((1, 3), 0, 1, 1, 3, 0.0), ((2, 6, 3), 1, 2, -1, 3, 0.0)])

@@ -128,6 +128,14 @@ VKG_API vkg_tensor *vkg_layer_norm(vkg_graph *graph, vkg_tensor *x, const vkg_no
 /* vkg_prelu with the parameter "weight" [C], from 0.25. */
 VKG_API vkg_tensor *vkg_prelu_layer(vkg_graph *graph, vkg_tensor *x, const char *name);
 
+typedef struct vkg_embedding_desc {
+    const char *name;
+    uint32_t classes, out; /* required */
+    float init_std;        /* 0 means 1, as PyTorch starts */
+} vkg_embedding_desc;
+/* vkg_embedding (vkgan/resample.h) with the parameter "weight" [classes,out]: index of int32, any shape → [shape…,out]. */
+VKG_API vkg_tensor *vkg_embedding_layer(vkg_graph *graph, vkg_tensor *index, const vkg_embedding_desc *desc);
+
 /* --- of weights --- */
 
 /* Spectral normalisation (Miyato et al. 2018), as torch.nn.utils.spectral_norm has it: weight/σ, where σ = uᵀWv estimates

@@ -7,6 +7,7 @@
 #include "vkgan/graph.h"
 #include "vkgan/custom.h"
 #include "vkgan/ops.h"
+#include "vkgan/resample.h"
 #include "vkgan/layers.h"
 #include "vkgan/recurrent.h"
 #include "vkgan/optimizer.h"

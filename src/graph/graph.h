@@ -60,9 +60,13 @@ bool rearranged_axis_is_guarded(const struct rearranged_axis *axis, uint32_t siz
 struct attributes {
     float p, q;               /* pointwise operations' constants */
     uint32_t axes;            /* reductions */
+    uint32_t axis;            /* what works along one axis: linear maps, gather, cumsum */
     uint32_t index;           /* random: which stream; state, assign: which declaration; adam: which update */
     struct conv_problem conv; /* convolutions */
     struct rearrangement rearrangement;
+    struct {
+        uint32_t kernel, stride, padding;
+    } window; /* greatest, scatter_windows */
 };
 
 struct vkg_tensor {

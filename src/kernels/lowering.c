@@ -72,7 +72,7 @@ void dispatch_bind(struct dispatch *dispatch, struct placement placement, uint64
                    bool read, bool written)
 {
     assert(dispatch->binding_count < PIPELINE_MAX_BINDINGS);
-    uint64_t grain = format == FORMAT_TEXEL_SCALAR ? 4 : 16; /* memory is given out in larger grains */
+    uint64_t grain = format == FORMAT_TEXEL_SCALAR || format == FORMAT_TEXEL_INT ? 4 : 16; /* memory is given out in larger grains */
     dispatch->bindings[dispatch->binding_count++] = (struct binding){
         .storage = placement.storage, .offset = placement.offset, .bytes = (bytes + grain - 1) / grain * grain,
         .format = format, .read = read, .written = written};

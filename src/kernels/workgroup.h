@@ -9,4 +9,10 @@ static inline uint32_t simple_workgroup(const vkg_device_caps *caps)
     return caps->type == VKG_DEVICE_CPU ? 32 : 128;
 }
 
+/* How many elements an invocation of such a kernel takes: where the processor computes, starting one costs. */
+static inline uint32_t elements_each(const vkg_device_caps *caps)
+{
+    return caps->type == VKG_DEVICE_CPU ? 4 : 1;
+}
+
 #endif

@@ -1,5 +1,6 @@
-/* Layers of normalisation, and others whose parameters belong to channels. */
+/* Layers of normalisation, and others whose parameters belong to channels or classes. */
 #include "ops/layer.h"
+#include "vkgan/resample.h"
 
 static const vkg_init zeros = {VKG_INIT_CONSTANT, 0, 0}, ones = {VKG_INIT_CONSTANT, 1, 0};
 
@@ -184,7 +185,7 @@ vkg_tensor *vkg_layer_norm(vkg_graph *graph, vkg_tensor *x, const vkg_norm_desc 
     return y;
 }
 
-/* --- parameters of channels --- */
+/* --- parameters of channels and of classes --- */
 
 vkg_tensor *vkg_prelu_layer(vkg_graph *graph, vkg_tensor *x, const char *name)
 {
@@ -193,6 +194,21 @@ vkg_tensor *vkg_prelu_layer(vkg_graph *graph, vkg_tensor *x, const char *name)
     if (has_rank(graph, "prelu_layer", x, 1, "[…,C]"))
         y = vkg_prelu(graph, x, layer_parameter(graph, name, "weight", VKG_SHAPE(channels_of(x)),
                                                 (vkg_init){VKG_INIT_CONSTANT, 0.25f, 0}));
+    graph_leave_layer(graph);
+    return y;
+}
+
+vkg_tensor *vkg_embedding_layer(vkg_graph *graph, vkg_tensor *index, const vkg_embedding_desc *desc)
+{
+    vkg_tensor *y = graph->poison;
+    graph_enter_layer(graph, "embedding_layer", desc->name);
+    if (desc->classes == 0 || desc->out == 0) {
+        graph_fail(graph, "embedding_layer: classes (%u) and out (%u) must be at least 1", desc->classes, desc->out);
+    } else {
+        vkg_init start = {VKG_INIT_NORMAL, 0, desc->init_std != 0 ? desc->init_std : 1};
+        vkg_tensor *weight = layer_parameter(graph, desc->name, "weight", VKG_SHAPE(desc->classes, desc->out), start);
+        y = vkg_embedding(graph, weight, index);
+    }
     graph_leave_layer(graph);
     return y;
 }

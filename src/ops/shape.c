@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "ops/ops.h"
+#include "ops/resample.h"
 
 /* --- views --- */
 
@@ -373,8 +374,10 @@ vkg_tensor *vkg_pad(vkg_graph *graph, vkg_tensor *a, uint32_t axis, int32_t low,
 {
     if (!axis_is_valid(graph, "pad", a, axis))
         return graph->poison;
-    if (mode != VKG_PAD_CONSTANT)
+    if ((uint32_t)mode > VKG_PAD_CIRCULAR)
         return graph_fail(graph, "pad: mode %d is not known", (int)mode);
+    if (mode != VKG_PAD_CONSTANT)
+        return pad_with_own(graph, a, axis, low, high, mode);
     vkg_tensor *padded = pad_with_zeros(graph, a, axis, low, high);
     if (value == 0 || padded->poisoned)
         return padded;

@@ -92,13 +92,18 @@ struct view_key {
     VkFormat format;
 };
 
+static VkFormat view_format(enum binding_format format)
+{
+    return format == FORMAT_TEXEL_VEC4  ? VK_FORMAT_R32G32B32A32_SFLOAT
+           : format == FORMAT_TEXEL_INT ? VK_FORMAT_R32_SINT
+                                        : VK_FORMAT_R32_SFLOAT;
+}
+
 static vkg_result find_view(struct recorder *r, const struct binding *binding, VkBufferView *view)
 {
     struct vkg_program *program = r->program;
     const struct access access = access_of(r, binding);
-    const struct view_key key = {access.buffer, access.first, access.end - access.first,
-                                 binding->format == FORMAT_TEXEL_VEC4 ? VK_FORMAT_R32G32B32A32_SFLOAT
-                                                                      : VK_FORMAT_R32_SFLOAT};
+    const struct view_key key = {access.buffer, access.first, access.end - access.first, view_format(binding->format)};
     for (size_t i = 0; i < program->view_count; i++)
         if (r->keys[i].buffer == key.buffer && r->keys[i].offset == key.offset && r->keys[i].range == key.range &&
             r->keys[i].format == key.format) {

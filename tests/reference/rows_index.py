@@ -49,7 +49,11 @@ row("gather", gather, gather_parameters,
 
 def scatter_add(d, shape, index, axis, size, outside):
     i = OUTSIDE if outside == "all" else (some_outside if outside else Draw.indices)(d, size, *index)
-    return case([axis, size], lambda x: scatter_into(x, axis, i, size), d.normal(*shape), ints=[i])
+    x = d.normal(*shape)
+    if outside == "scales":  # from the smallest numbers to the largest
+        x = (x * torch.logspace(-20, 18, shape[0], dtype=torch.float64)[:, None]).float().double()
+        i = torch.randperm(shape[0], generator=d.torch)[:, None]
+    return case([axis, size], lambda x: scatter_into(x, axis, i, size), x, ints=[i], kink=outside == "scales")
 
 
 def scatter_parameters(d):
@@ -60,7 +64,7 @@ def scatter_parameters(d):
 
 row("scatter_add", scatter_add, scatter_parameters,
     [((9, 5), (9, 5), 0, 6, 0), ((6, 5), (6, 5), 1, 3, 0), ((2, 9, 8), (2, 9, 1), 1, 4, 1), ((2, 4, 3), (1, 4, 3), 1, 11, 0),
-     ((700,), (700,), 0, 5, 0), ((3, 2, 4, 2, 3), (1, 2, 4, 1, 3), 2, 5, 1), ((8, 3), (8, 1), 0, 4, "all")])
+     ((700,), (700,), 0, 5, 0), ((3, 2, 4, 2, 3), (1, 2, 4, 1, 3), 2, 5, 1), ((8, 3), (8, 1), 0, 4, "all"), ((39, 2), (39, 1), 0, 39, "scales")])
 
 
 def index_select(d, shape, axis, m):

@@ -31,9 +31,10 @@ extern const struct ops_row ops_rows[], ops_rows_resample[];
         return expression;                                                                                   \
     }
 #define OPS_ROW(op, value, gradient, second) {#op, build_##op, {value, gradient, second}}
-/* Numbers that only move; one operation, or a short sum; several. The project promises 1e-5 of sums of up to 1,000 terms. */
+/* Numbers that only move; one operation, or a short sum; a long sum; several of them. The project promises 1e-5 of sums of up to 1,000 terms. */
 #define OPS_EXACT(op) OPS_ROW(op, 1e-7, 1e-7, 1e-7)
 #define OPS_CLOSE(op) OPS_ROW(op, 1e-6, 2e-6, 3e-6)
+#define OPS_SUM(op) OPS_ROW(op, 5e-6, 5e-6, 5e-6)
 #define OPS_NEAR(op) OPS_ROW(op, 5e-6, 1e-5, 1e-5)
 
 /* What has been seen of a row. */

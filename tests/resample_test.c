@@ -1,7 +1,6 @@
-/* What PyTorch cannot say of the operations of vkgan/resample.h: runs that give the same bits, long axes, errors. (The rest
- * is in ops_test.) */
+/* What PyTorch cannot say of the operations of vkgan/resample.h: sums that are the same at every run, numbers
+ * that are none, long axes, broken rules. */
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -36,14 +35,15 @@ static void end(struct run *run)
     vkg_graph_destroy(&run->graph);
 }
 
-/* Many elements meet at few places: every run gives the same bits, which are those of the exact sum, rounded. */
+/* Many elements meet at few places: every run gives the same bits, those of the exact sum, rounded. */
 static void scatter_add_is_exact(void **unused)
 {
     (void)unused;
     enum { N = 50000, PLACES = 7 };
     struct run run;
     start(&run);
-    vkg_tensor *x = vkg_input(run.graph, "x", VKG_SHAPE(N)), *index = vkg_input_typed(run.graph, "i", VKG_SHAPE(N), VKG_INT32);
+    vkg_tensor *x = vkg_input(run.graph, "x", VKG_SHAPE(N)),
+               *index = vkg_input_typed(run.graph, "i", VKG_SHAPE(N), VKG_INT32);
     vkg_tensor *y = vkg_scatter_add(run.graph, x, 0, index, PLACES);
     build(&run, &y, 1);
     float *values = vkg_program_input(run.program, x, 0), first[PLACES];
@@ -72,9 +72,12 @@ static void scatter_add_of_extremes(void **unused)
     (void)unused;
     static const struct {
         float a, b, c;
-    } sums[] = {{INFINITY, 1, 2}, {-INFINITY, 1, 2}, {INFINITY, -INFINITY, 1}, {NAN, 1, 2}, {1, NAN, INFINITY}, {3e38f, 3e38f, 0},
-                {-3e38f, -3e38f, 1}, {3e38f, 3e38f, -3e38f}, {1e-45f, 1e-45f, 1e-45f}, {1e-38f, -9.9e-39f, 0}, {1, 6e-8f, 6e-8f},
-                {0, -0.0f, 0}, {1e30f, 1, -1e30f}, {16777216, 1, 0}, {16777218, 1, 0}, {1, -1, 1e-45f}, {1, -1e-9f, -1}};
+    } sums[] = {
+        {INFINITY, 1, 2},         {-INFINITY, 1, 2},      {INFINITY, -INFINITY, 1}, {NAN, 1, 2},
+        {1, NAN, INFINITY},       {3e38f, 3e38f, 0},      {-3e38f, -3e38f, 1},      {3e38f, 3e38f, -3e38f},
+        {1e-45f, 1e-45f, 1e-45f}, {1e-38f, -9.9e-39f, 0}, {1, 6e-8f, 6e-8f},        {0, -0.0f, 0},
+        {1e30f, 1, -1e30f},       {16777216, 1, 0},       {16777218, 1, 0},         {1, -1, 1e-45f},
+        {1, -1e-9f, -1}};
     enum { SUMS = sizeof sums / sizeof sums[0] };
     struct run run;
     start(&run);
@@ -88,13 +91,14 @@ static void scatter_add_of_extremes(void **unused)
     memcpy(vkg_program_input(run.program, index, 0), (const int32_t[]){1, 1, 1}, 12);
     assert_int_equal(vkg_program_run(run.program), VKG_OK);
     for (uint32_t i = 0; i < SUMS; i++) {
-        float found = output_of(&run, y)[SUMS + i], expected = (float)((long double)sums[i].a + sums[i].b + sums[i].c);
+        float found = output_of(&run, y)[SUMS + i],
+              expected = (float)((long double)sums[i].a + sums[i].b + sums[i].c);
         if (sums[i].a == 1 && sums[i].c == 1e-45f)
             expected = 0; /* below the last of 62 bits under 1 */
         assert_true(output_of(&run, y)[i] == 0);
         if (isnan(expected) ? !isnan(found) : memcmp(&found, &expected, 4) != 0)
-            fail_msg("%g + %g + %g: %.9g instead of %.9g", (double)sums[i].a, (double)sums[i].b, (double)sums[i].c,
-                     (double)found, (double)expected);
+            fail_msg("%g + %g + %g: %.9g instead of %.9g", (double)sums[i].a, (double)sums[i].b,
+                     (double)sums[i].c, (double)found, (double)expected);
     }
     end(&run);
 }
@@ -121,7 +125,8 @@ static void long_axes(void **unused)
         outputs[0] = vkg_cumsum(run.graph, x, 1);
         vkg_gradients(run.graph, vkg_sum(run.graph, outputs[0], VKG_ALL_AXES, false), &x, 1, &outputs[1]);
         outputs[2] = vkg_adaptive_avg_pool(run.graph, x, (const uint32_t[]){1});
-        vkg_gradients(run.graph, vkg_sum(run.graph, vkg_square(run.graph, outputs[2]), VKG_ALL_AXES, false), &x, 1, &outputs[3]);
+        vkg_gradients(run.graph, vkg_sum(run.graph, vkg_square(run.graph, outputs[2]), VKG_ALL_AXES, false), &x,
+                      1, &outputs[3]);
         build(&run, outputs, 4);
         float *values = vkg_program_input(run.program, x, 0);
         for (uint32_t i = 0; i < lines * N * channels; i++)
@@ -184,7 +189,8 @@ static vkg_tensor *broken_call(vkg_graph *g, int call)
     vkg_tensor *x = vkg_input(g, "x", VKG_SHAPE(2, 4, 6, 3)), *flat = vkg_input(g, "f", VKG_SHAPE(4)),
                *index = vkg_input_typed(g, "i", VKG_SHAPE(2, 4, 6, 3), VKG_INT32);
     const float one[2] = {1, 1};
-    vkg_linear_map map = {.out = 2, .start = (const uint32_t[]){0, 1, 2}, .index = (const uint32_t[]){0, 4}, .weight = one};
+    vkg_linear_map map = {
+        .out = 2, .start = (const uint32_t[]){0, 1, 2}, .index = (const uint32_t[]){0, 4}, .weight = one};
     switch (call) {
     case 0: return vkg_apply_linear_map(g, x, 1, &map); /* index 4 of 4 */
     case 1: return vkg_apply_linear_map(g, x, 4, &map);
@@ -197,7 +203,8 @@ static vkg_tensor *broken_call(vkg_graph *g, int call)
     case 8: return vkg_interpolate(g, x, &(vkg_interpolate_desc){.size = {2, 0}});
     case 9: return vkg_interpolate(g, x, &(vkg_interpolate_desc){.size = {2, 2}, .antialias = true});
     case 10: return vkg_interpolate(g, x, &(vkg_interpolate_desc){.size = {UINT32_MAX, 2}});
-    case 11: return vkg_interpolate(g, x, &(vkg_interpolate_desc){.size = {INT32_MAX - 1, 2}, .mode = VKG_CUBIC});
+    case 11:
+        return vkg_interpolate(g, x, &(vkg_interpolate_desc){.size = {INT32_MAX - 1, 2}, .mode = VKG_CUBIC});
     case 12: return vkg_upfirdn2d(g, x, &(vkg_fir_desc){.filter = one, .taps = 0});
     case 13: return vkg_upfirdn2d(g, x, &(vkg_fir_desc){.filter = one, .taps = 2, .pad_low = -9});
     case 14: return vkg_upfirdn2d(g, x, &(vkg_fir_desc){.filter = one, .taps = 2, .gain = -1});
@@ -214,11 +221,15 @@ static vkg_tensor *broken_call(vkg_graph *g, int call)
     case 25: return vkg_adaptive_avg_pool(g, x, (const uint32_t[]){2, 0});
     case 26: return vkg_grid_sample(g, x, vkg_input(g, "g", VKG_SHAPE(2, 3, 3, 3)), &(vkg_grid_sample_desc){0});
     case 27: return vkg_grid_sample(g, x, vkg_input(g, "g", VKG_SHAPE(1, 3, 3, 2)), &(vkg_grid_sample_desc){0});
-    case 28: return vkg_grid_sample(g, x, vkg_input(g, "g", VKG_SHAPE(2, 3, 3, 2)), &(vkg_grid_sample_desc){.mode = VKG_CUBIC});
+    case 28:
+        return vkg_grid_sample(g, x, vkg_input(g, "g", VKG_SHAPE(2, 3, 3, 2)),
+                               &(vkg_grid_sample_desc){.mode = VKG_CUBIC});
     case 29: return vkg_affine_grid(g, x, (const uint32_t[]){2, 2}, false);
     case 30: return vkg_affine_grid(g, vkg_input(g, "t", VKG_SHAPE(1, 2, 3)), (const uint32_t[]){2, 0}, false);
     case 31: return vkg_roi_align(g, x, flat, &(vkg_roi_align_desc){2, 2, 1, 2, false});
-    case 32: return vkg_roi_align(g, x, vkg_input(g, "b", VKG_SHAPE(1, 5)), &(vkg_roi_align_desc){2, 2, 1, 0, false});
+    case 32:
+        return vkg_roi_align(g, x, vkg_input(g, "b", VKG_SHAPE(1, 5)),
+                             &(vkg_roi_align_desc){2, 2, 1, 0, false});
     case 33: return vkg_gather(g, x, 1, flat);
     case 34: return vkg_gather(g, x, 1, x); /* float32 indices */
     case 35: return vkg_gather(g, x, 4, index);
@@ -251,10 +262,12 @@ static void broken_rules_are_reported(void **unused)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(scatter_add_is_exact), cmocka_unit_test(scatter_add_of_extremes),
-        cmocka_unit_test(long_axes), cmocka_unit_test(max_pool_keeps_nan),
-        cmocka_unit_test(one_hot_of_indices), cmocka_unit_test(equal_maps_are_one),
-        cmocka_unit_test(broken_rules_are_reported)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(scatter_add_is_exact),
+                                       cmocka_unit_test(scatter_add_of_extremes),
+                                       cmocka_unit_test(long_axes),
+                                       cmocka_unit_test(max_pool_keeps_nan),
+                                       cmocka_unit_test(one_hot_of_indices),
+                                       cmocka_unit_test(equal_maps_are_one),
+                                       cmocka_unit_test(broken_rules_are_reported)};
     return cmocka_run_group_tests(tests, NULL, test_device_close);
 }

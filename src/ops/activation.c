@@ -202,40 +202,15 @@ static const struct op op_clamp = {.name = "clamp", .doc = "a, but at least p an
 
 /* --- the public calls --- */
 
-vkg_tensor *vkg_sign(vkg_graph *graph, vkg_tensor *a)
-{
-    return pointwise_unary(graph, &op_sign, a, 0, 0);
-}
-
-vkg_tensor *vkg_floor(vkg_graph *graph, vkg_tensor *a)
-{
-    return pointwise_unary(graph, &op_floor, a, 0, 0);
-}
-
-vkg_tensor *vkg_log1p(vkg_graph *graph, vkg_tensor *a)
-{
-    return pointwise_unary(graph, &op_log1p, a, 0, 0);
-}
-
-vkg_tensor *vkg_sin(vkg_graph *graph, vkg_tensor *a)
-{
-    return pointwise_unary(graph, &op_sin, a, 0, 0);
-}
-
-vkg_tensor *vkg_cos(vkg_graph *graph, vkg_tensor *a)
-{
-    return pointwise_unary(graph, &op_cos, a, 0, 0);
-}
-
-vkg_tensor *vkg_erf(vkg_graph *graph, vkg_tensor *a)
-{
-    return pointwise_unary(graph, &op_erf, a, 0, 0);
-}
-
-vkg_tensor *vkg_erfinv(vkg_graph *graph, vkg_tensor *a)
-{
-    return pointwise_unary(graph, &op_erfinv, a, 0, 0);
-}
+/* A function without constants. */
+#define FUNCTION(name)                                                                                       \
+    vkg_tensor *vkg_##name(vkg_graph *graph, vkg_tensor *a)                                                  \
+    {                                                                                                        \
+        return pointwise_unary(graph, &op_##name, a, 0, 0);                                                  \
+    }
+FUNCTION(sign) FUNCTION(floor) FUNCTION(log1p) FUNCTION(sin) FUNCTION(cos) FUNCTION(erf) FUNCTION(erfinv)
+FUNCTION(abs) FUNCTION(sqrt) FUNCTION(rsqrt) FUNCTION(exp) FUNCTION(relu) FUNCTION(tanh) FUNCTION(sigmoid)
+FUNCTION(softplus)
 
 vkg_tensor *vkg_elu(vkg_graph *graph, vkg_tensor *a, float alpha)
 {
@@ -268,52 +243,12 @@ vkg_tensor *vkg_prelu(vkg_graph *graph, vkg_tensor *a, vkg_tensor *slope)
     return vkg_where(graph, positive, a, vkg_mul(graph, a, slope));
 }
 
-vkg_tensor *vkg_abs(vkg_graph *graph, vkg_tensor *a)
-{
-    return pointwise_unary(graph, &op_abs, a, 0, 0);
-}
-
-vkg_tensor *vkg_sqrt(vkg_graph *graph, vkg_tensor *a)
-{
-    return pointwise_unary(graph, &op_sqrt, a, 0, 0);
-}
-
-vkg_tensor *vkg_rsqrt(vkg_graph *graph, vkg_tensor *a)
-{
-    return pointwise_unary(graph, &op_rsqrt, a, 0, 0);
-}
-
-vkg_tensor *vkg_exp(vkg_graph *graph, vkg_tensor *a)
-{
-    return pointwise_unary(graph, &op_exp, a, 0, 0);
-}
-
 vkg_tensor *vkg_ln(vkg_graph *graph, vkg_tensor *a)
 {
     return pointwise_unary(graph, &op_log, a, 0, 0);
 }
 
-vkg_tensor *vkg_relu(vkg_graph *graph, vkg_tensor *a)
-{
-    return pointwise_unary(graph, &op_relu, a, 0, 0);
-}
-
 vkg_tensor *vkg_leaky_relu(vkg_graph *graph, vkg_tensor *a, float slope)
 {
     return pointwise_unary(graph, &op_leaky_relu, a, slope, 0);
-}
-
-vkg_tensor *vkg_tanh(vkg_graph *graph, vkg_tensor *a)
-{
-    return pointwise_unary(graph, &op_tanh, a, 0, 0);
-}
-
-vkg_tensor *vkg_sigmoid(vkg_graph *graph, vkg_tensor *a)
-{
-    return pointwise_unary(graph, &op_sigmoid, a, 0, 0);
-}
-
-vkg_tensor *vkg_softplus(vkg_graph *graph, vkg_tensor *a)
-{
-    return pointwise_unary(graph, &op_softplus, a, 0, 0);
 }

@@ -121,7 +121,7 @@ static void cumsum_gradient(vkg_graph *graph, vkg_tensor *node, vkg_tensor *dy, 
 
 vkg_tensor *vkg_cumsum(vkg_graph *graph, vkg_tensor *a, uint32_t axis)
 {
-    if (!axis_is_valid(graph, "vkg_cumsum", a, axis))
+    if (!axis_is_valid(graph, "cumsum", a, axis))
         return graph->poison;
     return a->shape.dims[axis] == 1 ? a : add_cumsum(graph, &op_cumsum, a, axis);
 }

@@ -146,8 +146,8 @@ static bool index_fits(vkg_graph *graph, const char *call, const vkg_tensor *dat
 
 vkg_tensor *vkg_gather(vkg_graph *graph, vkg_tensor *a, uint32_t axis, vkg_tensor *index)
 {
-    if (index->poisoned || !axis_is_valid(graph, "vkg_gather", a, axis) ||
-        !index_fits(graph, "vkg_gather", a, axis, index, true))
+    if (index->poisoned || !axis_is_valid(graph, "gather", a, axis) ||
+        !index_fits(graph, "gather", a, axis, index, true))
         return graph->poison;
     vkg_shape shape = a->shape;
     shape.dims[axis] = index->shape.dims[axis];
@@ -242,8 +242,8 @@ static const struct op op_scatter_add = {.name = "scatter_add",
 
 vkg_tensor *vkg_scatter_add(vkg_graph *graph, vkg_tensor *src, uint32_t axis, vkg_tensor *index, uint32_t size)
 {
-    if (index->poisoned || !axis_is_valid(graph, "vkg_scatter_add", src, axis) ||
-        !index_fits(graph, "vkg_scatter_add", src, axis, index, false))
+    if (index->poisoned || !axis_is_valid(graph, "scatter_add", src, axis) ||
+        !index_fits(graph, "scatter_add", src, axis, index, false))
         return graph->poison;
     vkg_shape shape = src->shape;
     shape.dims[axis] = size;
@@ -258,10 +258,10 @@ vkg_tensor *vkg_scatter_add(vkg_graph *graph, vkg_tensor *src, uint32_t axis, vk
 
 vkg_tensor *vkg_index_select(vkg_graph *graph, vkg_tensor *a, uint32_t axis, vkg_tensor *index)
 {
-    if (index->poisoned || !axis_is_valid(graph, "vkg_index_select", a, axis))
+    if (index->poisoned || !axis_is_valid(graph, "index_select", a, axis))
         return graph->poison;
     if (index->shape.rank != 1)
-        return graph_fail(graph, "vkg_index_select: the index %s must have 1 dimension", SHAPE(&index->shape));
+        return graph_fail(graph, "index_select: the index %s must have 1 dimension", SHAPE(&index->shape));
     vkg_shape shape = {.rank = a->shape.rank};
     for (uint32_t d = 0; d < shape.rank; d++)
         shape.dims[d] = d == axis ? index->shape.dims[0] : 1;
@@ -273,7 +273,7 @@ vkg_tensor *vkg_embedding(vkg_graph *graph, vkg_tensor *weight, vkg_tensor *inde
     if (weight->poisoned || index->poisoned)
         return graph->poison;
     if (weight->shape.rank != 2 || index->shape.rank == VKG_MAX_RANK)
-        return graph_fail(graph, "vkg_embedding: weight %s must have 2 dimensions, the index %s fewer than %d",
+        return graph_fail(graph, "embedding: weight %s must have 2 dimensions, the index %s fewer than %d",
                           SHAPE(&weight->shape), SHAPE(&index->shape), VKG_MAX_RANK);
     vkg_shape shape = index->shape;
     shape.dims[shape.rank++] = weight->shape.dims[1];
@@ -288,7 +288,7 @@ vkg_tensor *vkg_one_hot(vkg_graph *graph, vkg_tensor *index, uint32_t classes)
     if (index->dtype != VKG_INT32 || index->shape.rank == VKG_MAX_RANK || classes == 0 || classes > 1u << 24)
         return graph_fail(
             graph,
-            "vkg_one_hot: the index %s of type %s must be of int32 with fewer than %d dimensions, "
+            "one_hot: the index %s of type %s must be of int32 with fewer than %d dimensions, "
             "and there must be 1 to 2^24 classes, not %u",
             SHAPE(&index->shape), vkg_dtype_name(index->dtype), VKG_MAX_RANK, classes);
     vkg_shape shape = index->shape;

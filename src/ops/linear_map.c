@@ -159,7 +159,7 @@ static const struct op op_linear_map = {
 
 static bool check_map(vkg_graph *graph, const vkg_tensor *a, uint32_t axis, const vkg_linear_map *map)
 {
-    const char *const call = "vkg_apply_linear_map";
+    const char *const call = "apply_linear_map";
     uint32_t size = a->shape.dims[axis];
     if (map->out == 0 || map->out >= INT32_MAX || !map->start || map->start[0] != 0) {
         graph_fail(graph, "%s: there must be rows, fewer than 2^31 − 1, and the first must start at 0", call);
@@ -182,7 +182,7 @@ static bool check_map(vkg_graph *graph, const vkg_tensor *a, uint32_t axis, cons
 vkg_tensor *vkg_apply_linear_map(vkg_graph *graph, vkg_tensor *a, uint32_t axis, const vkg_linear_map *map)
 {
     float value;
-    if (!axis_is_valid(graph, "vkg_apply_linear_map", a, axis) || !check_map(graph, a, axis, map))
+    if (!axis_is_valid(graph, "apply_linear_map", a, axis) || !check_map(graph, a, axis, map))
         return graph->poison;
     vkg_shape shape = a->shape;
     shape.dims[axis] = map->out;

@@ -44,7 +44,7 @@ static vkg_tensor *average_axis(vkg_graph *graph, vkg_tensor *a, uint32_t axis, 
     if (w->kernel == 1 && w->stride == 1)
         return a;
     if (!map_begin(&m, graph, w->out, (uint64_t)w->out * (w->kernel < w->size ? w->kernel : w->size)))
-        return map_failed(graph, "vkg_avg_pool", a);
+        return map_failed(graph, "avg_pool", a);
     for (uint32_t o = 0; o < w->out; o++) {
         int64_t first = (int64_t)o * w->stride - w->padding, end = first + w->kernel;
         first = first > 0 ? first : 0;
@@ -59,7 +59,7 @@ static vkg_tensor *average_axis(vkg_graph *graph, vkg_tensor *a, uint32_t axis, 
 vkg_tensor *vkg_avg_pool(vkg_graph *graph, vkg_tensor *x, const vkg_pool_desc *desc)
 {
     struct window windows[3];
-    if (!find_windows(graph, "vkg_avg_pool", x, desc, windows))
+    if (!find_windows(graph, "avg_pool", x, desc, windows))
         return graph->poison;
     uint32_t spatial = x->shape.rank - 2;
     for (uint32_t i = 0; i < spatial && !x->poisoned; i++)
@@ -69,7 +69,7 @@ vkg_tensor *vkg_avg_pool(vkg_graph *graph, vkg_tensor *x, const vkg_pool_desc *d
 
 vkg_tensor *vkg_adaptive_avg_pool(vkg_graph *graph, vkg_tensor *x, const uint32_t *size)
 {
-    if (!has_spatial_dimensions(graph, "vkg_adaptive_avg_pool", x, 1, 3))
+    if (!has_spatial_dimensions(graph, "adaptive_avg_pool", x, 1, 3))
         return graph->poison;
     for (uint32_t axis = 1; axis + 1 < x->shape.rank && !x->poisoned; axis++) {
         struct map_builder m;
@@ -77,7 +77,7 @@ vkg_tensor *vkg_adaptive_avg_pool(vkg_graph *graph, vkg_tensor *x, const uint32_
         if (out == n)
             continue;
         if (out == 0 || out > INT32_MAX || !map_begin(&m, graph, (uint32_t)out, n + 2 * out))
-            return map_failed(graph, "vkg_adaptive_avg_pool", x);
+            return map_failed(graph, "adaptive_avg_pool", x);
         for (uint64_t o = 0; o < out; o++) {
             uint64_t first = o * n / out, end = ((o + 1) * n + out - 1) / out;
             for (uint64_t i = first; i < end; i++)
@@ -218,13 +218,13 @@ static vkg_tensor *greatest_along(vkg_graph *graph, vkg_tensor *a, uint32_t axis
 vkg_tensor *vkg_max_pool(vkg_graph *graph, vkg_tensor *x, const vkg_pool_desc *desc)
 {
     struct window windows[3];
-    if (!find_windows(graph, "vkg_max_pool", x, desc, windows))
+    if (!find_windows(graph, "max_pool", x, desc, windows))
         return graph->poison;
     for (uint32_t i = 0; i < x->shape.rank - 2; i++)
         if (windows[i].size > 1u << 24 || windows[i].kernel > 4096)
             return graph_fail(
                 graph,
-                "vkg_max_pool: axis %u of %s with a kernel of %u; at most 2^24 elements (places are "
+                "max_pool: axis %u of %s with a kernel of %u; at most 2^24 elements (places are "
                 "computed in float32) and kernels of 4096",
                 i + 1, SHAPE(&x->shape), windows[i].kernel);
     for (uint32_t i = x->shape.rank - 2; i-- > 0;)

@@ -152,7 +152,7 @@ static vkg_tensor *interpolate_axis(vkg_graph *graph, vkg_tensor *a, uint32_t ax
     if (p->size == p->out)
         return a;
     if (!map_begin(&m, graph, (uint32_t)p->out, (uint64_t)((double)p->out * 2 * reach)))
-        return map_failed(graph, "vkg_interpolate", a);
+        return map_failed(graph, "interpolate", a);
     for (int64_t o = 0; o < p->out; o++) {
         if (p->mode == VKG_NEAREST)
             nearest_row(&m, p, o);
@@ -167,20 +167,20 @@ static vkg_tensor *interpolate_axis(vkg_graph *graph, vkg_tensor *a, uint32_t ax
 
 vkg_tensor *vkg_interpolate(vkg_graph *graph, vkg_tensor *x, const vkg_interpolate_desc *desc)
 {
-    if (!has_spatial_dimensions(graph, "vkg_interpolate", x, 1, 3))
+    if (!has_spatial_dimensions(graph, "interpolate", x, 1, 3))
         return graph->poison;
     uint32_t spatial = x->shape.rank - 2;
     if ((uint32_t)desc->mode > VKG_CUBIC ||
         (desc->mode == VKG_NEAREST && (desc->align_corners || desc->antialias)))
-        return graph_fail(graph, "vkg_interpolate: mode %d%s", (int)desc->mode,
+        return graph_fail(graph, "interpolate: mode %d%s", (int)desc->mode,
                           desc->mode == VKG_NEAREST ? " has neither align_corners nor antialias"
                                                     : " is not known");
     if (desc->mode == VKG_CUBIC && spatial != 2)
-        return graph_fail(graph, "vkg_interpolate: x %s must have 4 dimensions for VKG_CUBIC",
+        return graph_fail(graph, "interpolate: x %s must have 4 dimensions for VKG_CUBIC",
                           SHAPE(&x->shape));
     for (uint32_t i = 0; i < spatial; i++)
         if (desc->size[i] == 0 || desc->size[i] > INT32_MAX)
-            return graph_fail(graph, "vkg_interpolate: size[%u] is %u", i, desc->size[i]);
+            return graph_fail(graph, "interpolate: size[%u] is %u", i, desc->size[i]);
     for (uint32_t i = 0; i < spatial && !x->poisoned; i++) {
         struct interpolation p = {desc->mode, desc->align_corners, desc->antialias, x->shape.dims[i + 1],
                                   desc->size[i]};
@@ -199,10 +199,10 @@ static vkg_tensor *fir_axis(vkg_graph *graph, vkg_tensor *a, uint32_t axis, cons
     int64_t out = room < 0 ? 0 : room / down + 1;
     if (out == 0)
         return graph_fail(
-            graph, "vkg_upfirdn2d: %u taps are more than axis %u of %s has with up %u and padding [%d, %d]",
+            graph, "upfirdn2d: %u taps are more than axis %u of %s has with up %u and padding [%d, %d]",
             d->taps, axis, SHAPE(&a->shape), (uint32_t)up, d->pad_low, d->pad_high);
     if (out > INT32_MAX || !map_begin(&m, graph, (uint32_t)out, (uint64_t)(out * (taps / up + 1))))
-        return map_failed(graph, "vkg_upfirdn2d", a);
+        return map_failed(graph, "upfirdn2d", a);
     for (int64_t o = 0; o < out; o++) {
         int64_t first = o * down - d->pad_low;    /* of the window, in the input with its zeros */
         int64_t late = ((-first) % up + up) % up; /* how far behind it the first element that is no zero lies */
@@ -219,15 +219,15 @@ static vkg_tensor *fir_axis(vkg_graph *graph, vkg_tensor *a, uint32_t axis, cons
 vkg_tensor *vkg_upfirdn2d(vkg_graph *graph, vkg_tensor *x, const vkg_fir_desc *desc)
 {
     const uint32_t most = 1u << 16; /* far beyond any use, and no product below overflows */
-    if (!has_spatial_dimensions(graph, "vkg_upfirdn2d", x, 2, 2))
+    if (!has_spatial_dimensions(graph, "upfirdn2d", x, 2, 2))
         return graph->poison;
     if (!desc->filter || desc->taps == 0 || desc->taps > most || desc->up > most || desc->down > most)
         return graph_fail(graph,
-                          "vkg_upfirdn2d: %u taps, up %u and down %u, of which each may be 65536 at most",
+                          "upfirdn2d: %u taps, up %u and down %u, of which each may be 65536 at most",
                           desc->filter ? desc->taps : 0, desc->up, desc->down);
     double gain = sqrt(desc->gain != 0 ? (double)desc->gain : 1);
     if (!(gain >= 0))
-        return graph_fail(graph, "vkg_upfirdn2d: the gain %g is negative", (double)desc->gain);
+        return graph_fail(graph, "upfirdn2d: the gain %g is negative", (double)desc->gain);
     x = fir_axis(graph, x, 1, desc, gain);
     return x->poisoned ? x : fir_axis(graph, x, 2, desc, gain);
 }
@@ -253,10 +253,10 @@ vkg_tensor *pad_with_own(vkg_graph *graph, vkg_tensor *a, uint32_t axis, int32_t
     int64_t size = a->shape.dims[axis], before = low, behind = high, out = size + before + behind;
     int64_t most = mode == VKG_PAD_REPLICATE ? INT32_MAX : mode == VKG_PAD_CIRCULAR ? size : size - 1;
     if (before > most || behind > most || out <= 0 || out > INT32_MAX || -before >= size || -behind >= size)
-        return graph_fail(graph, "vkg_pad: %d before and %d behind axis %u of %s in mode %d", low, high, axis,
+        return graph_fail(graph, "pad: %d before and %d behind axis %u of %s in mode %d", low, high, axis,
                           SHAPE(&a->shape), (int)mode);
     if (!map_begin(&m, graph, (uint32_t)out, (uint64_t)out))
-        return map_failed(graph, "vkg_pad", a);
+        return map_failed(graph, "pad", a);
     for (int64_t o = 0; o < out; o++) {
         map_add(&m, (uint32_t)padding_source(o - before, size, mode), 1);
         map_end_row(&m);
@@ -268,12 +268,12 @@ vkg_tensor *pad_with_own(vkg_graph *graph, vkg_tensor *a, uint32_t axis, int32_t
 
 vkg_tensor *vkg_pixel_shuffle(vkg_graph *graph, vkg_tensor *x, uint32_t factor)
 {
-    if (!has_spatial_dimensions(graph, "vkg_pixel_shuffle", x, 2, 2))
+    if (!has_spatial_dimensions(graph, "pixel_shuffle", x, 2, 2))
         return graph->poison;
     const uint32_t *d = x->shape.dims, f = factor;
     if (f == 0 || f > 32768 || d[3] % (f * f) != 0 || (uint64_t)d[1] * f > INT32_MAX ||
         (uint64_t)d[2] * f > INT32_MAX)
-        return graph_fail(graph, "vkg_pixel_shuffle: the channels of %s are not a multiple of %u²",
+        return graph_fail(graph, "pixel_shuffle: the channels of %s are not a multiple of %u²",
                           SHAPE(&x->shape), f);
     vkg_tensor *blocks = vkg_reshape(graph, x, VKG_SHAPE(d[0], d[1], d[2], d[3] / (f * f), f, f));
     blocks = vkg_permute(graph, blocks, (const uint32_t[]){0, 1, 4, 2, 5, 3});
@@ -282,11 +282,11 @@ vkg_tensor *vkg_pixel_shuffle(vkg_graph *graph, vkg_tensor *x, uint32_t factor)
 
 vkg_tensor *vkg_pixel_unshuffle(vkg_graph *graph, vkg_tensor *x, uint32_t factor)
 {
-    if (!has_spatial_dimensions(graph, "vkg_pixel_unshuffle", x, 2, 2))
+    if (!has_spatial_dimensions(graph, "pixel_unshuffle", x, 2, 2))
         return graph->poison;
     const uint32_t *d = x->shape.dims, f = factor;
     if (f == 0 || f > 32768 || d[1] % f != 0 || d[2] % f != 0 || (uint64_t)d[3] * f > INT32_MAX / f)
-        return graph_fail(graph, "vkg_pixel_unshuffle: height and width of %s are not multiples of %u",
+        return graph_fail(graph, "pixel_unshuffle: height and width of %s are not multiples of %u",
                           SHAPE(&x->shape), f);
     vkg_tensor *blocks = vkg_reshape(graph, x, VKG_SHAPE(d[0], d[1] / f, f, d[2] / f, f, d[3]));
     blocks = vkg_permute(graph, blocks, (const uint32_t[]){0, 1, 3, 5, 2, 4});

@@ -119,25 +119,25 @@ static struct places nearest_places(vkg_graph *graph, vkg_tensor *place, uint32_
 static bool check_grid(vkg_graph *graph, const vkg_tensor *x, const vkg_tensor *grid,
                        const vkg_grid_sample_desc *desc)
 {
-    if (grid->poisoned || !has_spatial_dimensions(graph, "vkg_grid_sample", x, 2, 3))
+    if (grid->poisoned || !has_spatial_dimensions(graph, "grid_sample", x, 2, 3))
         return false;
     uint32_t rank = x->shape.rank;
     if (grid->shape.rank != rank || grid->shape.dims[0] != x->shape.dims[0] ||
         grid->shape.dims[rank - 1] != rank - 2) {
         graph_fail(
             graph,
-            "vkg_grid_sample: the grid %s must have as many dimensions as x %s, the same first one, and %u "
+            "grid_sample: the grid %s must have as many dimensions as x %s, the same first one, and %u "
             "coordinates",
             SHAPE(&grid->shape), SHAPE(&x->shape), rank - 2);
         return false;
     }
     if ((desc->mode != VKG_NEAREST && desc->mode != VKG_LINEAR) ||
         (uint32_t)desc->padding > VKG_PADDING_BORDER) {
-        graph_fail(graph, "vkg_grid_sample: mode %d with padding %d", (int)desc->mode, (int)desc->padding);
+        graph_fail(graph, "grid_sample: mode %d with padding %d", (int)desc->mode, (int)desc->padding);
         return false;
     }
     if (shape_elements(&x->shape) / x->shape.dims[0] / x->shape.dims[rank - 1] > MOST_INDICES) {
-        graph_fail(graph, "vkg_grid_sample: x %s has more than 2^24 spatial elements", SHAPE(&x->shape));
+        graph_fail(graph, "grid_sample: x %s has more than 2^24 spatial elements", SHAPE(&x->shape));
         return false;
     }
     return true;
@@ -161,7 +161,7 @@ vkg_tensor *vkg_grid_sample(vkg_graph *graph, vkg_tensor *x, vkg_tensor *grid, c
     uint32_t points = (uint32_t)(shape_elements(&grid->shape) / n / axes);
     uint32_t corners = desc->mode == VKG_NEAREST ? 1 : 1u << axes;
     if ((uint64_t)corners * points > INT32_MAX)
-        return graph_fail(graph, "vkg_grid_sample: the grid %s has too many places", SHAPE(&grid->shape));
+        return graph_fail(graph, "grid_sample: the grid %s has too many places", SHAPE(&grid->shape));
     struct sampling s = {.axis = 1,
                          .count = axes,
                          .corners = corners,
@@ -212,7 +212,7 @@ vkg_tensor *vkg_affine_grid(vkg_graph *graph, vkg_tensor *theta, const uint32_t 
         return theta;
     uint32_t axes = theta->shape.rank == 3 ? theta->shape.dims[1] : 0, rank = axes + 2;
     if ((axes != 2 && axes != 3) || theta->shape.dims[2] != axes + 1)
-        return graph_fail(graph, "vkg_affine_grid: theta %s must be [N, 2, 3] or [N, 3, 4]",
+        return graph_fail(graph, "affine_grid: theta %s must be [N, 2, 3] or [N, 3, 4]",
                           SHAPE(&theta->shape));
     vkg_shape column_shape = {.rank = rank, .dims = {1, 1, 1, 1, 1}};
     column_shape.dims[0] = theta->shape.dims[0];
@@ -223,7 +223,7 @@ vkg_tensor *vkg_affine_grid(vkg_graph *graph, vkg_tensor *theta, const uint32_t 
         if (k < axes) {
             uint32_t dimension = axes - 1 - k;
             if (size[dimension] == 0 || size[dimension] > INT32_MAX)
-                return graph_fail(graph, "vkg_affine_grid: size[%u] is %u", dimension, size[dimension]);
+                return graph_fail(graph, "affine_grid: size[%u] is %u", dimension, size[dimension]);
             column = vkg_mul(graph, column,
                              base_coordinates(graph, size[dimension], align_corners, dimension + 1, rank));
         }
@@ -273,20 +273,20 @@ static bool check_boxes(vkg_graph *graph, const vkg_tensor *x, const vkg_tensor 
                         const vkg_roi_align_desc *desc)
 {
     const uint32_t most = 1u << 14;
-    if (boxes->poisoned || !has_spatial_dimensions(graph, "vkg_roi_align", x, 2, 2))
+    if (boxes->poisoned || !has_spatial_dimensions(graph, "roi_align", x, 2, 2))
         return false;
     if (boxes->shape.rank != 2 || boxes->shape.dims[1] != 5) {
-        graph_fail(graph, "vkg_roi_align: the boxes %s must be [R, 5]", SHAPE(&boxes->shape));
+        graph_fail(graph, "roi_align: the boxes %s must be [R, 5]", SHAPE(&boxes->shape));
         return false;
     }
     if (desc->height == 0 || desc->width == 0 || desc->samples == 0 || desc->height > most ||
         desc->width > most || desc->samples > most) {
-        graph_fail(graph, "vkg_roi_align: height %u, width %u and %u samples must be 1 to 16384", desc->height,
+        graph_fail(graph, "roi_align: height %u, width %u and %u samples must be 1 to 16384", desc->height,
                    desc->width, desc->samples);
         return false;
     }
     if (shape_elements(&x->shape) / x->shape.dims[3] > MOST_INDICES) {
-        graph_fail(graph, "vkg_roi_align: x %s has more than 2^24 elements a channel", SHAPE(&x->shape));
+        graph_fail(graph, "roi_align: x %s has more than 2^24 elements a channel", SHAPE(&x->shape));
         return false;
     }
     return true;
@@ -299,7 +299,7 @@ vkg_tensor *vkg_roi_align(vkg_graph *graph, vkg_tensor *x, vkg_tensor *boxes, co
     const uint32_t *d = x->shape.dims, count = boxes->shape.dims[0], corners = 4;
     uint32_t rows = desc->height * desc->samples, columns = desc->width * desc->samples;
     if ((uint64_t)count * rows > INT32_MAX / columns / corners)
-        return graph_fail(graph, "vkg_roi_align: %u boxes of %u·%u samples are too many", count, rows, columns);
+        return graph_fail(graph, "roi_align: %u boxes of %u·%u samples are too many", count, rows, columns);
     vkg_tensor *xs = box_places(graph, boxes, 1, desc->width, desc);
     vkg_tensor *ys = box_places(graph, boxes, 2, desc->height, desc);
     vkg_tensor *image = vkg_reshape(graph, vkg_slice(graph, boxes, 1, 0, 1, 1), VKG_SHAPE(count, 1, 1, 1));

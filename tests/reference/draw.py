@@ -9,11 +9,12 @@ torch.set_num_threads(1)
 # One case. attributes: numbers that the C row hands to the operation; function: inputs → result, in double.
 # inputs: differentiated; ints (int32) and consts (float32): the C row sees them, no gradient is asked for.
 # kink: the value jumps or bends within a small step of the inputs, or gradients stop: no central differences.
-Case = namedtuple("Case", "attributes function inputs ints consts kink")
+# size: gradients vanish in exact arithmetic (or nearly so), and what is left are differences of numbers of this size.
+Case = namedtuple("Case", "attributes function inputs ints consts kink size")
 
 
-def case(attributes, function, *inputs, ints=(), consts=(), kink=False):
-    return Case([float(a) for a in attributes], function, list(inputs), list(ints), list(consts), kink)
+def case(attributes, function, *inputs, ints=(), consts=(), kink=False, size=0.0):
+    return Case([float(a) for a in attributes], function, list(inputs), list(ints), list(consts), kink, size)
 
 
 # make(d, *parameters) → Case; parameters(d) draws them; special: those that the fixed set always holds.
@@ -100,6 +101,12 @@ class Draw:
         """At least 0.1 away from 0."""
         x = self.normal(*shape)
         return rounded(x + 0.1 * torch.where(x < 0, -1.0, 1.0))
+
+    def wide(self, scale, *shape):
+        """Numbers of a large scale, where slopes vanish; the first one is not so large, that some slope is left."""
+        x = scale * self.normal(*shape)
+        x.reshape(-1)[0] = 0.5
+        return rounded(x)
 
     def positive(self, *shape):
         return self.uniform(0.3, 2.3, *shape)

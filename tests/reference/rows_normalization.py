@@ -135,7 +135,7 @@ def modulated_convolution(d, n, size, ci, co, kernel, g, demodulate):
             results.append(convolve(x[i:i + 1], own, g))
         return torch.cat(results)
     return case(geometry(g) + [demodulate], function, d.normal(n, *size, ci), d.normal(*kernel, ci, co),
-                d.uniform(0.5, 1.5, n, ci))
+                d.uniform(0.5, 1.5, n, ci), size=1.0 if demodulate and ci == 1 else 0.0)  # one channel: its style cancels out
 
 
 def modulated_parameters(d):
@@ -160,7 +160,8 @@ def minibatch_stddev(d, shape, group, channels):
         y = x.reshape(group, n // group, h, w, channels, c // channels)
         y = torch.sqrt(((y - y.mean(0, keepdim=True)) ** 2).mean(0) + 1e-8).mean([1, 2, 4])
         return torch.cat([x, y.reshape(n // group, 1, 1, channels).repeat(group, h, w, 1)], 3)
-    return case([group, channels], function, d.normal(*shape))
+    # of two samples the deviation is half of |a - b|, which does not bend
+    return case([group, channels], function, d.normal(*shape), size=1.0 if group == 2 else 0.0)
 
 
 def stddev_parameters(d):

@@ -34,17 +34,17 @@ unary("log1p", torch.log1p, lambda d, *s: d.uniform(-0.7, 2, *s))
 unary("sin", torch.sin, lambda d, *s: d.uniform(-7, 7, *s))
 unary("cos", torch.cos, lambda d, *s: d.uniform(-7, 7, *s))
 unary("floor", torch.floor, whole(0.15))
-unary("sigmoid", torch.sigmoid, lambda d, *s: 3 * d.normal(*s))
-unary("softplus", F.softplus, lambda d, *s: 4 * d.normal(*s))
+unary("sigmoid", torch.sigmoid, lambda d, *s: d.wide(3, *s))
+unary("softplus", F.softplus, lambda d, *s: d.wide(4, *s))
 unary("relu", torch.relu, Draw.away)
-unary("silu", F.silu, lambda d, *s: 2 * d.normal(*s))
-unary("gelu", F.gelu, lambda d, *s: 2 * d.normal(*s))
+unary("silu", F.silu, lambda d, *s: d.wide(2, *s))
+unary("gelu", F.gelu, lambda d, *s: d.wide(2, *s))
 unary("erf", torch.erf, Draw.normal)
 unary("erfinv", torch.erfinv, lambda d, *s: d.uniform(-0.9, 0.9, *s))
 
 
 def tanh(d, shape, scale):
-    return case([], torch.tanh, scale * d.normal(*shape))
+    return case([], torch.tanh, d.wide(scale, *shape) if scale > 1 else scale * d.normal(*shape))
 
 
 row("tanh", tanh, lambda d: (d.shape(), d.choice([0.125, 1, 8])), [s + (1,) for s in SHAPES] + [((9, 4), 16), ((9, 4), 1 / 64)])

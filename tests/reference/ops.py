@@ -2,7 +2,8 @@
 """What every operation, its gradient and the gradient of that are, for tests/ops_test.c. With Debian's python3-torch:
 
     tests/reference/ops.py                                     the fixed set, data/ops.safetensors: two special cases each
-    tests/reference/ops.py --seed 7 --count 4 --out FILE       four random cases an operation, and one special
+    tests/reference/ops.py --seed 7 --count 4 --out FILE       four random cases an operation
+    tests/reference/ops.py --seed 7 --count 12 --special ...   twelve, and every special case
     tests/reference/ops.py --list                              the operations
 
 For a case with inputs x0, x1, …: y = f(x); for random v and u, g_i = d<y,v>/dx_i and, with s = Σ<g_i, u_i>,
@@ -73,17 +74,17 @@ def compute(case, d):
     return tensors, sizes_of(results, case, inputs, v, us, d)
 
 
-def parameters_of(row, d, k, count):
-    """Of case k: `count` random ones and a special one, or (count 0) the first special ones."""
-    if not count:
-        return row.special[k * (len(row.special) - 1)]
-    return row.parameters(d) if k < count or not row.special else d.choice(row.special)
+def special_of(row, wanted):
+    """The first and the last special parameters, or all."""
+    return row.special if wanted else [row.special[0], row.special[-1]][:len(row.special)]
 
 
-def cases_of(row, seed, count):
-    for k in range(count + 1 if count else min(2, len(row.special))):
+def cases_of(row, seed, count, special):
+    """`count` random cases, and special ones where they are wanted or nothing else is."""
+    listed = special_of(row, special) if special or not count else []
+    for k in range(len(listed) + count):
         d = Draw(f"{seed}/{row.name}/{k}")
-        parameters = parameters_of(row, d, k, count)
+        parameters = listed[k] if k < len(listed) else row.parameters(d)
         try:
             case = row.make(d, *parameters)
             yield case, *compute(case, d)
@@ -95,7 +96,8 @@ def cases_of(row, seed, count):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--seed", type=int, default=20261123)
-    parser.add_argument("--count", type=int, default=0, help="random cases an operation, and a special one; 0: special ones")
+    parser.add_argument("--count", type=int, default=0, help="random cases an operation; 0: two special ones")
+    parser.add_argument("--special", action="store_true", help="all special cases too")
     parser.add_argument("--out", default=os.path.join(os.path.dirname(os.path.abspath(__file__)), "data", "ops.safetensors"))
     parser.add_argument("--only", default="", help="operations, by comma")
     parser.add_argument("--list", action="store_true")
@@ -109,7 +111,7 @@ def main():
         sys.exit("no row for " + ", ".join(missing))
     tensors, metadata, index = {}, {}, 0
     for name in names:
-        for case, computed, sizes in cases_of(ROWS[name], options.seed, options.count):
+        for case, computed, sizes in cases_of(ROWS[name], options.seed, options.count, options.special):
             metadata[f"case{index}"] = " ".join([name] + [repr(a) for a in case.attributes])
             if case.kink:
                 metadata[f"kink{index}"] = "1"

@@ -160,8 +160,8 @@ def minibatch_stddev(d, shape, group, channels):
         y = x.reshape(group, n // group, h, w, channels, c // channels)
         y = torch.sqrt(((y - y.mean(0, keepdim=True)) ** 2).mean(0) + 1e-8).mean([1, 2, 4])
         return torch.cat([x, y.reshape(n // group, 1, 1, channels).repeat(group, h, w, 1)], 3)
-    # of two samples the deviation is half of |a - b|, which does not bend
-    return case([group, channels], function, d.normal(*shape), size=1.0 if group == 2 else 0.0)
+    # of two samples the deviation is half of |a - b|, which bends at 0 alone
+    return case([group, channels], function, d.normal(*shape), size=1.0 if group == 2 else 0.0, kink=group == 2)
 
 
 def stddev_parameters(d):

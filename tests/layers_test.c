@@ -39,6 +39,13 @@ static uint32_t build_gru(vkg_graph *g, vkg_tensor *const *x, vkg_tensor *length
     return 2;
 }
 
+static uint32_t build_gru_long(vkg_graph *g, vkg_tensor *const *x, vkg_tensor *lengths, vkg_tensor **y)
+{
+    (void)lengths;
+    y[0] = vkg_gru(g, x[0], &(vkg_rnn_desc){.name = "gru_long", .hidden = 3}, &y[1]);
+    return 2;
+}
+
 static uint32_t build_lstm(vkg_graph *g, vkg_tensor *const *x, vkg_tensor *lengths, vkg_tensor **y)
 {
     (void)lengths;
@@ -301,7 +308,7 @@ static void layers_follow_pytorch(void **unused)
     struct layer_case cases[] = {
 #define CASE(layer, input_count, ...) {.name = #layer, .build = build_##layer, .inputs = input_count, __VA_ARGS__}
         CASE(gru_cell, 2, .tolerance = 2e-6), CASE(lstm_cell, 3, .tolerance = 2e-6), CASE(gru, 1, .tolerance = 2e-6),
-        CASE(lstm, 1, .tolerance = 2e-6), CASE(gru_deep, 2, .lengths = true, .tolerance = 2e-6),
+        CASE(gru_long, 1, .tolerance = 2e-6), CASE(lstm, 1, .tolerance = 2e-6), CASE(gru_deep, 2, .lengths = true, .tolerance = 2e-6),
         CASE(lstm_deep, 3, .lengths = true, .tolerance = 2e-6), CASE(conv_gru_cell, 2, .tolerance = 2e-6),
         CASE(conv_gru_relu, 2, .tolerance = 2e-6), CASE(spectral_linear, 0, .tolerance = 2e-6),
         CASE(spectral_conv, 0, .tolerance = 2e-6), CASE(spectral_transposed, 0, .tolerance = 2e-6),

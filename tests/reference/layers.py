@@ -165,6 +165,8 @@ spectral_case("spectral_linear", torch.nn.Linear(7, 5, bias=False), 0)
 spectral_case("spectral_conv", torch.nn.Conv2d(4, 6, (3, 2), bias=False), 0)
 spectral_case("spectral_transposed", torch.nn.ConvTranspose2d(4, 5, (3, 2), bias=False), 1)
 
+# so many steps that they meet in groups of groups
+module_case("gru_long", torch.nn.GRU(2, 3, batch_first=True), lambda run, x: flat(run(x[0])), [normal(2, 70, 2)])
 
 # --- convolutions ---
 def conv_case(name, module, shape):

@@ -24,7 +24,8 @@ static struct conv_problem random_problem(void)
     struct conv_problem p;
     do {
         p = (struct conv_problem){
-            .n = 1 + test_random(test_random(3) ? 5 : 40), .ih = 1 + test_random(9), .iw = 1 + test_random(9),
+            .n = 1 + test_random(test_random(3) ? 5 : 40), .ih = 1 + test_random(test_random(4) ? 9 : 1),
+            .iw = 1 + test_random(9),
             .ci = channels[test_random(16)], .co = channels[test_random(16)], .groups = 1,
             .kh = 1 + test_random(5), .kw = 1 + test_random(5), .sh = 1 + test_random(3), .sw = 1 + test_random(3),
             .ph = test_random(3), .pw = test_random(3), .dh = 1 + test_random(2), .dw = 1 + test_random(2)};

@@ -11,19 +11,24 @@
 // - all rows are fetched before the first product, so that their cache misses overlap.
 //
 // Rows go image by image where WIDE is 1: the rows of a lane then mostly share their place, and taps that fall
-// outside of the image are skipped. They go place by place where it is 0: neighbours read the same pixels.
+// outside of the image are skipped. They go place by place where it is 0, or DEPTHWISE 1: neighbours read the same
+// pixels.
 //
 // INNER 4: the summed channels are a multiple of four, read as vec4; INNER 1: any number. WIDE 1: the columns are
 // a multiple of four, and in input_grad with INNER 1 co and the pitch of w are 1; WIDE 0: any number. Groups and
 // pitches of what is read or written as vec4 are then multiples of four as well.
-// Grid: x and y fold groups · row blocks · column blocks, column blocks fastest; z: the phase of input_grad, which is
-// the place modulo the stride and decides which taps there are.
+// DEPTHWISE 1: groups, a multiple of four, of one channel each: all of them are columns, of four channels, and there is
+// nothing to sum but taps; INNER is 4, WIDE 1, Q 1.
+// Grid: x and y fold groups (DEPTHWISE: one) · row blocks · column blocks, column blocks fastest; z: the phase of
+// input_grad, which is the place modulo the stride and decides which taps there are.
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
 #include "lib/conv.glsl"
 
-#define WEIGHTS_ALONG_SUM (DIRECTION == 1 && INNER == 4) // four weights of a texel meet four summed channels
+// four weights of a texel meet four summed channels
+#define WEIGHTS_ALONG_SUM (DIRECTION == 1 && INNER == 4 && DEPTHWISE == 0)
+#define IMAGE_BY_IMAGE    (WIDE == 1 && DEPTHWISE == 0)
 
 layout(local_size_x_id = 0) in;
 layout(binding = 0) uniform samplerBuffer source; // INNER 4: RGBA32F, INNER 1: R32F
@@ -69,7 +74,7 @@ layout(std430, binding = 2) restrict writeonly buffer result_buffer { CELL resul
 // In the weight, in texels of WEIGHTS elements: from one column to the next, and from one summand to the next. The
 // columns of forward lie side by side, those of input_grad one below the other.
 #define WEIGHTS (WIDE == 1 || WEIGHTS_ALONG_SUM ? 4 : 1)
-#if DIRECTION == 0
+#if DIRECTION == 0 || DEPTHWISE == 1
 #define COLUMN_STEP  1
 #define SUMMAND_STEP ci_step
 #else
@@ -80,7 +85,7 @@ layout(std430, binding = 2) restrict writeonly buffer result_buffer { CELL resul
 void main()
 {
     const uint lane = gl_LocalInvocationID.x, lane_rows = gl_WorkGroupSize.x / lane_columns;
-    const uint summed = SUMMED / INNER, columns = CHANNELS / (WIDE == 1 ? 4 : 1);
+    const uint summed = DEPTHWISE == 1 ? 1 : SUMMED / INNER, columns = (DEPTHWISE == 1 ? groups : CHANNELS) / CELLS;
     const uint column_blocks = (columns + lane_columns * Q - 1) / (lane_columns * Q);
     const uint group = folded_workgroup() / blocks, block = folded_workgroup() % blocks;
 #if DIRECTION == 0
@@ -100,7 +105,7 @@ void main()
     // where each row writes, and where its tap 0 reads; rows past the end repeat the last one and are not stored
     int image[R];
     ivec2 place[R], origin[R], low = ivec2(0x7fffffff), high = ivec2(-0x7fffffff);
-    const uint neighbours = WIDE == 1 ? n : 1; // images that follow one another at one place
+    const uint neighbours = IMAGE_BY_IMAGE ? n : 1; // images that follow one another at one place
     uint first_place = first_row / neighbours % places;
     int next_image = int(first_row % neighbours + first_row / neighbours / places);
     ivec2 next_place = phase + pace * ivec2(first_place / uint(grid.y), first_place % uint(grid.y));
@@ -117,7 +122,7 @@ void main()
         high = max(high, origin[i]);
         if (first_row + i + 1 < rows) {
             bool next_column = true;
-#if WIDE
+#if IMAGE_BY_IMAGE
             next_image++;
             next_column = next_image == int(n);
             next_image = next_column ? 0 : next_image;
@@ -126,7 +131,7 @@ void main()
             bool next_line = next_place.y >= WRITE_SIZE.y;
             next_place.y = next_line ? phase.y : next_place.y;
             next_place.x += next_line ? pace.x : 0;
-#if !WIDE
+#if !IMAGE_BY_IMAGE
             bool wrapped = next_place.x >= WRITE_SIZE.x;
             next_place.x = wrapped ? phase.x : next_place.x;
             next_image += wrapped ? 1 : 0;
@@ -140,6 +145,7 @@ void main()
     uint weight_at[Q]; // of tap 0 and summand 0; columns past the end read the last one and are not stored
     [[unroll]] for (int q = 0; q < Q; q++)
         weight_at[q] = group * (w_group / WEIGHTS) + min(first_column + q * lane_columns, columns - 1) * COLUMN_STEP;
+    const uint own = min(first_column, columns - 1); // the summand, where that is what the column is
     CELL sum[R][Q];
     [[unroll]] for (int i = 0; i < R; i++)
         [[unroll]] for (int q = 0; q < Q; q++)
@@ -165,8 +171,12 @@ void main()
             do {
                 SUMMAND a[R];
                 [[unroll]] for (int i = 0; i < R; i++)
-                    a[i] = FETCH_SOURCE(from[i] + int(c)) * inside[i];
-#if WEIGHTS_ALONG_SUM && WIDE
+                    a[i] = FETCH_SOURCE(from[i] + int(DEPTHWISE == 1 ? own : c)) * inside[i];
+#if DEPTHWISE
+                vec4 b = FETCH_WEIGHT(weight_at[0] + tap_at);
+                [[unroll]] for (int i = 0; i < R; i++)
+                    sum[i][0] += a[i] * b;
+#elif WEIGHTS_ALONG_SUM && WIDE
                 vec4 b[4][Q];
                 [[unroll]] for (int u = 0; u < 4; u++)
                     [[unroll]] for (int q = 0; q < Q; q++)

@@ -98,9 +98,10 @@ void describe_taps(uint first, uint last)
 {
     const ivec3 from = written_place(first), to = written_place(last);
     ivec2 low = from.yz, high = to.yz;
-    if (neighbours != n && from.x != to.x)
+    const bool several_images = neighbours != n && from.x != to.x;
+    if (several_images)
         low.x = phase.x, high.x = phase.x + pace.x * (grid.x - 1);
-    if (low.x != high.x)
+    if (several_images || low.x != high.x)
         low.y = phase.y, high.y = phase.y + pace.y * (grid.y - 1);
     const ivec2 range_y = tap_range(taps_y, read_origin(low).x, read_origin(high).x, READ_SIZE.x);
 #if DIRECTION == 0 // whole lines of the kernel, so that the weights that are left lie one behind the other
@@ -121,7 +122,8 @@ uint result_index(uint row, uint column)
 #else
     ivec3 to = written_place(row);
     uint size = uint(WRITE_SIZE.x * WRITE_SIZE.y), place = uint(to.y) * uint(WRITE_SIZE.y) + uint(to.z);
-    return part * groups * n * size * columns + group * WRITE_GROUP + (uint(to.x) * size + place) * WRITE_PITCH + column;
+    uint base = part * groups * n * size * columns + group * WRITE_GROUP;
+    return base + (uint(to.x) * size + place) * WRITE_PITCH + column;
 #endif
 }
 

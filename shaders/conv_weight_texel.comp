@@ -4,14 +4,16 @@
 // sum goes over the places (n, oh, ow) at which some row's tap meets the image, PLACES of them in each turn of the
 // loop. INNER 4: ci is a multiple of four, read as vec4, each of which is four rows; INNER 1: any ci.
 // WIDE 1: co is a multiple of four, and a column is four channels; WIDE 0: any co.
-// Grid: x and y fold groups · row blocks · column blocks, column blocks fastest; z: split.
+// DEPTHWISE 1: groups, a multiple of four, of one channel each: all of them are columns, of four channels, and rows are
+// (kh, kw); INNER is 1, WIDE 1, Q 1.
+// Grid: x and y fold groups (DEPTHWISE: one) · row blocks · column blocks, column blocks fastest; z: split.
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
 #include "lib/conv.glsl"
 
 layout(local_size_x_id = 0) in;
-layout(binding = 0) uniform samplerBuffer x;  // INNER 4: RGBA32F, INNER 1: R32F
+layout(binding = 0) uniform samplerBuffer x;  // INNER 4 or DEPTHWISE: RGBA32F, else R32F
 layout(binding = 1) uniform samplerBuffer dy; // WIDE 1: RGBA32F, WIDE 0: R32F
 #if WIDE
 #define CELL  vec4
@@ -24,12 +26,13 @@ layout(binding = 1) uniform samplerBuffer dy; // WIDE 1: RGBA32F, WIDE 0: R32F
 #endif
 layout(std430, binding = 2) restrict writeonly buffer result_buffer { CELL dw_part[]; };
 
-const uint FETCHES = R / INNER; // fetches of x at one place
+const uint FETCHES = R / INNER;                     // fetches of x at one place
+const uint X_TEXEL = DEPTHWISE == 1 ? 4 : INNER; // elements
 
 void main()
 {
     const uint lane = gl_LocalInvocationID.x, lane_rows = gl_WorkGroupSize.x / lane_columns;
-    const uint channels = ci / INNER, fetches = kh * kw * channels, columns = co / CELLS;
+    const uint channels = ci / INNER, fetches = kh * kw * channels, columns = (DEPTHWISE == 1 ? groups : co) / CELLS;
     const uint column_blocks = (columns + lane_columns * Q - 1) / (lane_columns * Q);
     const uint group = folded_workgroup() / blocks, block = folded_workgroup() % blocks;
     const uint first_fetch = (block / column_blocks * lane_rows + lane / lane_columns) * FETCHES;
@@ -38,14 +41,14 @@ void main()
 
     // where each fetch reads, relative to its place, and the places at which it meets the image; fetches past the
     // end repeat the last one and are not stored
-    const uint pitch_x = x_pitch / INNER, pitch_y = y_pitch / CELLS, pitch_w = w_pitch / CELLS;
+    const uint pitch_x = x_pitch / X_TEXEL, pitch_y = y_pitch / CELLS, pitch_w = w_pitch / CELLS;
     int offset[FETCHES];
     ivec2 low[FETCHES], high[FETCHES], lowest = ivec2(0x7fffffff), highest = ivec2(0);
     uint channel = first_fetch % channels;
     ivec2 tap = ivec2(first_fetch / channels / kw, first_fetch / channels % kw);
     [[unroll]] for (int f = 0; f < FETCHES; f++) {
         ivec2 shift = tap * ivec2(dh, dw) - ivec2(ph, pw);
-        offset[f] = (shift.x * int(iw) + shift.y) * int(pitch_x) + int(group * (x_group / INNER) + channel);
+        offset[f] = (shift.x * int(iw) + shift.y) * int(pitch_x) + int(group * (x_group / X_TEXEL) + channel);
         low[f] = ivec2(divide_up(max(-shift.x, 0), int(sh)), divide_up(max(-shift.y, 0), int(sw)));
         high[f] = ivec2(divide_up(int(ih) - shift.x, int(sh)), divide_up(int(iw) - shift.y, int(sw)));
         high[f] = min(high[f], ivec2(oh, ow));
@@ -68,6 +71,7 @@ void main()
     uint column[Q]; // columns past the end read the last one and are not stored
     [[unroll]] for (int q = 0; q < Q; q++)
         column[q] = group * (y_group / CELLS) + min(first_column + q * lane_columns, columns - 1);
+    const int own = DEPTHWISE == 1 ? int(column[0]) : 0; // the channels of x that belong to the column
     CELL sum[R][Q];
     [[unroll]] for (int i = 0; i < R; i++)
         [[unroll]] for (int q = 0; q < Q; q++)
@@ -89,10 +93,14 @@ void main()
                 [[unroll]] for (int f = 0; f < FETCHES; f++) {
                     bool fits = at < end && all(greaterThanEqual(place, low[f])) && all(lessThan(place, high[f]));
                     float inside = fits ? 1.0 : 0.0;
-                    vec4 a = texelFetch(x, fits ? from + offset[f] : 0) * inside;
+                    vec4 a = texelFetch(x, fits ? from + offset[f] + own : 0) * inside;
+#if DEPTHWISE
+                    sum[f][0] += a * b[0];
+#else
                     [[unroll]] for (int u = 0; u < INNER; u++)
                         [[unroll]] for (int q = 0; q < Q; q++)
                             sum[f * INNER + u][q] += a[u] * b[q];
+#endif
                 }
                 at++;
                 if (at < end) { // past the end, the last place is read again and counts nothing
@@ -108,7 +116,7 @@ void main()
         } while (at < end);
     }
 
-    const uint base = gl_WorkGroupID.z * (groups * kh * kw * ci * columns) + group * (w_group / CELLS);
+    const uint base = gl_WorkGroupID.z * (kh * kw * ci * groups * co / CELLS) + group * (w_group / CELLS);
     [[unroll]] for (int i = 0; i < R; i++)
         [[unroll]] for (int q = 0; q < Q; q++) {
             uint row = first_fetch * INNER + i, c = first_column + q * lane_columns;

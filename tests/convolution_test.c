@@ -116,9 +116,9 @@ static void check_problem(const struct conv_problem *p)
     for (int i = 0; i < 3; i++) {
         double error = worst(vkg_program_output(program, results[i], 0), expected[i], vkg_tensor_elements(results[i]));
         if (!(error < 1e-5))
-            fail_msg("direction %d, groups %u%s, n %u, in %ux%u, channels %u to %u, kernel %ux%u, stride %u %u, pad %u %u, dilation "
-                     "%u %u: error %g", i, p->groups, p->batched ? " batched" : "", p->n, p->ih, p->iw, p->ci, p->co, p->kh, p->kw, p->sh, p->sw, p->ph, p->pw,
-                     p->dh, p->dw, error);
+            fail_msg("direction %d, groups %u%s, n %u, in %ux%u, channels %u to %u, kernel %ux%u, stride %u %u, "
+                     "pad %u %u, dilation %u %u: error %g", i, p->groups, p->batched ? " batched" : "", p->n, p->ih,
+                     p->iw, p->ci, p->co, p->kh, p->kw, p->sh, p->sw, p->ph, p->pw, p->dh, p->dw, error);
     }
     free(sums.y), free(sums.dx), free(sums.dw);
     vkg_program_destroy(&program);
@@ -160,16 +160,37 @@ static void shapes_of_a_dcgan(void **unused)
 static void random_groups(void **unused)
 {
     (void)unused;
-    for (int i = 0; i < 16; i++) {
+    for (int i = 0; i < 20; i++) {
         struct conv_problem p = random_problem();
-        p.groups = i % 4 == 0 ? 1 + test_random(70) : 1 + test_random(4);
+        p.groups = i % 4 == 0 ? (1 + test_random(20)) * 4 : i % 4 == 1 ? 1 + test_random(70) : 1 + test_random(4);
         p.batched = test_random(2);
         if (i % 4 == 0)
-            p.ci = p.co = 1;
+            p.ci = p.co = 1, p.batched = 0;
         else if (i % 4 == 1)
-            p.ci = 1 + test_random(8), p.co = 1 + test_random(8);
+            p.ci = 1 + test_random(3), p.co = 1 + test_random(3);
         check_problem(&p);
     }
+}
+
+/* Images of one line, depthwise ones whose sums are split, one channel more than vec4s take, and 3 × 3 matrices. */
+static void shapes_of_groups(void **unused)
+{
+    (void)unused;
+    static const struct conv_problem problems[] = {
+        /* tiles that hold parts of several images of one line */
+        {10, 3, 7, 5, 1, 7, 5, 1, 3, 3, 1, 0, 1, 2, 1, 1, 0},
+        {12, 1, 9, 5, 1, 9, 6, 1, 3, 1, 1, 0, 1, 1, 1, 2, 0},
+        {20, 16, 16, 1, 16, 16, 1, 3, 3, 1, 1, 1, 1, 1, 1, 64, 0},
+        {3, 16, 15, 1, 8, 7, 1, 4, 4, 2, 2, 1, 1, 1, 1, 65, 0},
+        {2, 9, 9, 1, 4, 4, 1, 5, 5, 2, 2, 1, 1, 1, 1, 4, 0},
+        {2, 9, 9, 1, 9, 9, 2, 3, 3, 1, 1, 1, 1, 1, 1, 32, 0},
+        {2, 9, 9, 4, 9, 9, 1, 3, 3, 1, 1, 1, 1, 1, 1, 8, 0},
+        {2, 9, 9, 4, 9, 9, 1, 3, 3, 1, 1, 1, 1, 1, 1, 8, 1},
+        {260, 17, 16, 1, 17, 16, 1, 1, 1, 1, 1, 0, 0, 1, 1, 4, 0},
+        {3, 1, 1, 3, 1, 1, 3, 1, 1, 1, 1, 0, 0, 1, 1, 500, 1},
+        {9, 1, 1, 16, 1, 1, 33, 1, 1, 1, 1, 0, 0, 1, 1, 1000, 1}};
+    for (size_t i = 0; i < sizeof problems / sizeof problems[0]; i++)
+        check_problem(&problems[i]);
 }
 
 /* Products of matrices: 1×1 convolutions of images of one place. */
@@ -178,8 +199,8 @@ static void random_batches(void **unused)
     (void)unused;
     static const uint32_t sizes[] = {1, 2, 3, 4, 7, 8, 15, 16, 17, 32, 33, 64};
     for (int i = 0; i < 8; i++) {
-        struct conv_problem p = {.n = sizes[test_random(12)], .ci = sizes[test_random(12)], .co = sizes[test_random(12)],
-                                 .groups = 1 + test_random(9), .batched = 1, .ih = 1, .iw = 1, .oh = 1, .ow = 1,
+        struct conv_problem p = {.n = sizes[test_random(12)], .ci = sizes[test_random(12)],
+                                 .co = sizes[test_random(12)], .groups = 1 + test_random(9), .batched = 1, .ih = 1, .iw = 1, .oh = 1, .ow = 1,
                                  .kh = 1, .kw = 1, .sh = 1, .sw = 1, .dh = 1, .dw = 1};
         check_problem(&p);
     }
@@ -226,7 +247,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(plans_keep_limits), cmocka_unit_test(shapes_of_a_dcgan), cmocka_unit_test(random_shapes),
-        cmocka_unit_test(random_groups), cmocka_unit_test(random_batches),
+        cmocka_unit_test(shapes_of_groups), cmocka_unit_test(random_groups), cmocka_unit_test(random_batches),
         cmocka_unit_test(sums_longer_than_a_driver_loops)};
     return cmocka_run_group_tests(tests, NULL, test_device_close);
 }

@@ -76,12 +76,26 @@ static void broken_rules_are_named(void **unused)
     BROKEN(vkg_sum_to(g, x, VKG_SHAPE(3, 3)), "sum_to: ", "[3,3]");
     BROKEN(vkg_matmul(g, v, v, false, false), "matmul: ", "2 dimensions");
     BROKEN(vkg_matmul(g, input(g, VKG_SHAPE(2, 3)), input(g, VKG_SHAPE(4, 5)), false, false), "inner dimensions");
+    BROKEN(vkg_matmul(g, input(g, VKG_SHAPE(2, 3, 4)), input(g, VKG_SHAPE(3, 4, 5)), false, false), "[2,3,4]",
+           "[3,4,5]", "leading dimensions");
     BROKEN(vkg_conv2d(g, x, &(vkg_conv_desc){.name = "c", .out = 4, .kernel = 9}), "kernel", "[2,8,8,3]");
     BROKEN(vkg_conv2d(g, x, &(vkg_conv_desc){.out = 4, .kernel = 3}), "name");
     BROKEN(vkg_conv2d(g, v, &(vkg_conv_desc){.name = "c", .out = 4, .kernel = 3}), "conv2d \"c\"", "[N, H, W, C]");
     BROKEN(vkg_conv_transpose2d(g, x, &(vkg_conv_desc){.name = "c", .out = 4, .kernel = 3, .output_padding = 1}),
            "output_padding");
     BROKEN(vkg_convolution(g, x, input(g, VKG_SHAPE(3, 3, 4, 8)), (vkg_conv_geometry){0}), "3 channels", "expects 4");
+    BROKEN(vkg_convolution(g, x, input(g, VKG_SHAPE(3, 3, 1, 8)), (vkg_conv_geometry){.groups = 3}),
+           "convolution: ", "8 channels", "3 groups");
+    BROKEN(vkg_convolution(g, x, input(g, VKG_SHAPE(3, 3, 8)), (vkg_conv_geometry){0}), "[2,8,8,3]", "[3,3,8]",
+           "dimensions");
+    BROKEN(vkg_convolution(g, x, input(g, VKG_SHAPE(3, 3, 3, 8)), (vkg_conv_geometry){.padding = {1u << 31}}),
+           "padding 2147483648");
+    BROKEN(vkg_convolution_input_gradient(g, x, input(g, VKG_SHAPE(3, 3, 4, 3)), (vkg_conv_geometry){0},
+                                          (const uint32_t[]){8, 8}), "[2,8,8,3]", "[3,3]");
+    BROKEN(vkg_convolution_weight_gradient(g, x, x, (vkg_conv_geometry){.groups = 3}, (const uint32_t[]){3, 0}),
+           "convolution_weight_gradient: ", "[3,0]");
+    BROKEN(vkg_conv2d(g, x, &(vkg_conv_desc){.name = "c", .out = 4, .kernel = 3, .groups = 2}), "conv2d \"c\"",
+           "3 channels", "2 groups");
     BROKEN(vkg_batch_norm(g, v, &(vkg_batch_norm_desc){.name = "bn"}), "batch_norm \"bn\"", "2 dimensions");
     BROKEN(vkg_bce_with_logits(g, x, 1.5f), "1.5");
     BROKEN(vkg_gru(g, x, &(vkg_rnn_desc){.name = "r", .hidden = 4}, NULL), "gru \"r\"", "[N, L, C]", "[2,8,8,3]");

@@ -39,6 +39,13 @@ static uint32_t build_gru(vkg_graph *g, vkg_tensor *const *x, vkg_tensor *length
     return 2;
 }
 
+static uint32_t build_gru_long(vkg_graph *g, vkg_tensor *const *x, vkg_tensor *lengths, vkg_tensor **y)
+{
+    (void)lengths;
+    y[0] = vkg_gru(g, x[0], &(vkg_rnn_desc){.name = "gru_long", .hidden = 3}, &y[1]);
+    return 2;
+}
+
 static uint32_t build_lstm(vkg_graph *g, vkg_tensor *const *x, vkg_tensor *lengths, vkg_tensor **y)
 {
     (void)lengths;
@@ -105,6 +112,46 @@ static uint32_t build_spectral_transposed(vkg_graph *g, vkg_tensor *const *x, vk
     (void)x, (void)lengths;
     return build_spectral(g, "spectral_transposed", VKG_SHAPE(3, 2, 5, 4), (uint32_t[]){3, 2, 0, 1, 4, 5}, 2, y);
 }
+
+#define CONV(name_, layer, ...)                                                                              \
+    static uint32_t build_##name_(vkg_graph *g, vkg_tensor *const *x, vkg_tensor *lengths, vkg_tensor **y)   \
+    {                                                                                                        \
+        (void)lengths;                                                                                       \
+        y[0] = vkg_##layer(g, x[0], &(vkg_conv_desc){.name = #name_, __VA_ARGS__});                          \
+        return 1;                                                                                            \
+    }
+CONV(conv1d, conv1d, .out = 6, .kernel = 3, .stride = 2, .pad = 1, .dilation = 2, .groups = 2, .bias = true)
+CONV(conv2d, conv2d, .out = 9, .kernel = 3, .pad = 2, .dilation = 2, .groups = 3, .bias = true)
+CONV(conv3d, conv3d, .out = 8, .kernel = 2, .stride = 2, .pad = 1, .groups = 4, .bias = true)
+CONV(conv_transpose1d, conv_transpose1d, .out = 4, .kernel = 4, .stride = 2, .pad = 1, .groups = 2, .bias = true)
+CONV(conv_transpose2d, conv_transpose2d, .out = 9, .kernel = 3, .stride = 2, .pad = 1, .output_padding = 1, .groups = 3,
+     .bias = true)
+CONV(conv_transpose3d, conv_transpose3d, .out = 2, .kernel = 3, .stride = 2, .pad = 1, .groups = 2)
+CONV(conv_padded, conv_transpose2d, .out = 4, .kernel = 2, .stride = 2, .pad = 3, .output_padding = 3, .dilation = 4,
+     .bias = true)
+
+#define ONE_RESULT(layer, expression)                                                                        \
+    static uint32_t build_##layer(vkg_graph *g, vkg_tensor *const *x, vkg_tensor *lengths, vkg_tensor **y)   \
+    {                                                                                                        \
+        (void)x, (void)lengths;                                                                              \
+        y[0] = expression;                                                                                   \
+        return 1;                                                                                            \
+    }
+ONE_RESULT(batch_norm, vkg_batch_norm(g, x[0], &(vkg_batch_norm_desc){.name = "batch_norm"}))
+ONE_RESULT(group_norm, vkg_group_norm(g, x[0], &(vkg_norm_desc){.name = "group_norm", .groups = 2}))
+ONE_RESULT(instance_norm, vkg_instance_norm(g, x[0], &(vkg_norm_desc){.name = "instance_norm"}))
+ONE_RESULT(layer_norm, vkg_layer_norm(g, x[0], &(vkg_norm_desc){.name = "layer_norm"}))
+ONE_RESULT(channel_norm, vkg_layer_norm(g, x[0], &(vkg_norm_desc){.name = "channel_norm", .channels_only = true}))
+ONE_RESULT(prelu_layer, vkg_prelu_layer(g, x[0], "prelu_layer"))
+ONE_RESULT(embedding_layer, vkg_embedding_layer(g, lengths, &(vkg_embedding_desc){.name = "embedding_layer", .classes = 6, .out = 5}))
+ONE_RESULT(spectral_conv2d, vkg_conv2d(g, x[0], &(vkg_conv_desc){.name = "spectral_conv2d", .out = 4, .kernel = 3, .stride = 2,
+    .pad = 1, .bias = true, .weight.form = VKG_WEIGHT_SPECTRAL}))
+ONE_RESULT(spectral_transpose2d, vkg_conv_transpose2d(g, x[0], &(vkg_conv_desc){.name = "spectral_transpose2d", .out = 3,
+    .kernel = 4, .stride = 2, .pad = 1, .weight.form = VKG_WEIGHT_SPECTRAL}))
+ONE_RESULT(equalized_conv2d, vkg_conv2d(g, x[0], &(vkg_conv_desc){.name = "equalized_conv2d", .out = 4, .kernel = 3, .pad = 1,
+    .bias = true, .weight.form = VKG_WEIGHT_EQUALIZED}))
+ONE_RESULT(equalized_linear, vkg_linear(g, x[0], &(vkg_linear_desc){.name = "equalized_linear", .out = 5, .bias = true,
+    .weight = {.form = VKG_WEIGHT_EQUALIZED, .lr_multiplier = 0.01f}}))
 
 /* --- the file --- */
 
@@ -243,7 +290,7 @@ static void check_result(struct layer_case *c, const vkg_tensor *tensor, const c
     c->worst[order] = fmax(c->worst[order], error);
 }
 
-/* u and v of spectral normalisation, after the calls. */
+/* What a layer keeps, after the calls. */
 static void check_buffer(struct layer_case *c, const char *buffer)
 {
     char name[128];
@@ -269,8 +316,9 @@ static void check_case(struct layer_case *c)
         check_result(c, c->first[i], "g:", wrt_name(c, i), 1);
         check_result(c, c->second[i], "h:", wrt_name(c, i), 2);
     }
-    check_buffer(c, "weight_u");
-    check_buffer(c, "weight_v");
+    const char *const buffers[] = {"weight_u", "weight_v", "running_mean", "running_var"};
+    for (int i = 0; i < 4; i++)
+        check_buffer(c, buffers[i]);
     vkg_program_stats stats = vkg_program_get_stats(c->program);
     printf("%-20s %.1e  %.1e  %.1e  %u dispatches\n", c->name, c->worst[0], c->worst[1], c->worst[2], stats.dispatches);
     vkg_program_destroy(&c->program);
@@ -284,10 +332,19 @@ static void layers_follow_pytorch(void **unused)
     struct layer_case cases[] = {
 #define CASE(layer, input_count, ...) {.name = #layer, .build = build_##layer, .inputs = input_count, __VA_ARGS__}
         CASE(gru_cell, 2, .tolerance = 2e-6), CASE(lstm_cell, 3, .tolerance = 2e-6), CASE(gru, 1, .tolerance = 2e-6),
-        CASE(lstm, 1, .tolerance = 2e-6), CASE(gru_deep, 2, .lengths = true, .tolerance = 2e-6),
+        CASE(gru_long, 1, .tolerance = 2e-6), CASE(lstm, 1, .tolerance = 2e-6), CASE(gru_deep, 2, .lengths = true, .tolerance = 2e-6),
         CASE(lstm_deep, 3, .lengths = true, .tolerance = 2e-6), CASE(conv_gru_cell, 2, .tolerance = 2e-6),
         CASE(conv_gru_relu, 2, .tolerance = 2e-6), CASE(spectral_linear, 0, .tolerance = 2e-6),
-        CASE(spectral_conv, 0, .tolerance = 2e-6), CASE(spectral_transposed, 0, .tolerance = 2e-6)};
+        CASE(spectral_conv, 0, .tolerance = 2e-6), CASE(spectral_transposed, 0, .tolerance = 2e-6),
+        CASE(conv1d, 1, .tolerance = 1e-6), CASE(conv2d, 1, .tolerance = 1e-6), CASE(conv3d, 1, .tolerance = 1e-6),
+        CASE(conv_transpose1d, 1, .tolerance = 1e-6), CASE(conv_transpose2d, 1, .tolerance = 1e-6),
+        CASE(conv_transpose3d, 1, .tolerance = 1e-6), CASE(conv_padded, 1, .tolerance = 1e-6),
+        CASE(batch_norm, 1, .tolerance = 2e-6), CASE(group_norm, 1, .tolerance = 2e-6),
+        CASE(instance_norm, 1, .tolerance = 2e-6), CASE(layer_norm, 1, .tolerance = 2e-6),
+        CASE(channel_norm, 1, .tolerance = 2e-6), CASE(prelu_layer, 1, .tolerance = 1e-6),
+        CASE(embedding_layer, 0, .lengths = true, .tolerance = 1e-6), CASE(spectral_conv2d, 1, .tolerance = 2e-6),
+        CASE(spectral_transpose2d, 1, .tolerance = 2e-6), CASE(equalized_conv2d, 1, .tolerance = 1e-6),
+        CASE(equalized_linear, 1, .tolerance = 1e-6)};
     assert_int_equal(vkg_safetensors_open(test_log(), path, &file), VKG_OK);
     printf("%-20s value    gradient second\n", "layer");
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)

@@ -80,9 +80,9 @@ typedef struct vkg_conv_desc {
 VKG_API vkg_tensor *vkg_conv1d(vkg_graph *graph, vkg_tensor *x, const vkg_conv_desc *desc);
 VKG_API vkg_tensor *vkg_conv2d(vkg_graph *graph, vkg_tensor *x, const vkg_conv_desc *desc);
 VKG_API vkg_tensor *vkg_conv3d(vkg_graph *graph, vkg_tensor *x, const vkg_conv_desc *desc);
-/* H' = (H − 1)·stride − 2·pad + dilation·(kernel − 1) + 1 + output_padding. "weight" [k…,out/groups,C], saved as PyTorch's
- * [C,out/groups,k…]: along its last axis lie the input channels, group after group, and each makes the out/groups outputs
- * of its group; output channel g·out/groups + j belongs to group g. */
+/* H' = (H − 1)·stride − 2·pad + dilation·(kernel − 1) + 1 + output_padding. "weight" [k…,out/groups,C], saved as
+ * PyTorch's [C,out/groups,k…]: along its last axis lie the input channels, group after group, and each makes the
+ * out/groups outputs of its group; output channel g·out/groups + j belongs to group g. */
 VKG_API vkg_tensor *vkg_conv_transpose1d(vkg_graph *graph, vkg_tensor *x, const vkg_conv_desc *desc);
 VKG_API vkg_tensor *vkg_conv_transpose2d(vkg_graph *graph, vkg_tensor *x, const vkg_conv_desc *desc);
 VKG_API vkg_tensor *vkg_conv_transpose3d(vkg_graph *graph, vkg_tensor *x, const vkg_conv_desc *desc);

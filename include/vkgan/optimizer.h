@@ -19,7 +19,8 @@ typedef struct vkg_adam_desc {
 
 /* Updates parameters[i] by gradients[i] (same shape). From here on, in this graph, vkg_parameter and
  * vkg_graph_parameters give the updated versions; tensors built earlier keep the old numbers.
- * `name` is unique among the updates that share a state; moments are kept in the state as
+ * `name` is the optimiser's: calls with the same name are further steps of one optimiser, over the same parameters, and
+ * different optimisers of a state have different names. Moments are kept in the state as
  * "exp_avg.PARAMETER" and "exp_avg_sq.PARAMETER", bias corrections as "optimizer.NAME.corrections" =
  * [1 − β₁ᵗ, 1 − β₂ᵗ, –, –], and the learning rate as "optimizer.NAME.lr" [1], which the host may change between
  * runs by vkg_state_write. */

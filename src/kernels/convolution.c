@@ -108,15 +108,48 @@ struct tile {
 enum { R = 16, PLACES = 4 }; /* of the texel shaders */
 
 /* As many lanes side by side as the columns need, `most` at the most; the others lie over the rows. */
-static struct tile tile_of(const vkg_device_caps *caps, const struct sizes *s, bool wide, uint32_t most)
+static struct tile tile_of(const vkg_device_caps *caps, const struct sizes *s, uint32_t width, uint32_t q,
+                           uint32_t most)
 {
-    struct tile t = {.lanes = caps->subgroup_size, .across = 1, .width = wide ? 4 : 1};
-    t.q = s->columns <= (wide ? 8 : 1) ? 1 : wide ? 4 : 3;
+    struct tile t = {.lanes = caps->subgroup_size, .across = 1, .width = width, .q = q};
     while (t.across * 2 <= most && t.lanes % (t.across * 2) == 0 && t.across * t.q * t.width < s->columns)
         t.across *= 2;
     t.blocks =
         up(s->columns, (uint64_t)t.across * t.q * t.width) * up(s->rows, (uint64_t)R * (t.lanes / t.across));
     return t;
+}
+
+static struct tile any_or_wide_tile_of(const vkg_device_caps *caps, const struct sizes *s, bool wide, uint32_t most)
+{
+    return tile_of(caps, s, wide ? 4 : 1, s->columns <= (wide ? 8 : 1) ? 1 : wide ? 4 : 3, most);
+}
+
+/* Groups of one channel each: all of them are columns of one product. */
+static bool plan_depthwise_texel(const vkg_device_caps *caps, enum conv_direction direction,
+                                 const struct conv_problem *p, const struct sizes *s, struct conv_plan *plan)
+{
+    static const char *const names[] = {"conv_forward_texel_depthwise", "conv_input_grad_texel_depthwise",
+                                        "conv_weight_grad_texel_depthwise"};
+    struct sizes together = *s;
+    together.columns = s->groups, together.groups = 1;
+    const bool loops = direction == CONV_WEIGHT_GRAD || 2 * s->terms <= caps->max_loop_iterations;
+    if (p->ci != 1 || p->co != 1 || p->batched || p->groups % 4 != 0 || !loops ||
+        !texels_fit(caps, s->inputs[0], 4) || !texels_fit(caps, s->inputs[1], 4))
+        return false;
+    struct tile t = tile_of(caps, &together, 4, 1, caps->subgroup_size);
+    if (direction == CONV_WEIGHT_GRAD && !choose_split(caps, &together, t.blocks, PLACES, plan))
+        return false;
+    plan->push.lane_columns = t.across;
+    plan->step.shader = names[direction];
+    plan->step.workgroup = t.lanes;
+    plan->step.formats[0] = plan->step.formats[1] = FORMAT_TEXEL_VEC4;
+    return set_grid(caps, plan, t.blocks, 1, s->phases * plan->push.split);
+}
+
+/* Groups of so few products, of 3 × 3 matrices for example, leave most lanes of a texel kernel idle. */
+static bool is_tiny(const struct sizes *s)
+{
+    return s->groups > 1 && s->rows * s->columns < 16 && s->terms < 16;
 }
 
 static bool plan_rows_texel(const vkg_device_caps *caps, enum conv_direction direction,
@@ -141,7 +174,8 @@ static bool plan_rows_texel(const vkg_device_caps *caps, enum conv_direction dir
         return false;
     /* In input_grad each lane's columns are rows of the weight, far apart: more than 64 of them, a power of two
      * apart, drive one another out of the first cache (65 instead of 45 GFLOP/s with half of 8 lanes). */
-    struct tile t = tile_of(caps, s, wide, backward && wide ? caps->subgroup_size / 2 : caps->subgroup_size);
+    const uint32_t most = backward && wide ? caps->subgroup_size / 2 : caps->subgroup_size;
+    struct tile t = any_or_wide_tile_of(caps, s, wide, most);
     plan->push.lane_columns = t.across;
     plan->step.shader = names[backward][wide][by4][t.q > 1];
     plan->step.workgroup = t.lanes;
@@ -159,7 +193,7 @@ static bool plan_weight_texel(const vkg_device_caps *caps, const struct conv_pro
         {{"conv_weight_grad_texel_wide_q1", "conv_weight_grad_texel_wide_q4"},
          {"conv_weight_grad_texel_wide_by4_q1", "conv_weight_grad_texel_wide_by4_q4"}}};
     bool by4 = p->ci % 4 == 0, wide = p->co % 4 == 0;
-    struct tile t = tile_of(caps, s, wide, caps->subgroup_size);
+    struct tile t = any_or_wide_tile_of(caps, s, wide, caps->subgroup_size);
     if (!texels_fit(caps, s->inputs[0], by4 ? 4 : 1) || !texels_fit(caps, s->inputs[1], wide ? 4 : 1) ||
         !choose_split(caps, s, t.blocks * s->groups, PLACES, plan))
         return false;
@@ -206,6 +240,14 @@ static const struct tiling narrow = {
 static uint64_t tiles(const struct sizes *s, const struct tiling *tiling)
 {
     return up(s->rows, tiling->rows) * up(s->columns, tiling->columns);
+}
+
+/* Of groups of few channels, and of batches of small matrices, a tile would compute mostly nothing, and read memory a
+ * few bytes at a time. */
+static bool fills_tiles(const struct sizes *s)
+{
+    const uint64_t filled = lesser(s->rows, small.rows) * lesser(s->columns, small.columns);
+    return s->groups == 1 || filled >= small.rows * small.columns / 8;
 }
 
 static bool plan_tiled(const vkg_device_caps *caps, enum conv_direction direction, const struct conv_problem *p,
@@ -256,10 +298,11 @@ vkg_result conv_plan_build(const vkg_device_caps *caps, enum conv_direction dire
     set_layout(&plan->push);
     plan->flops = 2.0 * problem->groups * problem->n * problem->oh * problem->ow * problem->co * problem->ci *
                   problem->kh * problem->kw;
-    bool texel = caps->kernels == VKG_KERNELS_TEXEL &&
-                 (direction == CONV_WEIGHT_GRAD ? plan_weight_texel(caps, problem, &s, plan)
-                                                : plan_rows_texel(caps, direction, problem, &s, plan));
-    bool planned =
-        texel || (caps->kernels != VKG_KERNELS_PLAIN && plan_tiled(caps, direction, problem, &s, plan));
+    bool texel = caps->kernels == VKG_KERNELS_TEXEL && !is_tiny(&s) &&
+                 (plan_depthwise_texel(caps, direction, problem, &s, plan) ||
+                  (direction == CONV_WEIGHT_GRAD ? plan_weight_texel(caps, problem, &s, plan)
+                                                 : plan_rows_texel(caps, direction, problem, &s, plan)));
+    bool planned = texel || (caps->kernels != VKG_KERNELS_PLAIN && fills_tiles(&s) &&
+                             plan_tiled(caps, direction, problem, &s, plan));
     return planned || plan_plain(caps, direction, &s, plan) ? VKG_OK : VKG_ERROR_UNSUPPORTED;
 }

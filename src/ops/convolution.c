@@ -84,7 +84,7 @@ static vkg_result lower_weight_gradient(struct lowering *lowering, const vkg_ten
     return lower_convolution(lowering, node, CONV_WEIGHT_GRAD);
 }
 
-static const struct op directions[3] = {
+static const struct op convolutions[3] = {
     [CONV_FORWARD] = {.name = "convolution", .kind = OP_KERNEL,
                       .doc = "y[n,oh,ow,co] = Σ x[n, oh·s − p + kh·d, ow·s − p + kw·d, ci] · w[kh,kw,ci,co]",
                       .gradient = convolution_gradient, .lower = lower_forward},
@@ -110,7 +110,7 @@ vkg_tensor *conv_node(vkg_graph *graph, enum conv_direction direction, vkg_tenso
                       const struct conv_problem *p)
 {
     return graph_add_node(graph, &(struct node_desc){
-        .op = &directions[direction], .shape = operand_shape(p, conv_operands[direction][2]), .input_count = 2,
+        .op = &convolutions[direction], .shape = operand_shape(p, conv_operands[direction][2]), .input_count = 2,
         .inputs = (vkg_tensor *[]){a, b}, .attributes.conv = *p});
 }
 
@@ -142,7 +142,8 @@ static bool begin_space(vkg_graph *graph, const char *call, const vkg_tensor *a,
     if (a->poisoned || b->poisoned)
         return false;
     if (a->shape.rank < 3 || a->shape.rank > 5 || a->shape.rank != b->shape.rank) {
-        graph_fail(graph, "%s: %s and %s must both have 3, 4 or 5 dimensions", call, SHAPE(&a->shape), SHAPE(&b->shape));
+        graph_fail(graph, "%s: %s and %s must both have 3, 4 or 5 dimensions", call, SHAPE(&a->shape),
+                   SHAPE(&b->shape));
         return false;
     }
     *s = (struct conv_space){.rank = a->shape.rank - 2, .groups = g->groups ? g->groups : 1};
@@ -170,7 +171,8 @@ static void take_sizes(const struct conv_space *s, uint32_t to[3], const uint32_
 /* The output size along one dimension, or 0 where the kernel does not fit into the padded input. */
 static uint32_t output_size(const struct conv_space *s, uint32_t i)
 {
-    uint64_t extent = (uint64_t)s->dilation[i] * (s->kernel[i] - 1) + 1, padded = s->in[i] + 2 * (uint64_t)s->padding[i];
+    const uint64_t extent = (uint64_t)s->dilation[i] * (s->kernel[i] - 1) + 1;
+    const uint64_t padded = s->in[i] + 2 * (uint64_t)s->padding[i];
     return padded < extent || padded > INT32_MAX ? 0 : (uint32_t)((padded - extent) / s->stride[i] + 1);
 }
 
@@ -210,8 +212,9 @@ vkg_tensor *vkg_convolution(vkg_graph *graph, vkg_tensor *x, vkg_tensor *weight,
     const vkg_shape padding = listed(&s, s.padding), dilation = listed(&s, s.dilation);
     for (uint32_t i = 0; i < 3; i++)
         if (!(s.out[i] = output_size(&s, i)))
-            return graph_fail(graph, "%s: the kernel of weight %s with dilation %s is larger than input %s with padding %s",
-                              call, SHAPE(&weight->shape), SHAPE(&dilation), SHAPE(&x->shape), SHAPE(&padding));
+            return graph_fail(graph, "%s: the kernel of weight %s with dilation %s is larger than input %s with "
+                                     "padding %s", call, SHAPE(&weight->shape), SHAPE(&dilation), SHAPE(&x->shape),
+                              SHAPE(&padding));
     return convolve(graph, CONV_FORWARD, x, weight, &s);
 }
 
@@ -220,8 +223,8 @@ static vkg_tensor *fail_sizes(vkg_graph *graph, const char *call, const struct c
 {
     const vkg_shape in = listed(s, s->in), kernel = listed(s, s->kernel), stride = listed(s, s->stride),
                     padding = listed(s, s->padding), dilation = listed(s, s->dilation);
-    return graph_fail(graph, "%s: output %s is not what a kernel of %s makes of %u inputs of %s (stride %s, padding %s, "
-                             "dilation %s)", call, SHAPE(&y->shape), SHAPE(&kernel), s->n, SHAPE(&in), SHAPE(&stride),
+    return graph_fail(graph, "%s: output %s is not what a kernel of %s makes of %u inputs of %s (stride %s, "
+                             "padding %s, dilation %s)", call, SHAPE(&y->shape), SHAPE(&kernel), s->n, SHAPE(&in), SHAPE(&stride),
                       SHAPE(&padding), SHAPE(&dilation));
 }
 

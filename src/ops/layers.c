@@ -114,14 +114,15 @@ static bool conv_desc_is_valid(vkg_graph *graph, const char *call, const vkg_ten
     return false;
 }
 
-static vkg_tensor *conv_layer(vkg_graph *graph, const char *call, vkg_tensor *x, uint32_t rank, const vkg_conv_desc *desc)
+static vkg_tensor *conv_layer(vkg_graph *graph, const char *call, vkg_tensor *x, uint32_t rank,
+                              const vkg_conv_desc *desc)
 {
-    const uint32_t channels = x->shape.dims[rank - 1];
+    const uint32_t channels = x->shape.dims[rank - 1], groups = desc->groups ? desc->groups : 1;
     if (!conv_desc_is_valid(graph, call, x, rank, desc, channels))
         return graph->poison;
     if (desc->output_padding)
         return graph_fail(graph, "%s: output_padding (%u) is for transposed convolutions", call, desc->output_padding);
-    vkg_tensor *weight = conv_weight(graph, call, x, desc, channels / (desc->groups ? desc->groups : 1), desc->out, false);
+    vkg_tensor *weight = conv_weight(graph, call, x, desc, channels / groups, desc->out, false);
     vkg_tensor *y = vkg_convolution(graph, x, weight, conv_geometry(desc));
     return add_bias(graph, y, desc->name, &desc->weight, desc->bias);
 }
@@ -146,9 +147,9 @@ static bool transposed_size(vkg_graph *graph, const char *call, const vkg_tensor
         result->size[i] = (uint32_t)(full - 2 * (uint64_t)desc->pad);
     }
     if (!fits)
-        graph_fail(graph, "%s: input %s, kernel %u, stride %u, pad %u, dilation %u, output_padding %u (which must be under "
-                          "the stride or the dilation) leave no output", call, SHAPE(&x->shape), desc->kernel, stride,
-                   desc->pad, dilation, desc->output_padding);
+        graph_fail(graph, "%s: input %s, kernel %u, stride %u, pad %u, dilation %u, output_padding %u (which must be "
+                          "under the stride or the dilation) leave no output", call, SHAPE(&x->shape), desc->kernel,
+                   stride, desc->pad, dilation, desc->output_padding);
     return fits;
 }
 

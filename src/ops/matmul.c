@@ -24,8 +24,8 @@ static bool describe(vkg_graph *graph, vkg_tensor *tensor, bool transpose, struc
         return false;
     }
     const uint32_t *last = &shape->dims[shape->rank - 2];
-    *m = (struct matrices){.tensor = tensor, .transpose = transpose, .rows = last[transpose], .columns = last[!transpose],
-                           .leading = shape->rank - 2, .batch = 1};
+    *m = (struct matrices){.tensor = tensor, .transpose = transpose, .rows = last[transpose],
+                           .columns = last[!transpose], .leading = shape->rank - 2, .batch = 1};
     for (uint32_t i = 0; i < m->leading; i++)
         m->batch *= shape->dims[i];
     return true;

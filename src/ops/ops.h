@@ -36,6 +36,10 @@ vkg_tensor *counting_axis(vkg_graph *graph, uint32_t size, uint32_t axes_behind)
 /* [N,C] as [N,1,…,1,C], to scale the channels of each sample of x. */
 vkg_tensor *scale_of_samples(vkg_graph *graph, const char *call, const vkg_tensor *x, vkg_tensor *scale);
 
+/* vkg_split and vkg_concat for very many parts (parts.c): neighbours' gradients, and neighbours, meet in groups first. */
+void split_finely(vkg_graph *graph, vkg_tensor *a, uint32_t axis, uint32_t parts, vkg_tensor **results);
+vkg_tensor *join_finely(vkg_graph *graph, vkg_tensor *const *tensors, uint32_t count, uint32_t axis);
+
 /* Sets of axes. */
 uint32_t axes_all_but_last(const vkg_tensor *tensor);
 

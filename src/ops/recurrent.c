@@ -81,10 +81,9 @@ static void split_gates(vkg_graph *graph, vkg_tensor *all, uint32_t gates, vkg_t
     vkg_split(graph, all, all->poisoned ? 0 : all->shape.rank - 1, gates, parts);
 }
 
-static struct state gru_step(vkg_graph *graph, const struct cell *cell, vkg_tensor *gates_x, struct state before)
+static struct state gru_step(vkg_graph *graph, const struct cell *cell, vkg_tensor *const *x, struct state before)
 {
-    vkg_tensor *x[GRU_GATES], *h[GRU_GATES];
-    split_gates(graph, gates_x, GRU_GATES, x);
+    vkg_tensor *h[GRU_GATES];
     split_gates(graph, product(graph, before.h, cell->weight_hh), GRU_GATES, h);
     vkg_tensor *r = vkg_sigmoid(graph, vkg_add(graph, x[0], h[0]));
     vkg_tensor *z = vkg_sigmoid(graph, vkg_add(graph, x[1], h[1]));
@@ -93,10 +92,9 @@ static struct state gru_step(vkg_graph *graph, const struct cell *cell, vkg_tens
     return (struct state){.h = vkg_add(graph, n, vkg_mul(graph, z, vkg_sub(graph, before.h, n)))};
 }
 
-static struct state lstm_step(vkg_graph *graph, const struct cell *cell, vkg_tensor *gates_x, struct state before)
+static struct state lstm_step(vkg_graph *graph, const struct cell *cell, vkg_tensor *const *x, struct state before)
 {
-    vkg_tensor *x[LSTM_GATES], *h[LSTM_GATES], *gate[LSTM_GATES];
-    split_gates(graph, gates_x, LSTM_GATES, x);
+    vkg_tensor *h[LSTM_GATES], *gate[LSTM_GATES];
     split_gates(graph, product(graph, before.h, cell->weight_hh), LSTM_GATES, h);
     for (uint32_t i = 0; i < LSTM_GATES; i++) {
         vkg_tensor *sum = vkg_add(graph, x[i], h[i]);
@@ -106,9 +104,10 @@ static struct state lstm_step(vkg_graph *graph, const struct cell *cell, vkg_ten
     return (struct state){.h = vkg_mul(graph, gate[3], vkg_tanh(graph, c)), .c = c};
 }
 
-static struct state step(vkg_graph *graph, const struct cell *cell, vkg_tensor *gates_x, struct state before)
+/* x: the input's share of each gate. */
+static struct state step(vkg_graph *graph, const struct cell *cell, vkg_tensor *const *x, struct state before)
 {
-    return cell->gates == GRU_GATES ? gru_step(graph, cell, gates_x, before) : lstm_step(graph, cell, gates_x, before);
+    return cell->gates == GRU_GATES ? gru_step(graph, cell, x, before) : lstm_step(graph, cell, x, before);
 }
 
 /* --- cells --- */
@@ -146,7 +145,9 @@ static struct state run_cell(vkg_graph *graph, const char *call, uint32_t gates,
     if (before.h->poisoned || before.c->poisoned)
         return poison;
     struct cell cell = declare_cell(graph, desc->name, "", gates, x->shape.dims[1], desc->hidden);
-    return step(graph, &cell, project_input(graph, &cell, x), before);
+    vkg_tensor *gates_x[LSTM_GATES];
+    split_gates(graph, project_input(graph, &cell, x), gates, gates_x);
+    return step(graph, &cell, gates_x, before);
 }
 
 vkg_tensor *vkg_gru_cell(vkg_graph *graph, vkg_tensor *x, vkg_tensor *h, const vkg_rnn_cell_desc *desc)
@@ -181,6 +182,7 @@ struct sequence {
     struct state initial; /* [layers·D,N,H] */
     vkg_tensor **h, **c;  /* layers·D states after the last step, [N,H] */
     vkg_tensor **outputs; /* room for one direction's steps */
+    vkg_tensor **gates_x[LSTM_GATES]; /* the same: the input's share of each gate at each step */
 };
 
 /* Behind a sequence's end the state stays, and the output is 0. */
@@ -208,19 +210,24 @@ static vkg_tensor *run_direction(vkg_graph *graph, struct sequence *s, vkg_tenso
     snprintf(suffix, sizeof suffix, "_l%u%s", layer, reverse ? "_reverse" : "");
     uint32_t index = layer * s->directions + reverse, hidden = s->desc->hidden;
     struct cell cell = declare_cell(graph, s->desc->name, suffix, s->gates, x->shape.dims[2], hidden);
-    vkg_tensor *gates_x = project_input(graph, &cell, x);
+    vkg_tensor *all[LSTM_GATES];
+    split_gates(graph, project_input(graph, &cell, x), s->gates, all);
+    for (uint32_t k = 0; k < s->gates; k++)
+        split_finely(graph, all[k], 1, s->length, s->gates_x[k]);
     struct state now = {.h = initial_state(graph, s, s->initial.h, index)};
     if (s->gates == LSTM_GATES)
         now.c = initial_state(graph, s, s->initial.c, index);
     for (uint32_t i = 0; i < s->length; i++) {
         uint32_t t = reverse ? s->length - 1 - i : i;
         struct state before = now;
-        now = step(graph, &cell, vkg_slice(graph, gates_x, 1, t, 1, 1), before);
+        for (uint32_t k = 0; k < s->gates; k++)
+            all[k] = s->gates_x[k][t];
+        now = step(graph, &cell, all, before);
         s->outputs[t] = mask_step(graph, s, t, before, &now);
     }
     s->h[index] = vkg_reshape(graph, now.h, VKG_SHAPE(s->batch, hidden));
     s->c[index] = now.c ? vkg_reshape(graph, now.c, VKG_SHAPE(s->batch, hidden)) : NULL;
-    return vkg_concat(graph, s->outputs, s->length, 1);
+    return join_finely(graph, s->outputs, s->length, 1);
 }
 
 static bool sequence_is_valid(vkg_graph *graph, const char *call, const vkg_tensor *x, const vkg_rnn_desc *desc)
@@ -251,9 +258,12 @@ static bool prepare_sequence(vkg_graph *graph, struct sequence *s)
     s->h = arena_alloc(&graph->arena, states.dims[0] * sizeof *s->h);
     s->c = arena_alloc(&graph->arena, states.dims[0] * sizeof *s->c);
     s->outputs = arena_alloc(&graph->arena, s->length * sizeof *s->outputs);
-    if (!s->h || !s->c || !s->outputs)
+    bool made = s->h && s->c && s->outputs;
+    for (uint32_t k = 0; k < s->gates && made; k++)
+        made = (s->gates_x[k] = arena_alloc(&graph->arena, s->length * sizeof(vkg_tensor *))) != NULL;
+    if (!made)
         graph_fail(graph, "%s: out of memory", s->call);
-    return s->h && s->c && s->outputs && !s->initial.h->poisoned && !s->initial.c->poisoned;
+    return made && !s->initial.h->poisoned && !s->initial.c->poisoned;
 }
 
 /* All layers; the states after the last step into *h_out and *c_out. */

@@ -33,7 +33,7 @@ def store(name, x):
 
 def ours(x):
     """A parameter, or what is shaped like it, in vkgan's order of axes."""
-    return x.permute(2, 3, 1, 0) if x.dim() == 4 else x.t() if x.dim() == 2 else x
+    return x.permute(*range(2, x.dim()), 1, 0) if x.dim() > 1 else x
 
 
 def nchw(x):
@@ -44,8 +44,8 @@ def nhwc(x):
     return x.permute(0, 2, 3, 1)
 
 
-def case(name, function, inputs, parameters, data=None):
-    """function(inputs, parameters): the list of results. data: more inputs, without a gradient."""
+def case(name, function, inputs, parameters, data=None, order=ours):
+    """function(inputs, parameters): the list of results. data: more inputs, without a gradient. order: of a parameter."""
     inputs = [rounded(x).requires_grad_() for x in inputs]
     parameters = {key: rounded(p).requires_grad_() for key, p in parameters.items()}
     keys = [f"x{i}" for i in range(len(inputs))] + list(parameters)
@@ -56,7 +56,7 @@ def case(name, function, inputs, parameters, data=None):
     s = sum((y * v).sum() for y, v in zip(results, vs))
     first = torch.autograd.grad(s, wrt, create_graph=True)
     t = sum((g * u).sum() for g, u in zip(first, us))
-    second = torch.autograd.grad(t, wrt, allow_unused=True)
+    second = torch.autograd.grad(t, wrt, allow_unused=True) if t.requires_grad else [None] * len(wrt)
     for i, x in enumerate(inputs):
         store(f"{name}/x{i}", x)
     for key, x in (data or {}).items():
@@ -67,7 +67,7 @@ def case(name, function, inputs, parameters, data=None):
         store(f"{name}/y{i}", y)
         store(f"{name}/v{i}", v)
     for key, x, g, u, h in zip(keys, wrt, first, us, second):
-        turn = ours if key in parameters else (lambda a: a)
+        turn = order if key in parameters else (lambda a: a)
         h = torch.zeros_like(x) if h is None else h
         store(f"{name}/u:{key}", turn(u))
         store(f"{name}/g:{key}", turn(g))
@@ -75,7 +75,7 @@ def case(name, function, inputs, parameters, data=None):
 
 
 # --- recurrent ---
-def module_case(name, module, call, inputs, data=None):
+def module_case(name, module, call, inputs, data=None, order=ours):
     """PyTorch's own module, run with our parameters."""
     module = module.double()
 
@@ -84,7 +84,7 @@ def module_case(name, module, call, inputs, data=None):
             module._flat_weights = list(parameters.values())
             return module
         return lambda *a: torch.nn.utils.stateless.functional_call(module, parameters, a)
-    case(name, lambda x, p: call(run(p), x), inputs, dict(module.named_parameters()), data)
+    case(name, lambda x, p: call(run(p), x), inputs, dict(module.named_parameters()), data, order)
 
 
 def flat(result):
@@ -164,6 +164,81 @@ def spectral_case(name, module, dim):
 spectral_case("spectral_linear", torch.nn.Linear(7, 5, bias=False), 0)
 spectral_case("spectral_conv", torch.nn.Conv2d(4, 6, (3, 2), bias=False), 0)
 spectral_case("spectral_transposed", torch.nn.ConvTranspose2d(4, 5, (3, 2), bias=False), 1)
+
+# so many steps that they meet in groups of groups
+module_case("gru_long", torch.nn.GRU(2, 3, batch_first=True), lambda run, x: flat(run(x[0])), [normal(2, 70, 2)])
+
+# --- convolutions ---
+def conv_case(name, module, shape):
+    """shape: x's, channels last."""
+    def call(run, x):
+        return [run(x[0].movedim(-1, 1)).movedim(1, -1)]
+    module_case(name, module, call, [normal(*shape)])
+
+
+conv_case("conv1d", torch.nn.Conv1d(4, 6, 3, 2, 1, dilation=2, groups=2), (2, 9, 4))
+conv_case("conv2d", torch.nn.Conv2d(6, 9, 3, 1, 2, dilation=2, groups=3), (2, 5, 6, 6))
+conv_case("conv3d", torch.nn.Conv3d(4, 8, 2, 2, 1, groups=4), (1, 4, 3, 5, 4))
+conv_case("conv_transpose1d", torch.nn.ConvTranspose1d(6, 4, 4, 2, 1, groups=2), (2, 5, 6))
+conv_case("conv_transpose2d", torch.nn.ConvTranspose2d(6, 9, 3, 2, 1, output_padding=1, groups=3), (2, 4, 3, 6))
+conv_case("conv_transpose3d", torch.nn.ConvTranspose3d(4, 2, 3, 2, 1, groups=2, bias=False), (1, 3, 2, 2, 4))
+# an output_padding that only the dilation allows: more than a stride
+conv_case("conv_padded", torch.nn.ConvTranspose2d(3, 4, 2, 2, 3, output_padding=3, dilation=4), (1, 4, 3, 3))
+
+
+# --- normalisation, and parameters of channels and classes ---
+def channels_case(name, module, shape, order=ours):
+    """A module with weight and bias, neither of them all ones or zeros."""
+    for parameter in module.parameters():
+        torch.nn.init.normal_(parameter, 1, 0.3)
+    statistics = [key for key, _ in module.named_buffers() if key.startswith("running")]
+    for key in statistics:
+        store(f"{name}.{key}", getattr(module, key))
+    module_case(name, module, lambda run, x: [run(x[0].movedim(-1, 1)).movedim(1, -1)], [normal(*shape)], order=order)
+    for key in statistics:
+        store(f"{name}/{key}", getattr(module, key))
+
+
+channels_case("batch_norm", torch.nn.BatchNorm2d(5), (3, 4, 3, 5))
+channels_case("group_norm", torch.nn.GroupNorm(2, 6), (2, 4, 3, 6))
+channels_case("instance_norm", torch.nn.InstanceNorm2d(4, affine=True), (2, 3, 5, 4))
+channels_case("layer_norm", torch.nn.LayerNorm([3, 4, 2]), (2, 4, 2, 3), lambda x: x.movedim(0, -1))
+channels_case("prelu_layer", torch.nn.PReLU(7), (2, 3, 7))
+norm = torch.nn.LayerNorm(8)
+torch.nn.init.normal_(norm.bias)
+module_case("channel_norm", norm, lambda run, x: [run(x[0])], [normal(2, 5, 8)])
+CLASSES = [3, 0, 5, 3]
+module_case("embedding_layer", torch.nn.Embedding(6, 5), lambda run, x: [run(torch.tensor(CLASSES))], [],
+            {"lengths": np.array(CLASSES, dtype=np.int32)}, order=lambda x: x)
+
+
+# --- forms of weights ---
+def spectral_layer_case(name, module, shape):
+    module = torch.nn.utils.spectral_norm(module.double(), dim=1 if "transpose" in name else 0)
+    for side in ("u", "v"):
+        start = rounded(getattr(module, f"weight_{side}"))
+        getattr(module, f"weight_{side}").copy_(start)
+        store(f"{name}.weight_{side}", start)
+    module_case(name, module, lambda run, x: [run(x[0].movedim(-1, 1)).movedim(1, -1)], [normal(*shape)])
+    for side in ("u", "v"):
+        store(f"{name}/weight_{side}", getattr(module, f"weight_{side}"))
+
+
+spectral_layer_case("spectral_conv2d", torch.nn.Conv2d(3, 4, 3, 2, 1), (2, 5, 6, 3))
+spectral_layer_case("spectral_transpose2d", torch.nn.ConvTranspose2d(4, 3, 4, 2, 1, bias=False), (1, 3, 2, 4))
+
+
+def equalized(function, multiplier):
+    def call(x, p):
+        weight = p["weight"]
+        scale = multiplier / weight[0].numel() ** 0.5
+        return [function(x[0], weight * scale, p["bias"] * multiplier)]
+    return call
+
+
+case("equalized_conv2d", equalized(lambda x, w, b: nhwc(F.conv2d(nchw(x), w, b, 1, 1)), 1), [normal(2, 4, 3, 5)],
+     {"weight": normal(4, 5, 3, 3), "bias": normal(4)})
+case("equalized_linear", equalized(F.linear, 0.01), [normal(3, 2, 6)], {"weight": 100 * normal(5, 6), "bias": normal(5)})
 
 path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "data", "layers.safetensors")
 safetensors.save(path, {name: np.ascontiguousarray(x) for name, x in TENSORS.items()}, METADATA)

@@ -41,7 +41,7 @@ extern const struct ops_row ops_rows[], ops_rows_resample[];
 struct ops_record {
     uint32_t cases, differences; /* of those, held against central differences */
     double worst[3];
-    char shapes[160]; /* of the first case */
+    char shapes[400]; /* of one case */
 };
 
 /* The case `index` of the file against the row; false where something is off, which has been printed. */

@@ -13,6 +13,7 @@ struct weight {
     vkg_shape shape;
     const uint32_t *torch_axes;
     uint32_t in_axis, out_axis; /* which of its axes count channels of the input and of the output */
+    uint64_t fan_in;            /* how many products an output is the sum of */
     float init_std;
 };
 
@@ -52,8 +53,7 @@ static vkg_tensor *layer_weight(vkg_graph *graph, const char *call, const struct
     if (w->desc->form != VKG_WEIGHT_EQUALIZED || weight->poisoned)
         return weight;
     float multiplier = w->desc->lr_multiplier != 0 ? w->desc->lr_multiplier : 1;
-    uint64_t fan_in = shape_elements(&w->shape) / w->shape.dims[w->out_axis];
-    return vkg_affine(graph, weight, multiplier / sqrtf((float)fan_in), 0);
+    return vkg_affine(graph, weight, multiplier / sqrtf((float)w->fan_in), 0);
 }
 
 static vkg_tensor *add_bias(vkg_graph *graph, vkg_tensor *y, const char *layer, const vkg_weight_desc *desc, bool has_bias)
@@ -94,6 +94,7 @@ static vkg_tensor *conv_weight(vkg_graph *graph, const char *call, const vkg_ten
         w.shape.dims[i] = desc->kernel;
     w.shape.dims[rank - 2] = inner;
     w.shape.dims[rank - 1] = outer;
+    w.fan_in = shape_elements(&w.shape) / w.shape.dims[w.out_axis] / (transposed && desc->groups ? desc->groups : 1);
     return layer_weight(graph, call, &w, x);
 }
 
@@ -192,7 +193,8 @@ static vkg_tensor *linear_layer(vkg_graph *graph, vkg_tensor *x, const vkg_linea
         return graph_fail(graph, "linear: input %s must be [N,…,C], and out (%u) at least 1", SHAPE(&x->shape), desc->out);
     const struct weight w = {.layer = desc->name, .desc = &desc->weight, .in_axis = 0, .out_axis = 1,
                              .shape = VKG_SHAPE(x->shape.dims[x->shape.rank - 1], desc->out),
-                             .torch_axes = (const uint32_t[VKG_MAX_RANK]){1, 0, 2, 3, 4, 5}, .init_std = desc->init_std};
+                             .torch_axes = (const uint32_t[VKG_MAX_RANK]){1, 0, 2, 3, 4, 5}, .init_std = desc->init_std,
+                             .fan_in = x->shape.dims[x->shape.rank - 1]};
     vkg_tensor *weight = layer_weight(graph, "linear", &w, x);
     return add_bias(graph, vkg_matmul(graph, x, weight, false, false), desc->name, &desc->weight, desc->bias);
 }

@@ -38,14 +38,19 @@ row("matmul_batched", matmul, batched_parameters,
     [((), (), 5, 7, 3, 1, 1)])
 
 # --- convolutions: geometry is three strides, three paddings, three dilations, groups ---
-CONV = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 
 
 def convolve(x, w, g):
-    """x [N, spatial…, Ci], w [kernel…, Ci/groups, Co]"""
+    """x [N, spatial…, Ci], w [kernel…, Ci/groups, Co]. Always as of volumes, for 1.13's conv1d and conv2d have shapes whose
+    second gradient fails ("grad_weight must be contiguous")."""
     s, p, dil, groups = g
-    return channels_last(CONV[len(s)](channels_first(x).contiguous(), w.movedim(-1, 0).movedim(-1, 1).contiguous(), stride=s,
-                                      padding=p, dilation=dil, groups=groups))
+    missing = 3 - len(s)
+    whole = lambda values, rest: (rest,) * missing + tuple(values)
+    x = channels_first(x).contiguous().reshape(x.shape[0], x.shape[-1], *whole(x.shape[1:-1], 1))
+    w = w.movedim(-1, 0).movedim(-1, 1).contiguous()
+    w = w.reshape(*w.shape[:2], *whole(w.shape[2:], 1))
+    y = F.conv3d(x, w, stride=whole(s, 1), padding=whole(p, 0), dilation=whole(dil, 1), groups=groups)
+    return channels_last(y.reshape(*y.shape[:2], *y.shape[2 + missing:]))
 
 
 def geometry(g):

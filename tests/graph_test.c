@@ -135,6 +135,52 @@ static void layers_are_named_with_their_scope(void **unused)
     vkg_graph_destroy(&g);
 }
 
+static void broken_rearrangements_are_named(void **unused)
+{
+    (void)unused;
+    BROKEN(vkg_permute(g, x, (const uint32_t[]){0, 1, 1, 3}), "permute: ", "[2,8,8,3]", "once");
+    BROKEN(vkg_permute(g, x, (const uint32_t[]){0, 1, 2, 4}), "permute: ", "[2,8,8,3]");
+    BROKEN(vkg_transpose(g, x, 0, 4), "transpose: ", "axis 4", "[2,8,8,3]");
+    BROKEN(vkg_slice(g, x, 1, 7, 2, 1), "slice: ", "2 elements from 7", "[2,8,8,3]");
+    BROKEN(vkg_slice(g, x, 1, 0, 0, 1), "slice: ", "0 elements");
+    BROKEN(vkg_slice(g, x, 1, 1, UINT32_MAX, UINT32_MAX), "slice: ", "[2,8,8,3]");
+    BROKEN(vkg_spread(g, x, 1, 0), "spread: ", "spacing of 0", "[2,8,8,3]");
+    BROKEN(vkg_spread(g, x, 1, UINT32_MAX), "spread: ", "spacing of 4294967295");
+    BROKEN(vkg_flip(g, x, 1 << 4), "flip: ", "0x10", "[2,8,8,3]");
+    BROKEN(vkg_roll(g, x, 4, 1), "roll: ", "axis 4", "[2,8,8,3]");
+    BROKEN(vkg_pad(g, x, 1, -4, -4, VKG_PAD_CONSTANT, 0), "pad: ", "leave nothing", "[2,8,8,3]");
+    BROKEN(vkg_pad(g, x, 1, 8, 0, VKG_PAD_REFLECT, 0), "pad: ", "[2,8,8,3]");
+    BROKEN(vkg_pad(g, x, 1, 1, 1, (vkg_pad_mode)7, 0), "pad: ", "mode 7");
+    BROKEN(vkg_concat(g, (vkg_tensor *[]){x, v}, 2, 0), "concat: ", "tensor 1", "[5]", "[2,8,8,3]");
+    BROKEN(vkg_concat(g, (vkg_tensor *[]){x}, 0, 0), "concat: ", "0 tensors");
+    BROKEN(vkg_stack(g, (vkg_tensor *[]){x, v}, 2, 0), "stack: ", "tensor 1", "[2,8,8,3]");
+    BROKEN(vkg_split(g, x, 1, 3, (vkg_tensor *[3]){0}), "split: ", "3 equal", "[2,8,8,3]");
+    BROKEN(vkg_split(g, x, 1, 0, (vkg_tensor *[1]){0}), "split: ", "0 equal");
+}
+
+static void broken_reductions_and_losses_are_named(void **unused)
+{
+    (void)unused;
+    BROKEN(vkg_max(g, v, 2, false), "max: ", "0x2", "[5]");
+    BROKEN(vkg_logsumexp(g, v, 2, false), "0x2", "[5]");
+    BROKEN(vkg_argmax(g, v, 1, false), "argmax: ", "axis 1", "[5]");
+    BROKEN(vkg_softmax(g, x, 4), "softmax: ", "axis 4", "[2,8,8,3]");
+    BROKEN(vkg_log_softmax(g, x, 4), "log_softmax: ", "axis 4", "[2,8,8,3]");
+    BROKEN(vkg_var(g, v, 1, false, 5), "var: ", "5 elements", "correction 5");
+    BROKEN(vkg_clamp(g, v, 1, 0), "clamp: ", "low end 1", "high end 0");
+    BROKEN(vkg_group_normalization(g, x, 2, NULL, NULL, 1e-5f), "group_normalization: ", "3 channels", "2 groups");
+    BROKEN(vkg_instance_normalization(g, v, NULL, NULL, 1e-5f), "instance_normalization: ", "[5]", "[N,…,C]");
+    BROKEN(vkg_adain(g, x, v, v, 1e-5f), "adain: ", "[5]", "[N,C]", "[2,8,8,3]");
+    BROKEN(vkg_minibatch_stddev(g, x, 3, 1), "minibatch_stddev: ", "[2,8,8,3]", "group 3");
+    BROKEN(vkg_scaled_dot_product_attention(g, x, x, v, NULL), "scaled_dot_product_attention: ", "[2,8,8,3]", "[5]");
+    BROKEN(vkg_mse_loss(g, x, v), "mse_loss: ", "[2,8,8,3]", "[5]");
+    BROKEN(vkg_cross_entropy(g, v, v), "cross_entropy: ", "[5]", "[N,C]");
+    BROKEN(vkg_smooth_l1_loss(g, v, v, 0), "smooth_l1_loss: ", "beta (0)");
+    BROKEN(vkg_total_variation(g, v), "total_variation: ", "[5]", "[N,H,W,C]");
+    BROKEN(vkg_random_permutation(g, 0), "random_permutation: ", "n is 0");
+    BROKEN(vkg_dropout(g, v, 1), "dropout: ", "probability 1");
+}
+
 static void poison_spreads_in_silence(void **unused)
 {
     (void)unused;
@@ -252,6 +298,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(shapes_follow_the_rules), cmocka_unit_test(broken_rules_are_named),
+        cmocka_unit_test(broken_rearrangements_are_named), cmocka_unit_test(broken_reductions_and_losses_are_named),
         cmocka_unit_test(layers_are_named_with_their_scope), cmocka_unit_test(poison_spreads_in_silence), cmocka_unit_test(names_have_scopes),
         cmocka_unit_test(equal_nodes_are_one), cmocka_unit_test(gradients_visit_what_is_asked_for),
         cmocka_unit_test(gradients_of_strangers_are_zero), cmocka_unit_test(updates_make_versions)};

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "kernels/convolution.h"
 #include "kernels/embedded.h"
@@ -191,6 +192,107 @@ static void slots_are_guarded(void **unused)
     assert_int_equal(test_error_count(), 2);
     test_expect_errors(false);
     assert_int_equal(vkg_program_wait(program, 0), VKG_OK);
+    vkg_program_destroy(&program);
+    toy_destroy(&toy);
+}
+
+/* --- profiles --- */
+
+enum { MANY = 512 };
+
+static void toy_fill(struct toy *toy, vkg_program *program)
+{
+    float *x = vkg_program_input(program, toy->x, 0);
+    for (uint64_t i = 0; i < vkg_tensor_elements(toy->x); i++)
+        x[i] = sinf((float)i);
+}
+
+static double seconds_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+static void check_profile(const vkg_program *program, const vkg_dispatch_profile *dispatches, uint32_t count, double wall)
+{
+    vkg_program_stats stats = vkg_program_get_stats(program);
+    double end = 0, flops = 0;
+    assert_int_equal(count, stats.dispatches);
+    for (uint32_t i = 0; i < count; i++) {
+        const vkg_dispatch_profile *d = &dispatches[i];
+        assert_non_null(d->label);
+        assert_true(strlen(d->label) > 0);
+        assert_true(d->groups[0] && d->groups[1] && d->groups[2] && d->bytes > 0);
+        assert_true(d->seconds > 0);
+        assert_true(d->start >= end); /* each alone */
+        end = d->start + d->seconds;
+        flops += d->flops;
+    }
+    assert_true(flops == stats.flops && flops > 0);
+    assert_true(end < wall);
+}
+
+static void a_profile_is_a_run(void **unused)
+{
+    (void)unused;
+    float losses[2][3];
+    vkg_dispatch_profile dispatches[MANY];
+    if (!vkg_device_get_caps(test_device())->timestamp_bits)
+        skip();
+    for (int profiled = 0; profiled < 2; profiled++) {
+        struct toy toy;
+        vkg_program *program;
+        toy_create(&toy, 3);
+        assert_int_equal(vkg_program_create(test_device(), toy.graph, toy.state, NULL, &program), VKG_OK);
+        toy_fill(&toy, program);
+        for (int step = 0; step < 3; step++) {
+            uint32_t count = MANY;
+            double start = seconds_now();
+            if (profiled && step == 1) {
+                assert_int_equal(vkg_program_profile(program, dispatches, &count), VKG_OK);
+                check_profile(program, dispatches, count, seconds_now() - start);
+            } else {
+                assert_int_equal(vkg_program_run(program), VKG_OK);
+            }
+            losses[profiled][step] = *output_of(program, toy.loss, 0);
+        }
+        vkg_program_destroy(&program);
+        toy_destroy(&toy);
+    }
+    assert_memory_equal(losses[0], losses[1], sizeof losses[0]);
+}
+
+static void profiles_are_guarded(void **unused)
+{
+    (void)unused;
+    struct toy toy;
+    vkg_program *program;
+    vkg_dispatch_profile dispatches[2] = {{.flops = -1}, {.flops = -1}};
+    uint32_t count = 0;
+    vkg_device *device = test_device();
+    const uint32_t bits = device->caps.timestamp_bits;
+    toy_create(&toy, 1);
+    assert_int_equal(vkg_program_create(device, toy.graph, toy.state, NULL, &program), VKG_OK);
+    assert_int_equal(vkg_program_profile(program, NULL, &count), VKG_OK);
+    assert_int_equal(count, vkg_program_get_stats(program).dispatches);
+    toy_fill(&toy, program);
+    assert_int_equal(vkg_program_submit(program, 0), VKG_OK);
+    test_expect_errors(true);
+    assert_int_equal(vkg_program_profile(program, dispatches, &count), bits ? VKG_ERROR_INVALID : VKG_ERROR_UNSUPPORTED);
+    assert_int_equal(vkg_program_wait(program, 0), VKG_OK);
+    device->caps.timestamp_bits = 0;
+    assert_int_equal(vkg_program_profile(program, dispatches, &count), VKG_ERROR_UNSUPPORTED);
+    device->caps.timestamp_bits = bits;
+    assert_int_equal(test_error_count(), 2);
+    test_expect_errors(false);
+    assert_true(dispatches[0].flops < 0);
+    count = 1;
+    if (bits) {
+        assert_int_equal(vkg_program_profile(program, dispatches, &count), VKG_OK);
+        assert_true(dispatches[0].flops >= 0 && dispatches[1].flops < 0); /* no more than the room */
+        assert_int_equal(count, vkg_program_get_stats(program).dispatches);
+    }
     vkg_program_destroy(&program);
     toy_destroy(&toy);
 }
@@ -433,7 +535,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(plan_never_shares_living_memory), cmocka_unit_test(push_constants_match_glsl),
         cmocka_unit_test(every_way_to_run_gives_the_same_bits), cmocka_unit_test(submissions_are_cut),
-        cmocka_unit_test(slots_are_guarded), cmocka_unit_test(nan_is_not_hidden),
+        cmocka_unit_test(slots_are_guarded), cmocka_unit_test(a_profile_is_a_run), cmocka_unit_test(profiles_are_guarded),
+        cmocka_unit_test(nan_is_not_hidden),
 #if CAN_COUNT_ALLOCATIONS
         cmocka_unit_test(a_step_allocates_nothing),
 #endif

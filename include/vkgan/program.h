@@ -89,6 +89,23 @@ typedef struct vkg_program_stats {
 } vkg_program_stats;
 VKG_API vkg_program_stats vkg_program_get_stats(const vkg_program *program);
 
+/* One dispatch of a run, measured alone. */
+typedef struct vkg_dispatch_profile {
+    const char *label;     /* the operation; valid as long as the program */
+    uint32_t groups[3];    /* workgroups */
+    double flops;          /* of products; 0 for what is bound by memory */
+    double bytes;          /* of the tensors that it reads and writes, each once */
+    double start, seconds; /* when it began, counted from the run's first dispatch; how long it took */
+} vkg_dispatch_profile;
+
+/* Runs slot 0 once, in a recording of its own: barriers and timestamps around every dispatch, so that each is measured
+ * alone and the times' sum is more than a run takes where dispatches would overlap. The run counts: it reads the
+ * slot's inputs, changes the state and fills the outputs, as vkg_program_run does. Allocates.
+ * `*count` is the room in `dispatches` on entry and the number of dispatches on return; at most the room is written,
+ * in the order of execution. `dispatches` NULL: only counts, nothing runs.
+ * Errors: UNSUPPORTED (caps.timestamp_bits is 0), INVALID (slot 0 is in flight), those of vkg_program_run. */
+VKG_API vkg_result vkg_program_profile(vkg_program *program, vkg_dispatch_profile *dispatches, uint32_t *count);
+
 #ifdef __cplusplus
 }
 #endif

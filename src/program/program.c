@@ -1,10 +1,15 @@
-/* From a graph to something that runs, and running it. */
+/* From a graph to something that runs. */
 #include "program/program.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "program/fuse.h"
+
+VkBuffer program_buffer(const struct vkg_program *program, const struct storage *storage)
+{
+    return storage->kind == STORAGE_STATE ? program->state->buffer.handle : program->blocks[storage->block].handle;
+}
 
 /* --- lowering --- */
 
@@ -238,45 +243,6 @@ const void *vkg_program_output(const vkg_program *program, const vkg_tensor *out
     if (!port || slot >= program->slot_count)
         return NULL;
     return (const char *)program->readback.mapped + slot * program->output_bytes + port->offset;
-}
-
-vkg_result vkg_program_submit(vkg_program *program, uint32_t slot_index)
-{
-    vkg_device *device = program->device;
-    if (slot_index >= program->slot_count || program->slots[slot_index].in_flight)
-        return vkg_fail(&device->log, VKG_ERROR_INVALID, "%s: slot %u %s", program->name, slot_index,
-                        slot_index >= program->slot_count ? "does not exist" : "is still in flight: wait for it first");
-    struct slot *slot = &program->slots[slot_index];
-    vkg_result result = device_check(device, device->vk.vkResetFences(device->handle, 1, &slot->fence), "vkResetFences");
-    for (uint32_t s = 0; s < program->segment_count && result == VKG_OK; s++) {
-        bool last = s + 1 == program->segment_count;
-        uint32_t count = 0;
-        if (s == 0 && program->input_count)
-            program->submission[count++] = slot->upload;
-        program->submission[count++] = program->segments[s];
-        if (last && program->output_count)
-            program->submission[count++] = slot->download;
-        result = device_submit(device, count, program->submission, last ? slot->fence : VK_NULL_HANDLE);
-    }
-    slot->in_flight = result == VKG_OK;
-    return result;
-}
-
-vkg_result vkg_program_wait(vkg_program *program, uint32_t slot_index)
-{
-    if (slot_index >= program->slot_count)
-        return vkg_fail(&program->device->log, VKG_ERROR_INVALID, "%s: there is no slot %u", program->name, slot_index);
-    struct slot *slot = &program->slots[slot_index];
-    if (!slot->in_flight)
-        return VKG_OK;
-    slot->in_flight = false;
-    return device_wait(program->device, slot->fence);
-}
-
-vkg_result vkg_program_run(vkg_program *program)
-{
-    vkg_result result = vkg_program_submit(program, 0);
-    return result == VKG_OK ? vkg_program_wait(program, 0) : result;
 }
 
 vkg_program_stats vkg_program_get_stats(const vkg_program *program)

@@ -375,7 +375,7 @@ static void nan_is_not_hidden(void **unused)
 #endif
 
 #if CAN_COUNT_ALLOCATIONS
-static volatile bool counting;
+static _Thread_local volatile bool counting; /* drivers' own threads do not count */
 static volatile uint32_t allocations;
 
 void *__libc_malloc(size_t size);
@@ -397,21 +397,31 @@ void *realloc(void *old, size_t size)
     return __libc_realloc(old, size);
 }
 
-/* The driver is left out, as its allocations are not ours: runs are sent to nobody. */
-static VKAPI_ATTR VkResult VKAPI_CALL submit_to_nobody(VkQueue q, uint32_t n, const VkSubmitInfo *i, VkFence f)
+/* The driver is left out, as its allocations are not ours. */
+static struct VolkDeviceTable driver;
+static VKAPI_ATTR VkResult VKAPI_CALL uncounted_submit(VkQueue q, uint32_t n, const VkSubmitInfo *i, VkFence f)
 {
-    (void)q, (void)n, (void)i, (void)f;
-    return VK_SUCCESS;
+    const bool counted = counting;
+    counting = false;
+    VkResult result = driver.vkQueueSubmit(q, n, i, f);
+    counting = counted;
+    return result;
 }
-static VKAPI_ATTR VkResult VKAPI_CALL reset_nothing(VkDevice d, uint32_t n, const VkFence *f)
+static VKAPI_ATTR VkResult VKAPI_CALL uncounted_reset(VkDevice d, uint32_t n, const VkFence *f)
 {
-    (void)d, (void)n, (void)f;
-    return VK_SUCCESS;
+    const bool counted = counting;
+    counting = false;
+    VkResult result = driver.vkResetFences(d, n, f);
+    counting = counted;
+    return result;
 }
-static VKAPI_ATTR VkResult VKAPI_CALL wait_for_nothing(VkDevice d, uint32_t n, const VkFence *f, VkBool32 all, uint64_t t)
+static VKAPI_ATTR VkResult VKAPI_CALL uncounted_wait(VkDevice d, uint32_t n, const VkFence *f, VkBool32 all, uint64_t t)
 {
-    (void)d, (void)n, (void)f, (void)all, (void)t;
-    return VK_SUCCESS;
+    const bool counted = counting;
+    counting = false;
+    VkResult result = driver.vkWaitForFences(d, n, f, all, t);
+    counting = counted;
+    return result;
 }
 
 static vkg_tensor *counted_generator(vkg_graph *g, vkg_tensor *z, const vkg_network_settings *s)
@@ -438,10 +448,10 @@ static void a_step_allocates_nothing(void **unused)
     vkg_gan_phases(&gan, phases);
     const vkg_trainer_desc desc = {.phases = phases, .phase_count = 2, .batch = 4, .image = {4, 4, 1}, .latent = 3};
     assert_int_equal(vkg_trainer_create(device, &desc, &trainer), VKG_OK);
-    const struct VolkDeviceTable kept = device->vk;
-    device->vk.vkQueueSubmit = submit_to_nobody;
-    device->vk.vkResetFences = reset_nothing;
-    device->vk.vkWaitForFences = wait_for_nothing;
+    driver = device->vk;
+    device->vk.vkQueueSubmit = uncounted_submit;
+    device->vk.vkResetFences = uncounted_reset;
+    device->vk.vkWaitForFences = uncounted_wait;
     const float batch[64] = {0}, *const real[1] = {batch};
     vkg_trainer_report report;
     vkg_result result = VKG_OK;
@@ -450,7 +460,7 @@ static void a_step_allocates_nothing(void **unused)
         result |= vkg_trainer_step(trainer, real, &report);
     result |= vkg_trainer_finish(trainer, &report);
     counting = false;
-    device->vk = kept;
+    device->vk = driver;
     assert_int_equal(result, VKG_OK);
     assert_int_equal(report.step, 100);
     assert_int_equal(allocations, 0);
@@ -462,6 +472,92 @@ static void a_step_allocates_nothing(void **unused)
     vkg_trainer_destroy(&trainer);
 }
 #endif
+
+/* --- work that does not complete --- */
+
+static PFN_vkQueueSubmit true_submit;
+static uint32_t submits_left;
+static VkResult submit_answer; /* of the submission that goes wrong: VK_SUCCESS is a cancelled one */
+static VKAPI_ATTR VkResult VKAPI_CALL failing_submit(VkQueue q, uint32_t n, const VkSubmitInfo *i, VkFence f)
+{
+    const VkSubmitInfo nothing = {.sType = VK_STRUCTURE_TYPE_SUBMIT_INFO};
+    (void)n;
+    if (submits_left-- != 0)
+        return true_submit(q, n, i, f);
+    return submit_answer == VK_SUCCESS ? true_submit(q, 1, &nothing, f) : submit_answer;
+}
+
+/* A device of its own, since losses last. Submission `which` of the second run goes wrong. */
+static void lose(uint32_t which, VkResult answer)
+{
+    vkg_device *device;
+    vkg_graph *graph;
+    vkg_program *program;
+    vkg_program_stats stats;
+    char expected[64];
+    assert_int_equal(vkg_device_create(&(vkg_device_desc){.log = test_log()}, &device), VKG_OK);
+    assert_int_equal(vkg_graph_create(test_log(), &graph), VKG_OK);
+    vkg_tensor *x = vkg_input(graph, "x", VKG_SHAPE(64, 8));
+    vkg_output(graph, "sum", vkg_sum(graph, vkg_exp(graph, vkg_sum(graph, x, 1, false)), VKG_ALL_AXES, false));
+    assert_int_equal(vkg_program_create(device, graph, NULL, &(vkg_program_desc){.submission_flops = 1}, &program), VKG_OK);
+    stats = vkg_program_get_stats(program);
+    assert_true(stats.submissions > 1 && which < stats.submissions);
+    memset(vkg_program_input(program, x, 0), 0, 64 * 8 * sizeof(float));
+    assert_int_equal(vkg_program_run(program), VKG_OK);
+    true_submit = device->vk.vkQueueSubmit;
+    submits_left = which;
+    submit_answer = answer;
+    device->vk.vkQueueSubmit = failing_submit;
+    test_expect_errors(true);
+    assert_int_equal(vkg_program_run(program), VKG_ERROR_DEVICE_LOST);
+    assert_int_equal(vkg_program_run(program), VKG_ERROR_DEVICE_LOST);
+    assert_int_equal(test_error_count(), 2);
+    snprintf(expected, sizeof expected, "submission %u of %u of \"program\"", which + 1, stats.submissions);
+    if (answer == VK_SUCCESS && !strstr(device->loss, expected))
+        fail_msg("\"%s\" does not say \"%s\"", device->loss, expected);
+    assert_non_null(strstr(device->loss, "from dispatch")); /* earlier ones may or may not be done yet */
+    test_expect_errors(false);
+    device->vk.vkQueueSubmit = true_submit;
+    device->vk.vkDeviceWaitIdle(device->handle); /* it is well, in truth */
+    vkg_program_destroy(&program);
+    vkg_graph_destroy(&graph);
+    vkg_device_destroy(&device);
+}
+
+static void cancelled_work_is_noticed(void **unused)
+{
+    (void)unused;
+    lose(0, VK_SUCCESS);
+    lose(1, VK_SUCCESS);
+}
+
+static void a_loss_names_what_was_in_flight(void **unused)
+{
+    (void)unused;
+    lose(0, VK_ERROR_DEVICE_LOST);
+    lose(1, VK_ERROR_DEVICE_LOST);
+}
+
+static VKAPI_ATTR VkResult VKAPI_CALL never_done(VkDevice d, uint32_t n, const VkFence *f, VkBool32 all, uint64_t t)
+{
+    (void)d, (void)n, (void)f, (void)all, (void)t;
+    return VK_TIMEOUT;
+}
+
+static void a_wait_without_progress_ends(void **unused)
+{
+    (void)unused;
+    vkg_device *device;
+    assert_int_equal(vkg_device_create(&(vkg_device_desc){.log = test_log()}, &device), VKG_OK);
+    device->vk.vkWaitForFences = never_done;
+    test_expect_errors(true);
+    assert_int_equal(device_wait_idle(device), VKG_ERROR_DEVICE_LOST);
+    assert_int_equal(device_wait_idle(device), VKG_ERROR_DEVICE_LOST);
+    assert_int_equal(test_error_count(), 2);
+    test_expect_errors(false);
+    device->vk.vkDeviceWaitIdle(device->handle);
+    vkg_device_destroy(&device);
+}
 
 /* --- every Vulkan call fails once --- */
 
@@ -541,6 +637,7 @@ int main(void)
         cmocka_unit_test(a_step_allocates_nothing),
 #endif
         cmocka_unit_test(sums_of_every_length_are_whole),
-        cmocka_unit_test(every_call_may_fail)};
+        cmocka_unit_test(cancelled_work_is_noticed), cmocka_unit_test(a_loss_names_what_was_in_flight),
+        cmocka_unit_test(a_wait_without_progress_ends), cmocka_unit_test(every_call_may_fail)};
     return cmocka_run_group_tests(tests, NULL, test_device_close);
 }

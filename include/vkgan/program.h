@@ -75,7 +75,10 @@ VKG_API const void *vkg_program_output(const vkg_program *program, const vkg_ten
 
 /* Sends a run to the device and returns at once. The slot must not be in flight. Allocates nothing. */
 VKG_API vkg_result vkg_program_submit(vkg_program *program, uint32_t slot);
-/* Waits for the slot's run; at once where there is none. */
+/* Waits for the slot's run; at once where there is none. Each submission must have left its completion word.
+ * Errors: DEVICE_LOST, for good: the driver says so, or reported work as done that was not (a word is missing), or nothing
+ * completed in a minute (half an hour on a processor). The message names the first dispatches and the last of the
+ * submission in flight. */
 VKG_API vkg_result vkg_program_wait(vkg_program *program, uint32_t slot);
 /* Submits slot 0 and waits. */
 VKG_API vkg_result vkg_program_run(vkg_program *program);

@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include "program/completion.h"
+
 /* --- pieces --- */
 
 vkg_result commands_pool_create(vkg_device *device, VkCommandPool *pool)
@@ -82,6 +84,7 @@ vkg_result commands_record_slot(struct vkg_program *program, const struct loweri
     if (result != VKG_OK)
         return result;
     commands_barrier(device, slot->upload, COMPUTE | TRANSFER, TRANSFER);
+    completion_record_begin(program, slot->upload, index);
     copy_ports(program, lowering, slot->upload, index, true);
     result = commands_end(device, slot->upload);
     if (result == VKG_OK)
@@ -106,8 +109,9 @@ static double cost_of(const struct prepared_dispatch *dispatch)
     return dispatch->flops + 10 * dispatch->bytes;
 }
 
-static vkg_result record_segment(struct vkg_program *program, struct segment *segment)
+static vkg_result record_segment(struct vkg_program *program, uint32_t index)
 {
+    struct segment *segment = &program->segments[index];
     vkg_device *device = program->device;
     vkg_result result = commands_begin(device, program->command_pool, &segment->commands);
     if (result != VKG_OK)
@@ -118,6 +122,7 @@ static vkg_result record_segment(struct vkg_program *program, struct segment *se
             commands_barrier(device, segment->commands, COMPUTE, COMPUTE);
         commands_dispatch(program, segment->commands, i);
     }
+    completion_record_end(program, segment->commands, index);
     return commands_end(device, segment->commands);
 }
 
@@ -146,6 +151,6 @@ vkg_result commands_record_segments(struct vkg_program *program, double submissi
     cut(program, submission_cost);
     vkg_result result = VKG_OK;
     for (uint32_t s = 0; s < program->segment_count && result == VKG_OK; s++)
-        result = record_segment(program, &program->segments[s]);
+        result = record_segment(program, s);
     return result;
 }

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "program/commands.h"
+#include "program/completion.h"
 #include "program/profile.h"
 
 struct profile {
@@ -22,8 +23,9 @@ static vkg_result create_stamps(struct profile *profile)
 }
 
 /* Every dispatch between two barriers, so that it is measured alone. */
-static vkg_result record_segment(struct profile *profile, struct segment *segment)
+static vkg_result record_segment(struct profile *profile, uint32_t index)
 {
+    struct segment *segment = &profile->segments[index];
     struct vkg_program *program = profile->program;
     vkg_device *device = program->device;
     const struct VolkDeviceTable *vk = &device->vk;
@@ -37,6 +39,7 @@ static vkg_result record_segment(struct profile *profile, struct segment *segmen
         commands_dispatch(program, segment->commands, i);
         vk->vkCmdWriteTimestamp(segment->commands, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, profile->stamps, 2 * i + 1);
     }
+    completion_record_end(program, segment->commands, index);
     return commands_end(device, segment->commands);
 }
 
@@ -52,7 +55,7 @@ static vkg_result record(struct profile *profile)
         result = commands_pool_create(program->device, &profile->commands);
     for (uint32_t s = 0; s < program->segment_count && result == VKG_OK; s++) {
         profile->segments[s] = program->segments[s];
-        result = record_segment(profile, &profile->segments[s]);
+        result = record_segment(profile, s);
     }
     return result;
 }
@@ -97,7 +100,7 @@ vkg_result profile_run(struct vkg_program *program, uint32_t slot, struct dispat
     struct profile profile = {.program = program};
     vkg_result result = record(&profile);
     if (result == VKG_OK) {
-        result = run_send(program, &program->slots[slot], profile.segments, program->segment_count);
+        result = run_send(program, slot, profile.segments, program->segment_count);
         /* what was sent before an error is still being run */
         vkg_result waited = result == VKG_OK ? vkg_program_wait(program, slot) : device_wait_idle(program->device);
         result = result == VKG_OK ? waited : result;

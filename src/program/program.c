@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "program/completion.h"
 #include "program/fuse.h"
 
 VkBuffer program_buffer(const struct vkg_program *program, const struct storage *storage)
@@ -46,6 +47,7 @@ static vkg_result add_port(struct lowering *lowering, const vkg_tensor *tensor, 
 static vkg_result add_ports(struct vkg_program *program, struct lowering *lowering)
 {
     const vkg_graph *graph = lowering->graph;
+    program->input_bytes = RUN_NUMBER_BYTES;
     program->inputs = calloc(graph->tensor_count + 1, sizeof *program->inputs);
     program->outputs = calloc(graph->output_count + 1, sizeof *program->outputs);
     if (!program->inputs || !program->outputs)
@@ -114,11 +116,11 @@ static vkg_result allocate(struct vkg_program *program, struct lowering *lowerin
                                &program->blocks[program->block_count]);
     program->stats.temporary_bytes = plan.bytes;
     program->stats.temporary_bytes_unaliased = plan.unaliased_bytes;
-    if (result == VKG_OK && program->input_bytes)
+    if (result == VKG_OK)
         result = buffer_create(device, BUFFER_UPLOAD, program->input_bytes * program->slot_count, "inputs",
                                &program->upload);
-    if (result == VKG_OK && program->output_bytes)
-        result = buffer_create(device, BUFFER_READBACK, program->output_bytes * program->slot_count, "outputs",
+    if (result == VKG_OK)
+        result = buffer_create(device, BUFFER_READBACK, program->output_bytes * program->slot_count + completion_bytes(lowering->dispatch_count), "outputs",
                                &program->readback);
     return result;
 }
@@ -197,7 +199,9 @@ vkg_result vkg_program_create(vkg_device *device, vkg_graph *graph, vkg_state *s
     made->name = desc->name ? desc->name : "program";
     made->stats.state_bytes = state ? state->bytes : 0;
     result = build(made, graph, desc);
-    if (result != VKG_OK)
+    if (result == VKG_OK)
+        completion_watch(made);
+    else
         vkg_program_destroy(&made);
     *program = made;
     return result;
@@ -208,7 +212,9 @@ void vkg_program_destroy(vkg_program **program)
     struct vkg_program *p = program ? *program : NULL;
     if (!p)
         return;
-    device_wait_idle(p->device);
+    completion_forget(p);
+    if (!p->device->lost)
+        device_wait_idle(p->device);
     record_destroy(p);
     for (uint32_t b = 0; b < PLAN_MAX_BLOCKS; b++)
         buffer_destroy(p->device, &p->blocks[b]);

@@ -18,6 +18,7 @@ struct slot {
     VkCommandBuffer upload, download;
     VkFence fence;
     bool in_flight;
+    uint32_t number; /* of its last run */
 };
 
 /* A dispatch that only has to be written into a command buffer: it can be recorded more than once. */
@@ -57,6 +58,8 @@ struct vkg_program {
     struct prepared_dispatch *dispatches; /* stats.dispatches of them */
     struct segment *segments;             /* the run, cut into submissions */
     uint32_t segment_count;
+    uint32_t runs; /* sent so far */
+    struct device_watch watch;
     vkg_program_stats stats;
 };
 
@@ -64,7 +67,7 @@ struct vkg_program {
 VkBuffer program_buffer(const struct vkg_program *program, const struct storage *storage);
 
 /* run.c: sends one run as these segments, the slot's copies around them; the slot's fence ends it. */
-vkg_result run_send(struct vkg_program *program, struct slot *slot, const struct segment *segments, uint32_t count);
+vkg_result run_send(struct vkg_program *program, uint32_t slot, const struct segment *segments, uint32_t count);
 
 /* record.c: pipelines, descriptor sets and command buffers out of planned dispatches. */
 vkg_result record_program(struct vkg_program *program, const struct lowering *lowering, double submission_cost);

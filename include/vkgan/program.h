@@ -57,7 +57,7 @@ typedef struct vkg_program vkg_program;
 typedef struct vkg_program_desc {
     const char *name;         /* for messages; NULL means "program" */
     uint32_t slots;           /* runs that may be in flight, each with its inputs and outputs; 0 means 1 */
-    double submission_flops;  /* a submission is cut before it passes this much work; 0 means the device's default */
+    double submission_seconds; /* what a submission should take at the most; 0 means 0.1 */
     bool no_aliasing;         /* every tensor its own memory: for finding faults */
 } vkg_program_desc;
 
@@ -73,7 +73,9 @@ VKG_API void *vkg_program_input(vkg_program *program, const vkg_tensor *input, u
 /* Where an output lies once the slot's run is waited for; NULL for a tensor that is not an output. */
 VKG_API const void *vkg_program_output(const vkg_program *program, const vkg_tensor *output, uint32_t slot);
 
-/* Sends a run to the device and returns at once. The slot must not be in flight. Allocates nothing. */
+/* Sends a run to the device and returns at once. The slot must not be in flight. Allocates nothing. A program's first run
+ * is different: it is measured, dispatch by dispatch where the queue has timestamps, and waited for, and the program's
+ * submissions are cut anew where they are far from desc.submission_seconds. */
 VKG_API vkg_result vkg_program_submit(vkg_program *program, uint32_t slot);
 /* Waits for the slot's run; at once where there is none. Each submission must have left its completion word.
  * Errors: DEVICE_LOST, for good: the driver says so, or reported work as done that was not (a word is missing), or nothing

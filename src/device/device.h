@@ -41,6 +41,7 @@ struct vkg_device {
     bool owned; /* false: adopted from the application */
     bool lost;  /* sticky */
     char loss[DEVICE_LOSS_TEXT]; /* what was in flight then; "" where nothing is known */
+    double work_rate;            /* work a second, as the last measured program saw it (pace.c); 0: none yet */
     double stall_seconds;        /* a wait in which nothing completes for so long is a loss; 0: the default (queue.c) */
     struct device_watch *watches;
     VkFence idle; /* of device_wait_idle; made at its first use */

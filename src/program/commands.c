@@ -103,12 +103,6 @@ vkg_result commands_record_slot(struct vkg_program *program, const struct loweri
 
 /* --- segments --- */
 
-/* Memory traffic counts as work too: a byte as ten operations, about what devices are built for. */
-static double cost_of(const struct prepared_dispatch *dispatch)
-{
-    return dispatch->flops + 10 * dispatch->bytes;
-}
-
 static vkg_result record_segment(struct vkg_program *program, uint32_t index)
 {
     struct segment *segment = &program->segments[index];
@@ -126,31 +120,50 @@ static vkg_result record_segment(struct vkg_program *program, uint32_t index)
     return commands_end(device, segment->commands);
 }
 
-/* Drivers cancel, or a desktop stops for, submissions that run for seconds. */
-static void cut(struct vkg_program *program, double submission_cost)
+/* The end of the segment that begins with dispatch `first`. */
+static uint32_t segment_end(const struct vkg_program *program, uint32_t first)
 {
-    uint32_t i = 0, count = program->stats.dispatches;
-    program->segment_count = 0;
-    do {
-        struct segment *segment = &program->segments[program->segment_count++];
-        double cost = 0;
-        *segment = (struct segment){.first = i};
-        do
-            cost += i < count ? cost_of(&program->dispatches[i]) : 0;
-        while (++i < count && cost + cost_of(&program->dispatches[i]) <= submission_cost);
-        segment->end = i < count ? i : count;
-    } while (i < count);
-    program->stats.submissions = program->segment_count;
+    uint32_t i = first;
+    double seconds = 0;
+    while (i < program->stats.dispatches &&
+           (i == first || seconds + program->dispatches[i].seconds <= program->submission_seconds))
+        seconds += program->dispatches[i++].seconds;
+    return i;
 }
 
-vkg_result commands_record_segments(struct vkg_program *program, double submission_cost)
+uint32_t commands_count_segments(const struct vkg_program *program)
 {
-    program->segments = calloc(program->stats.dispatches + 1, sizeof *program->segments);
+    uint32_t count = 0, i = 0;
+    do {
+        i = segment_end(program, i);
+        count++;
+    } while (i < program->stats.dispatches);
+    return count;
+}
+
+static void free_segments(struct vkg_program *program)
+{
+    vkg_device *device = program->device;
+    for (uint32_t s = 0; s < program->segment_count; s++)
+        device->vk.vkFreeCommandBuffers(device->handle, program->command_pool, 1, &program->segments[s].commands);
+    program->segment_count = 0;
+}
+
+vkg_result commands_record_segments(struct vkg_program *program)
+{
+    uint32_t first = 0;
+    vkg_result result = VKG_OK;
+    if (!program->segments)
+        program->segments = calloc(program->stats.dispatches + 1, sizeof *program->segments);
     if (!program->segments)
         return vkg_fail(&program->device->log, VKG_ERROR_OUT_OF_MEMORY, "recording: out of host memory");
-    cut(program, submission_cost);
-    vkg_result result = VKG_OK;
-    for (uint32_t s = 0; s < program->segment_count && result == VKG_OK; s++)
+    free_segments(program);
+    do {
+        uint32_t s = program->segment_count++, end = segment_end(program, first);
+        program->segments[s] = (struct segment){.first = first, .end = end};
         result = record_segment(program, s);
+        first = end;
+    } while (result == VKG_OK && first < program->stats.dispatches);
+    program->stats.submissions = program->segment_count;
     return result;
 }

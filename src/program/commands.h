@@ -15,8 +15,11 @@ void commands_barrier(vkg_device *device, VkCommandBuffer commands, VkPipelineSt
 /* The dispatch alone, without the barrier that it may need. */
 void commands_dispatch(const struct vkg_program *program, VkCommandBuffer commands, uint32_t index);
 
-/* The run, cut before the dispatch that would take a submission past its share of work. */
-vkg_result commands_record_segments(struct vkg_program *program, double submission_cost);
+/* Cuts the run before the dispatch that would take a submission past program->submission_seconds, by dispatches[i].seconds,
+ * and records it; in place of what was recorded before. Nothing of the program may be in flight. */
+vkg_result commands_record_segments(struct vkg_program *program);
+/* How many submissions that would be. */
+uint32_t commands_count_segments(const struct vkg_program *program);
 /* The copies of a slot's inputs and outputs, and its fence. */
 vkg_result commands_record_slot(struct vkg_program *program, const struct lowering *lowering, uint32_t index);
 

@@ -18,6 +18,7 @@ struct slot {
     VkCommandBuffer upload, download;
     VkFence fence;
     bool in_flight;
+    bool finished;   /* in flight only for its owner: the first run was waited for */
     uint32_t number; /* of its last run */
 };
 
@@ -31,6 +32,7 @@ struct prepared_dispatch {
     uint32_t push_bytes;
     unsigned char push[PIPELINE_PUSH_BYTES];
     double flops, bytes;
+    double seconds; /* estimated, after the first run measured */
 };
 
 /* One submission's share of a run. */
@@ -58,6 +60,8 @@ struct vkg_program {
     struct prepared_dispatch *dispatches; /* stats.dispatches of them */
     struct segment *segments;             /* the run, cut into submissions */
     uint32_t segment_count;
+    double submission_seconds; /* that a segment should take */
+    bool measured;             /* the first run is over */
     uint32_t runs; /* sent so far */
     struct device_watch watch;
     vkg_program_stats stats;
@@ -70,7 +74,7 @@ VkBuffer program_buffer(const struct vkg_program *program, const struct storage 
 vkg_result run_send(struct vkg_program *program, uint32_t slot, const struct segment *segments, uint32_t count);
 
 /* record.c: pipelines, descriptor sets and command buffers out of planned dispatches. */
-vkg_result record_program(struct vkg_program *program, const struct lowering *lowering, double submission_cost);
+vkg_result record_program(struct vkg_program *program, const struct lowering *lowering);
 void record_destroy(struct vkg_program *program);
 
 #endif

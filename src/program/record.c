@@ -4,6 +4,7 @@
 
 #include "program/commands.h"
 #include "program/hazards.h"
+#include "program/pace.h"
 #include "program/program.h"
 
 struct view_key {
@@ -178,15 +179,17 @@ static vkg_result prepare_dispatches(struct recorder *r)
     return result == VKG_OK ? hazards_find(r->lowering, program->dispatches, &program->stats.barriers) : result;
 }
 
-vkg_result record_program(struct vkg_program *program, const struct lowering *lowering, double submission_cost)
+vkg_result record_program(struct vkg_program *program, const struct lowering *lowering)
 {
     struct recorder r = {.program = program, .lowering = lowering, .device = program->device};
     vkg_result result = prepare_dispatches(&r);
     free(r.keys);
     if (result == VKG_OK)
         result = commands_pool_create(program->device, &program->command_pool);
-    if (result == VKG_OK)
-        result = commands_record_segments(program, submission_cost);
+    if (result == VKG_OK) {
+        pace_estimate(program);
+        result = commands_record_segments(program);
+    }
     for (uint32_t s = 0; s < program->slot_count && result == VKG_OK; s++)
         result = commands_record_slot(program, lowering, s);
     program->stats.pipelines = count_pipelines(program);

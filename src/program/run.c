@@ -1,5 +1,6 @@
 /* Running: a run is sent segment by segment, and waited for. */
 #include "program/completion.h"
+#include "program/pace.h"
 #include "program/program.h"
 
 vkg_result run_send(struct vkg_program *program, uint32_t slot_index, const struct segment *segments, uint32_t count)
@@ -30,6 +31,8 @@ vkg_result vkg_program_submit(vkg_program *program, uint32_t slot_index)
     if (slot_index >= program->slot_count || program->slots[slot_index].in_flight)
         return vkg_fail(&device->log, VKG_ERROR_INVALID, "%s: slot %u %s", program->name, slot_index,
                         slot_index >= program->slot_count ? "does not exist" : "is still in flight: wait for it first");
+    if (!program->measured)
+        return pace_first_run(program, slot_index);
     return run_send(program, slot_index, program->segments, program->segment_count);
 }
 
@@ -40,6 +43,10 @@ vkg_result vkg_program_wait(vkg_program *program, uint32_t slot_index)
     struct slot *slot = &program->slots[slot_index];
     if (!slot->in_flight)
         return VKG_OK;
+    if (slot->finished) {
+        slot->in_flight = slot->finished = false;
+        return VKG_OK;
+    }
     vkg_result result = device_wait(program->device, slot->fence);
     slot->in_flight = false;
     return result == VKG_OK ? completion_check(program, slot_index) : result;

@@ -500,6 +500,16 @@ static void a_step_allocates_nothing(void **unused)
     counting = false;
     free(something);
     assert_int_equal(allocations, 1);
+    if (device->caps.timestamp_bits) {
+        vkg_dispatch_profile dispatches[MANY] = {{0}};
+        uint32_t count = MANY;
+        assert_int_equal(vkg_trainer_profile(trainer, real, dispatches, &count), VKG_OK);
+        assert_int_equal(vkg_trainer_get_step(trainer), 103); /* it was a step */
+        assert_int_equal(count, vkg_trainer_get_stats(trainer).dispatches);
+        assert_true(dispatches[0].seconds > 0 && dispatches[count - 1].seconds > 0);
+        assert_int_equal(vkg_trainer_finish(trainer, &report), VKG_OK);
+        assert_int_equal(report.step, 103);
+    }
     vkg_trainer_destroy(&trainer);
 }
 #endif

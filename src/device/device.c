@@ -1,6 +1,7 @@
 /* Opening, adopting and closing a device. */
 #include "device/device.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -51,17 +52,32 @@ static vkg_result translate(VkResult result)
     }
 }
 
+vkg_result device_lose(vkg_device *device, const char *why, const char *in_flight)
+{
+    if (device->lost)
+        return device_usable(device, why);
+    device->lost = true;
+    bool known = in_flight != NULL;
+    if (known)
+        snprintf(device->loss, sizeof device->loss, "%s", in_flight);
+    for (struct device_watch *watch = device->watches; watch && !known; watch = watch->next)
+        known = watch->in_flight(watch->user, device->loss, sizeof device->loss);
+    return vkg_fail(&device->log, VKG_ERROR_DEVICE_LOST,
+                    "the device \"%s\" was lost: %s%s%s; destroy the device and open it again", device->caps.name, why,
+                    known ? "; in flight: " : "", device->loss);
+}
+
 vkg_result device_check(vkg_device *device, VkResult result, const char *call)
 {
     if (result >= 0)
         return VKG_OK;
     if (result == VK_ERROR_DEVICE_LOST) {
-        device->lost = true;
-        return vkg_fail(
-            &device->log, VKG_ERROR_DEVICE_LOST,
-            "%s: the device \"%s\" was lost: its driver gave up on it (work that ran too long, a fault "
-            "of the driver, or an unplugged card); destroy the device and open it again",
-            call, device->caps.name);
+        char why[192];
+        snprintf(why, sizeof why,
+                 "%s says that its driver gave up on it (work that ran too long, a fault of the driver, or an "
+                 "unplugged card)",
+                 call);
+        return device_lose(device, why, NULL);
     }
     return vkg_fail(&device->log, translate(result), "%s failed%s%s: %s (%d)", call,
                     *device->caps.name ? " on " : "", device->caps.name, vulkan_result_name(result),
@@ -73,8 +89,8 @@ vkg_result device_usable(vkg_device *device, const char *call)
     if (!device->lost)
         return VKG_OK;
     return vkg_fail(&device->log, VKG_ERROR_DEVICE_LOST,
-                    "%s: the device \"%s\" was lost in an earlier call; destroy it and open it again", call,
-                    device->caps.name);
+                    "%s: the device \"%s\" was lost in an earlier call%s%s; destroy it and open it again", call,
+                    device->caps.name, *device->loss ? ", in flight: " : "", device->loss);
 }
 
 /* --- opening --- */
@@ -291,6 +307,7 @@ void vkg_device_destroy(vkg_device **device)
     if (closing->vk.vkDestroyDevice) {
         if (!closing->lost)
             device_wait_idle(closing);
+        closing->vk.vkDestroyFence(closing->handle, closing->idle, NULL);
         pipelines_destroy(closing);
     }
     if (closing->owned && closing->handle)

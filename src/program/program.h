@@ -18,13 +18,27 @@ struct slot {
     VkCommandBuffer upload, download;
     VkFence fence;
     bool in_flight;
+    bool finished;   /* in flight only for its owner: the first run was waited for */
+    uint32_t number; /* of its last run */
 };
 
-/* What is remembered of a dispatch, for profiles and messages. */
-struct dispatch_info {
+/* A dispatch that only has to be written into a command buffer: it can be recorded more than once. */
+struct prepared_dispatch {
     const char *label;
-    double flops, bytes;
+    const struct pipeline *pipeline;
+    VkDescriptorSet set;
+    bool barrier; /* it touches what a dispatch since the last barrier wrote, or writes what one read */
     uint32_t groups[3];
+    uint32_t push_bytes;
+    unsigned char push[PIPELINE_PUSH_BYTES];
+    double flops, bytes;
+    double seconds; /* estimated, after the first run measured */
+};
+
+/* One submission's share of a run. */
+struct segment {
+    VkCommandBuffer commands;
+    uint32_t first, end; /* dispatches */
 };
 
 struct vkg_program {
@@ -43,15 +57,24 @@ struct vkg_program {
     VkDescriptorPool descriptor_pool;
     VkBufferView *views;
     size_t view_count;
-    VkCommandBuffer *segments; /* the run, cut into submissions */
+    struct prepared_dispatch *dispatches; /* stats.dispatches of them */
+    struct segment *segments;             /* the run, cut into submissions */
     uint32_t segment_count;
-    VkCommandBuffer *submission; /* room for one submission's command buffers */
-    struct dispatch_info *infos; /* stats.dispatches of them */
+    double submission_seconds; /* that a segment should take */
+    bool measured;             /* the first run is over */
+    uint32_t runs; /* sent so far */
+    struct device_watch watch;
     vkg_program_stats stats;
 };
 
+/* program.c: the buffer that a planned storage lies in */
+VkBuffer program_buffer(const struct vkg_program *program, const struct storage *storage);
+
+/* run.c: sends one run as these segments, the slot's copies around them; the slot's fence ends it. */
+vkg_result run_send(struct vkg_program *program, uint32_t slot, const struct segment *segments, uint32_t count);
+
 /* record.c: pipelines, descriptor sets and command buffers out of planned dispatches. */
-vkg_result record_program(struct vkg_program *program, const struct lowering *lowering, double submission_cost);
+vkg_result record_program(struct vkg_program *program, const struct lowering *lowering);
 void record_destroy(struct vkg_program *program);
 
 #endif

@@ -73,8 +73,7 @@ static void print_groups(FILE *out, const struct group *groups, uint32_t count, 
     fprintf(out, "%10.3f ms in all, each dispatch measured alone\n", total * 1e3);
 }
 
-static vkg_result print(FILE *out, const vkg_dispatch_profile *dispatches, uint32_t count, struct ceilings ceilings,
-                        bool merged)
+vkg_result profile_print(FILE *out, const vkg_dispatch_profile *dispatches, uint32_t count, struct ceilings ceilings)
 {
     struct group *groups = calloc(count + 1, sizeof *groups);
     if (!groups)
@@ -84,21 +83,11 @@ static vkg_result print(FILE *out, const vkg_dispatch_profile *dispatches, uint3
         groups[i] = (struct group){.label = d->label, .count = 1, .seconds = d->seconds, .flops = d->flops,
                                    .bytes = d->bytes, .groups = {d->groups[0], d->groups[1], d->groups[2]}};
     }
-    uint32_t kept = merged ? merge(groups, count) : count;
+    uint32_t kept = merge(groups, count);
     qsort(groups, kept, sizeof *groups, by_seconds);
     print_groups(out, groups, kept, ceilings);
     free(groups);
     return VKG_OK;
-}
-
-vkg_result profile_print(FILE *out, const vkg_dispatch_profile *dispatches, uint32_t count, struct ceilings ceilings)
-{
-    return print(out, dispatches, count, ceilings, true);
-}
-
-vkg_result profile_print_all(FILE *out, const vkg_dispatch_profile *dispatches, uint32_t count, struct ceilings ceilings)
-{
-    return print(out, dispatches, count, ceilings, false);
 }
 
 vkg_result profile_write_trace(const vkg_log *log, const char *path, const vkg_dispatch_profile *dispatches, uint32_t count)

@@ -13,8 +13,6 @@ struct ceilings {
 
 /* Dispatches grouped by label, the most expensive group first: times, share of the run, GFLOP/s, GB/s. */
 vkg_result profile_print(FILE *out, const vkg_dispatch_profile *dispatches, uint32_t count, struct ceilings ceilings);
-/* The same, every dispatch on a line of its own. */
-vkg_result profile_print_all(FILE *out, const vkg_dispatch_profile *dispatches, uint32_t count, struct ceilings ceilings);
 /* Chrome's trace format (chrome://tracing, ui.perfetto.dev). */
 vkg_result profile_write_trace(const vkg_log *log, const char *path, const vkg_dispatch_profile *dispatches, uint32_t count);
 

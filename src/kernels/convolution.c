@@ -326,9 +326,16 @@ static const struct kernel kernels[] = {
     TILED("tiled", 64, 64, 4, 4, 0),
     TILED("tiled_small", 32, 32, 4, 4, 0),
     TILED("tiled_narrow", 256, 16, 4, 4, 0),
+    TILED("tiled_half", 64, 32, 4, 4, 0),
+    TILED("tiled_tall", 128, 64, 8, 4, 0),
+    TILED("tiled_broad", 64, 128, 4, 8, 0),
+    TILED("tiled_large", 128, 128, 8, 8, 0),
+    TILED("tiled_column", 256, 32, 8, 4, 0),
+    TILED("tiled_row", 32, 256, 4, 8, 0),
     TILED("tiled", 64, 64, 4, 4, 1),
     TILED("tiled_small", 32, 32, 4, 4, 1),
     TILED("tiled_small", 32, 32, 4, 4, 2048),
+    TILED("tiled_tall", 128, 64, 8, 4, 2048),
     {VKG_KERNELS_PLAIN, plan_plain, OF_EACH_DIRECTION("plain")},
 };
 enum { KERNEL_COUNT = sizeof kernels / sizeof *kernels };

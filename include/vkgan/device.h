@@ -101,6 +101,13 @@ typedef struct vkg_device_caps {
     bool cooperative_matrix;
 } vkg_device_caps;
 
+/* Are kernels chosen by measurement? */
+typedef enum vkg_autotune {
+    VKG_AUTOTUNE_DEFAULT, /* as VKGAN_AUTOTUNE says, 0 or 1; where that is unset, on all devices but those of type CPU */
+    VKG_AUTOTUNE_ON,
+    VKG_AUTOTUNE_OFF, /* by shape alone */
+} vkg_autotune;
+
 /* How to open a device. Zero is the default of every field. The strings are read during the call only. */
 typedef struct vkg_device_desc {
     /* Where messages go; copied, its user pointer must outlive the device. */
@@ -122,6 +129,11 @@ typedef struct vkg_device_desc {
     bool validation;
     /* Out-of-bounds accesses of kernels are harmless instead of undefined; costs speed. For finding faults. */
     bool robust_buffer_access;
+    /* When a program is built, the kernels that could run its convolutions and matrix products are timed, and the
+     * choices are kept in the cache folder, in a text file kernels-….txt. Once there they stay: the same device, driver
+     * and file run the same kernels, so that a training that is resumed computes the same bits. Takes up to two seconds
+     * a program the first time, and nothing later. */
+    vkg_autotune autotune;
 } vkg_device_desc;
 
 /* Opens a device. `desc` may be NULL.

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "program/fuse.h"
+#include "program/trials.h"
 
 /* --- lowering --- */
 
@@ -69,7 +70,9 @@ static vkg_result lower_graph(struct vkg_program *program, struct lowering *lowe
         return lowering_out_of_memory(lowering);
     for (size_t id = 0; id < graph->tensor_count; id++)
         lowering->placements[id] = (struct placement){.storage = UINT32_MAX};
-    vkg_result result = prepare_nodes(lowering, &fusion);
+    vkg_result result = lowering->candidate == CANDIDATE_CHOSEN ? trials_run(lowering->device, &fusion) : VKG_OK;
+    if (result == VKG_OK)
+        result = prepare_nodes(lowering, &fusion);
     if (result == VKG_OK)
         result = add_ports(program, lowering);
     if (result == VKG_OK)
@@ -202,7 +205,7 @@ vkg_result program_create_candidate(vkg_device *device, vkg_graph *graph, vkg_st
 vkg_result vkg_program_create(vkg_device *device, vkg_graph *graph, vkg_state *state, const vkg_program_desc *desc,
                               vkg_program **program)
 {
-    return program_create_candidate(device, graph, state, desc, 0, program);
+    return program_create_candidate(device, graph, state, desc, CANDIDATE_CHOSEN, program);
 }
 
 void vkg_program_destroy(vkg_program **program)
@@ -267,6 +270,16 @@ vkg_result vkg_program_submit(vkg_program *program, uint32_t slot_index)
     }
     slot->in_flight = result == VKG_OK;
     return result;
+}
+
+vkg_result program_submit_commands(struct vkg_program *program, uint32_t count, const VkCommandBuffer *commands)
+{
+    vkg_device *device = program->device;
+    const VkFence fence = program->slots[0].fence;
+    vkg_result result = device_check(device, device->vk.vkResetFences(device->handle, 1, &fence), "vkResetFences");
+    if (result == VKG_OK)
+        result = device_submit(device, count, commands, fence);
+    return result == VKG_OK ? device_wait(device, fence) : result;
 }
 
 vkg_result vkg_program_wait(vkg_program *program, uint32_t slot_index)

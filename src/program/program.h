@@ -54,6 +54,14 @@ struct vkg_program {
 vkg_result program_create_candidate(vkg_device *device, vkg_graph *graph, vkg_state *state,
                                     const vkg_program_desc *desc, uint32_t candidate, vkg_program **program);
 
+/* trials.c: a program that is one convolution, run by that candidate; tensors: its inputs and its result. Destroy the
+ * program, then the graph, after an error too. */
+vkg_result conv_trial_create(vkg_device *device, enum conv_direction direction, const struct conv_problem *problem,
+                             uint32_t candidate, vkg_graph **graph, vkg_program **program, vkg_tensor *tensors[3]);
+
+/* Submits these commands at once, and waits. Slot 0 must not be in flight. */
+vkg_result program_submit_commands(struct vkg_program *program, uint32_t count, const VkCommandBuffer *commands);
+
 /* record.c: pipelines, descriptor sets and command buffers out of planned dispatches. */
 vkg_result record_program(struct vkg_program *program, const struct lowering *lowering, double submission_cost);
 void record_destroy(struct vkg_program *program);

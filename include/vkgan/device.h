@@ -153,6 +153,13 @@ VKG_API const vkg_device_caps *vkg_device_get_caps(const vkg_device *device);
  * OUT_OF_MEMORY; *count is 0 then. */
 VKG_API vkg_result vkg_device_list(const vkg_log *log, vkg_device_caps *caps, uint32_t *count);
 
+/* What was found out about kernels on the device, as its file in the cache folder has it: calls back once a line.
+ * "kernel NAME" is "right, …" or "wrong, …" (the self-test; wrong ones are not used); other keys are convolutions, and
+ * their values begin with the kernel that was chosen, then tell what was measured. The strings are valid during the
+ * callback only. */
+VKG_API void vkg_device_each_note(const vkg_device *device,
+                                  void (*visit)(void *user, const char *key, const char *value), void *user);
+
 /* How many errors and warnings the validation layer has had since the device was created; 0 without validation.
  * Thread-safety: any. */
 VKG_API uint32_t vkg_device_validation_messages(const vkg_device *device);

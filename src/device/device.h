@@ -94,7 +94,6 @@ const char *device_cache_folder(const vkg_device *device);
 const char *device_note(const vkg_device *device, const char *key);
 /* Neither may hold a newline, nor the key " = ". */
 vkg_result device_set_note(vkg_device *device, const char *key, const char *value);
-void device_each_note(const vkg_device *device, void (*visit)(void *user, const char *key, const char *value), void *user);
 /* Writes the file where there is something new; a warning where it cannot be written. */
 void device_save_notes(vkg_device *device);
 

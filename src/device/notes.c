@@ -110,7 +110,8 @@ vkg_result device_set_note(vkg_device *device, const char *key, const char *valu
     return VKG_OK;
 }
 
-void device_each_note(const vkg_device *device, void (*visit)(void *user, const char *key, const char *value), void *user)
+void vkg_device_each_note(const vkg_device *device, void (*visit)(void *user, const char *key, const char *value),
+                          void *user)
 {
     for (size_t i = 0; i < device->notes->count; i++)
         visit(user, device->notes->notes[i].key, device->notes->notes[i].value);

@@ -20,6 +20,7 @@ typedef struct vkg_device_adopt_desc {
     const vkg_log *log;
     const char *kernels;
     const char *cache_dir;
+    vkg_autotune autotune;
 
     VkInstance instance;              /* required */
     VkPhysicalDevice physical_device; /* required; of Vulkan 1.1 or later */

@@ -150,12 +150,30 @@ static vkg_result open_logical(vkg_device *device, const struct candidate *candi
     return VKG_OK;
 }
 
+/* On a processor a trial takes as long as many steps, so that it is done only where it was asked for. */
+static vkg_result choose_autotune(vkg_device *device, vkg_autotune wanted)
+{
+    const char *text = setting(NULL, "VKGAN_AUTOTUNE");
+    if (text && strcmp(text, "0") != 0 && strcmp(text, "1") != 0)
+        return vkg_fail(&device->log, VKG_ERROR_INVALID, "the environment variable VKGAN_AUTOTUNE is \"%s\", expected 0 or 1",
+                        text);
+    if (wanted == VKG_AUTOTUNE_DEFAULT && text)
+        wanted = *text == '1' ? VKG_AUTOTUNE_ON : VKG_AUTOTUNE_OFF;
+    device->autotune = wanted == VKG_AUTOTUNE_DEFAULT ? device->caps.type != VKG_DEVICE_CPU : wanted == VKG_AUTOTUNE_ON;
+    return VKG_OK;
+}
+
 /* What is the same for a device of ours and an adopted one. */
-static vkg_result finish_opening(vkg_device *device, const struct candidate *candidate, const char *cache_dir)
+static vkg_result finish_opening(vkg_device *device, const struct candidate *candidate, const char *cache_dir,
+                                 vkg_autotune autotune)
 {
     const vkg_device_caps *caps = &device->caps;
     device->instance_vk.vkGetPhysicalDeviceMemoryProperties(candidate->physical, &device->memory);
     vkg_result result = pipelines_create(device, cache_dir);
+    if (result == VKG_OK)
+        result = notes_create(device);
+    if (result == VKG_OK)
+        result = choose_autotune(device, autotune);
     if (result != VKG_OK)
         return result;
     vkg_logf(&device->log, VKG_LOG_INFO, "device: %s (%s, Vulkan %u.%u.%u, %s%s%s), %s kernels", caps->name,
@@ -185,7 +203,7 @@ static vkg_result open_device(vkg_device *device, const vkg_device_desc *desc)
     result = open_logical(device, &candidate);
     if (result != VKG_OK)
         return result;
-    return finish_opening(device, &candidate, desc->cache_dir);
+    return finish_opening(device, &candidate, desc->cache_dir, desc->autotune);
 }
 
 vkg_result vkg_device_create(const vkg_device_desc *desc, vkg_device **device)
@@ -276,7 +294,7 @@ static vkg_result adopt_device(vkg_device *device, const vkg_device_adopt_desc *
     limit_to_enabled(&candidate.caps, desc);
     device->caps = candidate.caps;
     device_functions_load(device);
-    return finish_opening(device, &candidate, desc->cache_dir);
+    return finish_opening(device, &candidate, desc->cache_dir, desc->autotune);
 }
 
 vkg_result vkg_device_adopt(const vkg_device_adopt_desc *desc, vkg_device **device)
@@ -310,6 +328,7 @@ void vkg_device_destroy(vkg_device **device)
         closing->vk.vkDestroyFence(closing->handle, closing->idle, NULL);
         pipelines_destroy(closing);
     }
+    notes_destroy(closing);
     if (closing->owned && closing->handle)
         closing->vk.vkDestroyDevice(closing->handle, NULL);
     instance_close(closing);

@@ -38,6 +38,8 @@ struct vkg_device {
     struct VolkDeviceTable vk; /* the device's own entry points: several devices can live side by side */
     struct instance_functions instance_vk; /* its instance's */
     struct pipeline_cache *pipelines;
+    struct notes *notes;
+    bool autotune; /* kernels are chosen by measurement, and noted choices count */
     bool owned; /* false: adopted from the application */
     bool lost;  /* sticky */
     char loss[DEVICE_LOSS_TEXT]; /* what was in flight then; "" where nothing is known */
@@ -104,6 +106,15 @@ vkg_result pipeline_get(vkg_device *device, const struct pipeline_desc *desc, co
 
 /* The folder for caches on disk, made already; NULL where there is none (it could not be made). */
 const char *device_cache_folder(const vkg_device *device);
+
+/* --- notes: what was found out about kernels on this device, kept as text in the cache folder --- */
+
+/* Valid until the next call that sets notes; NULL: nothing is noted of that key. */
+const char *device_note(const vkg_device *device, const char *key);
+/* Neither may hold a newline, nor the key " = ". */
+vkg_result device_set_note(vkg_device *device, const char *key, const char *value);
+/* Writes the file where there is something new; a warning where it cannot be written. */
+void device_save_notes(vkg_device *device);
 
 /* --- the queue --- */
 vkg_result device_submit(vkg_device *device, uint32_t count, const VkCommandBuffer *commands, VkFence fence);

@@ -88,5 +88,12 @@ vkg_result pipeline_file_open(vkg_device *device, const char *cache_dir, struct 
 void *pipeline_file_load(vkg_device *device, struct pipeline_file *file);
 void pipeline_file_save(vkg_device *device, const struct pipeline_file *file, const void *data, size_t bytes);
 void pipeline_file_close(struct pipeline_file *file);
+/* The path of another cache of the same driver, device and library version, in the folder that is there: free() it.
+ * NULL when memory is out. */
+char *cache_file_path(const vkg_device *device, const char *kind, const char *extension);
+
+/* --- notes.c: reads the file; only memory can be an error --- */
+vkg_result notes_create(vkg_device *device);
+void notes_destroy(vkg_device *device);
 
 #endif

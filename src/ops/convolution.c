@@ -3,7 +3,7 @@
 
 #include "ops/convolution.h"
 
-#include "kernels/convolution.h"
+#include "kernels/choice.h"
 #include "kernels/lowering.h"
 
 /* --- the nodes --- */
@@ -44,12 +44,17 @@ static void weight_gradient_gradient(vkg_graph *graph, vkg_tensor *node, vkg_ten
 
 static vkg_result lower_convolution(struct lowering *lowering, const vkg_tensor *node, enum conv_direction direction)
 {
-    struct conv_plan plan;
+    struct conv_plan plans[CONV_MAX_CANDIDATES + 1];
     const vkg_device_caps *caps = &lowering->device->caps;
-    vkg_result result = conv_plan_build(caps, direction, &node->attributes.conv, &plan);
-    if (result != VKG_OK)
-        return vkg_fail(&lowering->device->log, result, "%s of shape %s: no kernel can run it on %s", node->op->name,
-                        SHAPE(&node->shape), caps->name);
+    const uint32_t count = conv_candidates(caps, direction, &node->attributes.conv, plans);
+    if (!count)
+        return vkg_fail(&lowering->device->log, VKG_ERROR_UNSUPPORTED, "%s of shape %s: no kernel can run it on %s",
+                        node->op->name, SHAPE(&node->shape), caps->name);
+    const uint32_t chosen = lowering->candidate == CANDIDATE_CHOSEN ? conv_choose(lowering->device, direction, plans, count)
+                            : lowering->candidate < count           ? lowering->candidate
+                                                                    : count - 1;
+    const struct conv_plan plan = plans[chosen];
+    vkg_result result = VKG_OK;
     struct dispatch *dispatch = lowering_add_dispatch(lowering, plan.step.shader, shader_find(plan.step.shader));
     if (!dispatch)
         return lowering_out_of_memory(lowering);
@@ -95,7 +100,17 @@ static const struct op convolutions[3] = {
                           .doc = "the gradient of convolution with respect to w",
                           .gradient = weight_gradient_gradient, .lower = lower_weight_gradient}};
 
-static vkg_shape operand_shape(const struct conv_problem *p, enum conv_operand operand)
+bool conv_is_node(const vkg_tensor *node, enum conv_direction *direction)
+{
+    for (int d = 0; d < 3; d++)
+        if (node->op == &convolutions[d]) {
+            *direction = (enum conv_direction)d;
+            return true;
+        }
+    return false;
+}
+
+vkg_shape conv_operand_shape(const struct conv_problem *p, enum conv_operand operand)
 {
     const uint32_t side_by_side = p->batched ? 1 : p->groups;
     vkg_shape shape = operand == CONV_X   ? VKG_SHAPE(p->groups, p->n, p->ih, p->iw, side_by_side * p->ci)
@@ -110,7 +125,7 @@ vkg_tensor *conv_node(vkg_graph *graph, enum conv_direction direction, vkg_tenso
                       const struct conv_problem *p)
 {
     return graph_add_node(graph, &(struct node_desc){
-        .op = &convolutions[direction], .shape = operand_shape(p, conv_operands[direction][2]), .input_count = 2,
+        .op = &convolutions[direction], .shape = conv_operand_shape(p, conv_operands[direction][2]), .input_count = 2,
         .inputs = (vkg_tensor *[]){a, b}, .attributes.conv = *p});
 }
 

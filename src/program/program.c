@@ -6,6 +6,7 @@
 
 #include "program/completion.h"
 #include "program/fuse.h"
+#include "program/trials.h"
 
 VkBuffer program_buffer(const struct vkg_program *program, const struct storage *storage)
 {
@@ -76,7 +77,9 @@ static vkg_result lower_graph(struct vkg_program *program, struct lowering *lowe
         return lowering_out_of_memory(lowering);
     for (size_t id = 0; id < graph->tensor_count; id++)
         lowering->placements[id] = (struct placement){.storage = UINT32_MAX};
-    vkg_result result = prepare_nodes(lowering, &fusion);
+    vkg_result result = lowering->candidate == CANDIDATE_CHOSEN ? trials_run(lowering->device, &fusion) : VKG_OK;
+    if (result == VKG_OK)
+        result = prepare_nodes(lowering, &fusion);
     if (result == VKG_OK)
         result = add_ports(program, lowering);
     if (result == VKG_OK)
@@ -153,9 +156,10 @@ static vkg_result check_graph(vkg_device *device, vkg_graph *graph, const struct
     return state ? state_check_graph(state, graph) : VKG_OK;
 }
 
-static vkg_result build(struct vkg_program *program, vkg_graph *graph, const vkg_program_desc *desc)
+static vkg_result build(struct vkg_program *program, vkg_graph *graph, const vkg_program_desc *desc, uint32_t candidate)
 {
-    struct lowering lowering = {.device = program->device, .graph = graph, .state = program->state};
+    struct lowering lowering = {.device = program->device, .graph = graph, .state = program->state,
+                                .candidate = candidate};
     vkg_result result = shader_cache_create(program->device, &lowering.shaders);
     if (result == VKG_OK)
         result = lower_graph(program, &lowering);
@@ -174,8 +178,8 @@ static vkg_result build(struct vkg_program *program, vkg_graph *graph, const vkg
     return result;
 }
 
-vkg_result vkg_program_create(vkg_device *device, vkg_graph *graph, vkg_state *state, const vkg_program_desc *desc,
-                              vkg_program **program)
+vkg_result program_create_candidate(vkg_device *device, vkg_graph *graph, vkg_state *state,
+                                    const vkg_program_desc *desc, uint32_t candidate, vkg_program **program)
 {
     static const vkg_program_desc defaults = {0};
     *program = NULL;
@@ -195,15 +199,22 @@ vkg_result vkg_program_create(vkg_device *device, vkg_graph *graph, vkg_state *s
     made->state = state;
     made->slot_count = slot_count;
     made->submission_seconds = desc->submission_seconds > 0 ? desc->submission_seconds : 0.1;
+    made->measured = candidate != CANDIDATE_CHOSEN; /* a trial says nothing of the device's pace */
     made->name = desc->name ? desc->name : "program";
     made->stats.state_bytes = state ? state->bytes : 0;
-    result = build(made, graph, desc);
+    result = build(made, graph, desc, candidate);
     if (result == VKG_OK)
         completion_watch(made);
     else
         vkg_program_destroy(&made);
     *program = made;
     return result;
+}
+
+vkg_result vkg_program_create(vkg_device *device, vkg_graph *graph, vkg_state *state, const vkg_program_desc *desc,
+                              vkg_program **program)
+{
+    return program_create_candidate(device, graph, state, desc, CANDIDATE_CHOSEN, program);
 }
 
 void vkg_program_destroy(vkg_program **program)

@@ -73,6 +73,18 @@ VkBuffer program_buffer(const struct vkg_program *program, const struct storage 
 /* run.c: sends one run as these segments, the slot's copies around them; the slot's fence ends it. */
 vkg_result run_send(struct vkg_program *program, uint32_t slot, const struct segment *segments, uint32_t count);
 
+/* vkg_program_create with every convolution run by its candidate of that number: for trials of kernels. */
+vkg_result program_create_candidate(vkg_device *device, vkg_graph *graph, vkg_state *state,
+                                    const vkg_program_desc *desc, uint32_t candidate, vkg_program **program);
+
+/* trials.c: a program that is one convolution, run by that candidate; tensors: its inputs and its result. Destroy the
+ * program, then the graph, after an error too. */
+vkg_result conv_trial_create(vkg_device *device, enum conv_direction direction, const struct conv_problem *problem,
+                             uint32_t candidate, vkg_graph **graph, vkg_program **program, vkg_tensor *tensors[3]);
+
+/* run.c: submits these commands at once, and waits. Slot 0 must not be in flight. */
+vkg_result program_submit_commands(struct vkg_program *program, uint32_t count, const VkCommandBuffer *commands);
+
 /* record.c: pipelines, descriptor sets and command buffers out of planned dispatches. */
 vkg_result record_program(struct vkg_program *program, const struct lowering *lowering);
 void record_destroy(struct vkg_program *program);

@@ -36,6 +36,16 @@ vkg_result vkg_program_submit(vkg_program *program, uint32_t slot_index)
     return run_send(program, slot_index, program->segments, program->segment_count);
 }
 
+vkg_result program_submit_commands(struct vkg_program *program, uint32_t count, const VkCommandBuffer *commands)
+{
+    vkg_device *device = program->device;
+    const VkFence fence = program->slots[0].fence;
+    vkg_result result = device_check(device, device->vk.vkResetFences(device->handle, 1, &fence), "vkResetFences");
+    if (result == VKG_OK)
+        result = device_submit(device, count, commands, fence);
+    return result == VKG_OK ? device_wait(device, fence) : result;
+}
+
 vkg_result vkg_program_wait(vkg_program *program, uint32_t slot_index)
 {
     if (slot_index >= program->slot_count)

@@ -1,10 +1,11 @@
 // Convolution for graphics cards: the implicit matrix product of lib/conv_product.glsl in tiles of ROWS × COLUMNS,
-// 4 × 4 of them a thread in registers, fed through shared memory DEPTH summands at a time. Writes (=) one split's part.
+// THREAD_ROWS × THREAD_COLUMNS of them a thread in registers, fed through shared memory DEPTH summands at a time. Writes
+// (=) one split's part.
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
 
-const uint DEPTH = 16, THREADS = ROWS / 4 * (COLUMNS / 4);
+const uint DEPTH = 16, THREADS = ROWS / THREAD_ROWS * (COLUMNS / THREAD_COLUMNS);
 const uint LOADS_A = ROWS * DEPTH / THREADS, LOADS_B = COLUMNS * DEPTH / THREADS; // by one thread, at each step
 
 #include "lib/conv_product.glsl"
@@ -59,10 +60,14 @@ void main()
     const uint column_b = thread % COLUMNS, k_b = thread / COLUMNS, step_column_b = 0, step_k_b = THREADS / COLUMNS;
 #endif
 
-    const uint my_row = thread / (COLUMNS / 4), my_column = thread % (COLUMNS / 4); // in vec4s
-    vec4 sum[4];
-    [[unroll]] for (uint i = 0; i < 4; i++)
-        sum[i] = vec4(0);
+    // A thread's rows and columns are vec4s that lie as far apart as the tile allows: neighbouring threads read
+    // neighbouring banks.
+    const uint ACROSS = COLUMNS / THREAD_COLUMNS, DOWN = ROWS / THREAD_ROWS;
+    const uint my_row = thread / ACROSS, my_column = thread % ACROSS; // in vec4s
+    vec4 sum[THREAD_ROWS][THREAD_COLUMNS / 4];
+    [[unroll]] for (uint i = 0; i < THREAD_ROWS; i++)
+        [[unroll]] for (uint j = 0; j < THREAD_COLUMNS / 4; j++)
+            sum[i][j] = vec4(0);
 
     for (uint k0 = begin; k0 < end; k0 += DEPTH) {
 #if DIRECTION == 2
@@ -117,17 +122,23 @@ void main()
         }
         barrier();
         [[unroll]] for (uint k = 0; k < DEPTH; k++) {
-            vec4 a = tile_a[k][my_row], b = tile_b[k][my_column];
-            [[unroll]] for (uint i = 0; i < 4; i++)
-                sum[i] += a[i] * b;
+            vec4 a[THREAD_ROWS / 4];
+            [[unroll]] for (uint i = 0; i < THREAD_ROWS / 4; i++)
+                a[i] = tile_a[k][my_row + i * DOWN];
+            [[unroll]] for (uint j = 0; j < THREAD_COLUMNS / 4; j++) {
+                vec4 b = tile_b[k][my_column + j * ACROSS];
+                [[unroll]] for (uint i = 0; i < THREAD_ROWS; i++)
+                    sum[i][j] += a[i / 4][i % 4] * b;
+            }
         }
         barrier();
     }
 
-    [[unroll]] for (uint i = 0; i < 4; i++)
-        [[unroll]] for (uint j = 0; j < 4; j++) {
-            uint row = first_row + my_row * 4 + i, column = first_column + my_column * 4 + j;
+    [[unroll]] for (uint i = 0; i < THREAD_ROWS; i++)
+        [[unroll]] for (uint j = 0; j < THREAD_COLUMNS; j++) {
+            uint row = first_row + (my_row + i / 4 * DOWN) * 4 + i % 4;
+            uint column = first_column + (my_column + j / 4 * ACROSS) * 4 + j % 4;
             if (row < rows && column < columns)
-                result[result_index(row, column)] = sum[i][j];
+                result[result_index(row, column)] = sum[i][j / 4][j % 4];
         }
 }

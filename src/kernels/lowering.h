@@ -61,6 +61,7 @@ struct lowering {
     struct dispatch *dispatches;
     size_t dispatch_count, dispatch_capacity;
     struct shader_cache *shaders; /* generated ones */
+    uint32_t candidate; /* which of its candidates every convolution takes, the last where it has fewer */
 };
 
 /* Ranges are bound, and views are made, in multiples of this; memory is given out in multiples of the device's. */

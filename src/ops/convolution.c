@@ -44,12 +44,14 @@ static void weight_gradient_gradient(vkg_graph *graph, vkg_tensor *node, vkg_ten
 
 static vkg_result lower_convolution(struct lowering *lowering, const vkg_tensor *node, enum conv_direction direction)
 {
-    struct conv_plan plan;
+    struct conv_plan plans[CONV_MAX_CANDIDATES + 1];
     const vkg_device_caps *caps = &lowering->device->caps;
-    vkg_result result = conv_plan_build(caps, direction, &node->attributes.conv, &plan);
-    if (result != VKG_OK)
-        return vkg_fail(&lowering->device->log, result, "%s of shape %s: no kernel can run it on %s", node->op->name,
-                        SHAPE(&node->shape), caps->name);
+    const uint32_t count = conv_candidates(caps, direction, &node->attributes.conv, plans);
+    if (!count)
+        return vkg_fail(&lowering->device->log, VKG_ERROR_UNSUPPORTED, "%s of shape %s: no kernel can run it on %s",
+                        node->op->name, SHAPE(&node->shape), caps->name);
+    const struct conv_plan plan = plans[lowering->candidate < count ? lowering->candidate : count - 1];
+    vkg_result result = VKG_OK;
     struct dispatch *dispatch = lowering_add_dispatch(lowering, plan.step.shader, shader_find(plan.step.shader));
     if (!dispatch)
         return lowering_out_of_memory(lowering);

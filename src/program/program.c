@@ -146,9 +146,10 @@ static vkg_result check_graph(vkg_device *device, vkg_graph *graph, const struct
     return state ? state_check_graph(state, graph) : VKG_OK;
 }
 
-static vkg_result build(struct vkg_program *program, vkg_graph *graph, const vkg_program_desc *desc)
+static vkg_result build(struct vkg_program *program, vkg_graph *graph, const vkg_program_desc *desc, uint32_t candidate)
 {
-    struct lowering lowering = {.device = program->device, .graph = graph, .state = program->state};
+    struct lowering lowering = {.device = program->device, .graph = graph, .state = program->state,
+                                .candidate = candidate};
     vkg_result result = shader_cache_create(program->device, &lowering.shaders);
     if (result == VKG_OK)
         result = lower_graph(program, &lowering);
@@ -169,8 +170,8 @@ static vkg_result build(struct vkg_program *program, vkg_graph *graph, const vkg
     return result;
 }
 
-vkg_result vkg_program_create(vkg_device *device, vkg_graph *graph, vkg_state *state, const vkg_program_desc *desc,
-                              vkg_program **program)
+vkg_result program_create_candidate(vkg_device *device, vkg_graph *graph, vkg_state *state,
+                                    const vkg_program_desc *desc, uint32_t candidate, vkg_program **program)
 {
     static const vkg_program_desc defaults = {0};
     *program = NULL;
@@ -191,11 +192,17 @@ vkg_result vkg_program_create(vkg_device *device, vkg_graph *graph, vkg_state *s
     made->slot_count = slot_count;
     made->name = desc->name ? desc->name : "program";
     made->stats.state_bytes = state ? state->bytes : 0;
-    result = build(made, graph, desc);
+    result = build(made, graph, desc, candidate);
     if (result != VKG_OK)
         vkg_program_destroy(&made);
     *program = made;
     return result;
+}
+
+vkg_result vkg_program_create(vkg_device *device, vkg_graph *graph, vkg_state *state, const vkg_program_desc *desc,
+                              vkg_program **program)
+{
+    return program_create_candidate(device, graph, state, desc, 0, program);
 }
 
 void vkg_program_destroy(vkg_program **program)

@@ -50,6 +50,10 @@ struct vkg_program {
     vkg_program_stats stats;
 };
 
+/* vkg_program_create with every convolution run by its candidate of that number: for trials of kernels. */
+vkg_result program_create_candidate(vkg_device *device, vkg_graph *graph, vkg_state *state,
+                                    const vkg_program_desc *desc, uint32_t candidate, vkg_program **program);
+
 /* record.c: pipelines, descriptor sets and command buffers out of planned dispatches. */
 vkg_result record_program(struct vkg_program *program, const struct lowering *lowering, double submission_cost);
 void record_destroy(struct vkg_program *program);

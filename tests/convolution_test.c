@@ -106,8 +106,15 @@ static uint32_t count_candidates(const struct conv_problem *p)
     return most;
 }
 
+/* To numbers that every float of 16 bits can hold: what kernels make of them is then exact but for the sums. */
+static void coarsen(float *data, uint64_t count)
+{
+    for (uint64_t i = 0; i < count; i++)
+        data[i] = roundf(data[i] * 128) / 128;
+}
+
 /* Runs the three directions, each by its candidate of that number, and compares. */
-static void check_candidate(const struct conv_problem *p, uint32_t candidate)
+static void check_candidate_of(const struct conv_problem *p, vkg_dtype dtype, uint32_t candidate)
 {
     vkg_graph *graph;
     vkg_program *program;
@@ -116,8 +123,9 @@ static void check_candidate(const struct conv_problem *p, uint32_t candidate)
     vkg_tensor *x = vkg_input(graph, "x", VKG_SHAPE(batch, p->n, p->ih, p->iw, beside * p->ci));
     vkg_tensor *w = vkg_input(graph, "w", VKG_SHAPE(batch, p->kh, p->kw, p->ci, beside * p->co));
     vkg_tensor *y = vkg_input(graph, "y", VKG_SHAPE(batch, p->n, p->oh, p->ow, beside * p->co));
-    vkg_tensor *results[3] = {conv_node(graph, CONV_FORWARD, x, w, p), conv_node(graph, CONV_INPUT_GRAD, y, w, p),
-                              conv_node(graph, CONV_WEIGHT_GRAD, x, y, p)};
+    vkg_tensor *cx = vkg_cast(graph, x, dtype), *cw = vkg_cast(graph, w, dtype), *cy = vkg_cast(graph, y, dtype);
+    vkg_tensor *results[3] = {conv_node(graph, CONV_FORWARD, cx, cw, p), conv_node(graph, CONV_INPUT_GRAD, cy, cw, p),
+                              conv_node(graph, CONV_WEIGHT_GRAD, cx, cy, p)};
     for (int i = 0; i < 3; i++)
         vkg_output(graph, "result", results[i]);
     assert_int_equal(program_create_candidate(test_device(), graph, NULL, NULL, candidate, &program), VKG_OK);
@@ -125,6 +133,8 @@ static void check_candidate(const struct conv_problem *p, uint32_t candidate)
           *py = vkg_program_input(program, y, 0);
     uint64_t nx = vkg_tensor_elements(x), nw = vkg_tensor_elements(w), ny = vkg_tensor_elements(y);
     fill(px, nx), fill(pw, nw), fill(py, ny);
+    if (dtype != VKG_FLOAT32)
+        coarsen(px, nx), coarsen(pw, nw), coarsen(py, ny);
     assert_int_equal(vkg_program_run(program), VKG_OK);
     struct sums sums = {calloc(ny, sizeof(double)), calloc(nx, sizeof(double)), calloc(nw, sizeof(double))};
     reference(p, px, pw, py, &sums);
@@ -139,6 +149,11 @@ static void check_candidate(const struct conv_problem *p, uint32_t candidate)
     free(sums.y), free(sums.dx), free(sums.dw);
     vkg_program_destroy(&program);
     vkg_graph_destroy(&graph);
+}
+
+static void check_candidate(const struct conv_problem *p, uint32_t candidate)
+{
+    check_candidate_of(p, VKG_FLOAT32, candidate);
 }
 
 static void check_problem(const struct conv_problem *p)
@@ -285,12 +300,50 @@ static void plans_keep_limits(void **unused)
         }
     }
 }
-int main(void)
+/* Cooperative matrices, in each of their tiles. Skipped where the device has none: then no kernel takes halves. */
+static void check_halves(vkg_dtype dtype, vkg_matrix_shape shape)
 {
+    if (!shape.m) {
+        print_message("skipped: the device has no cooperative matrices of %s\n", vkg_dtype_name(dtype));
+        skip();
+    }
+    for (int i = 0; i < 10; i++) {
+        struct conv_problem p = random_problem();
+        if (i % 3 == 0)
+            p.groups = 1 + test_random(4), p.batched = test_random(2);
+        check_candidate_of(&p, dtype, 0);
+        check_candidate_of(&p, dtype, 1);
+    }
+    static const struct conv_problem problems[] = {
+        {3, 28, 28, 1, 14, 14, 8, 4, 4, 2, 2, 1, 1, 1, 1, 1, 0}, {2, 14, 14, 64, 7, 7, 96, 4, 4, 2, 2, 1, 1, 1, 1, 1, 0},
+        {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 1, 1, 1, 0},     {70, 1, 1, 130, 1, 1, 72, 1, 1, 1, 1, 0, 0, 1, 1, 1, 0},
+        {33, 1, 1, 16, 1, 1, 24, 1, 1, 1, 1, 0, 0, 1, 1, 5, 1},  {260, 17, 16, 1, 17, 16, 4, 1, 1, 1, 1, 0, 0, 1, 1, 1, 0}};
+    for (size_t i = 0; i < sizeof problems / sizeof problems[0]; i++)
+        check_candidate_of(&problems[i], dtype, (uint32_t)i % 2);
+}
+
+static void halves(void **unused)
+{
+    (void)unused;
+    check_halves(VKG_FLOAT16, vkg_device_get_caps(test_device())->matrix_float16);
+}
+
+static void brain_halves(void **unused)
+{
+    (void)unused;
+    check_halves(VKG_BFLOAT16, vkg_device_get_caps(test_device())->matrix_bfloat16);
+}
+
+/* usage: convolution_test [PATTERN]: only the tests whose name fits, "*halves" for cooperative matrices */
+int main(int argc, char **argv)
+{
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(plans_keep_limits), cmocka_unit_test(shapes_of_a_dcgan), cmocka_unit_test(random_shapes),
         cmocka_unit_test(every_candidate),
         cmocka_unit_test(shapes_of_groups), cmocka_unit_test(random_groups), cmocka_unit_test(random_batches),
-        cmocka_unit_test(sums_longer_than_a_driver_loops)};
+        cmocka_unit_test(sums_longer_than_a_driver_loops),
+        cmocka_unit_test(halves), cmocka_unit_test(brain_halves)};
     return cmocka_run_group_tests(tests, NULL, test_device_close);
 }

@@ -38,6 +38,11 @@ typedef enum vkg_kernel_family {
 #define VKG_DEVICE_NAME_SIZE 256
 #define VKG_DEVICE_HEAPS     16
 
+/* Matrices [m,k] · [k,n] = [m,n]. */
+typedef struct vkg_matrix_shape {
+    uint32_t m, n, k;
+} vkg_matrix_shape;
+
 /* What a device is, what it can do, and what the library uses of it. Sizes are in bytes. */
 typedef struct vkg_device_caps {
     /* Who it is. */
@@ -96,9 +101,12 @@ typedef struct vkg_device_caps {
     bool shader_float16; /* arithmetic on them */
     bool timeline_semaphore;
     bool robust_buffer_access; /* only where it was asked for */
-    /* The device has VK_KHR_cooperative_matrix. Only seen, not enabled yet: the oldest Vulkan headers that
-     * vkgan builds with (1.3.239) do not have the extension's structures. */
+    /* VK_KHR_cooperative_matrix with a shape below, and all that the kernels need beside it: Vulkan 1.2 with its memory
+     * model, full subgroups of a chosen size. */
     bool cooperative_matrix;
+    /* The matrices that subgroups multiply, by the type of the factors; sums are float32. All 0: not of this type. */
+    vkg_matrix_shape matrix_float16;
+    vkg_matrix_shape matrix_bfloat16;
 } vkg_device_caps;
 
 /* Are kernels chosen by measurement? */

@@ -4,6 +4,12 @@
 
 #include "app/app.h"
 
+static void print_matrices(const char *type, vkg_matrix_shape shape)
+{
+    if (shape.m)
+        printf("   matrices: %s, %u x %u x %u, summed in fp32\n", type, shape.m, shape.n, shape.k);
+}
+
 static void print_device(const vkg_device_caps *c)
 {
     printf("%u: %s\n", c->index, c->name);
@@ -24,6 +30,8 @@ static void print_device(const vkg_device_caps *c)
     printf("   found:%s%s%s%s%s\n", c->fp16_storage ? " fp16 storage," : "", c->shader_float16 ? " fp16 arithmetic," : "",
            c->subgroup_arithmetic ? " subgroup arithmetic," : "", c->timeline_semaphore ? " timeline semaphores," : "",
            c->cooperative_matrix ? " cooperative matrices" : " no cooperative matrices");
+    print_matrices("fp16", c->matrix_float16);
+    print_matrices("bf16", c->matrix_bfloat16);
     if (c->max_loop_iterations != UINT32_MAX)
         printf("   known fault: loops end after 65,535 iterations; sums are cut to stay below\n");
 }

@@ -104,6 +104,10 @@ static void enable_features(struct feature_chain *features, const struct candida
     features->float16_int8.shaderFloat16 = caps->shader_float16;
     features->timeline.timelineSemaphore = caps->timeline_semaphore;
     features->subgroup_size.subgroupSizeControl = caps->subgroup_size_control;
+    features->subgroup_size.computeFullSubgroups = candidate->full_subgroups;
+    features->memory_model.vulkanMemoryModel = caps->cooperative_matrix;
+    features->cooperative_matrix.cooperative_matrix = caps->cooperative_matrix;
+    features->bfloat16.type = features->bfloat16.cooperative_matrix = caps->matrix_bfloat16.m != 0;
 }
 
 /* What is core in the version that is used needs no extension. */
@@ -117,6 +121,10 @@ static uint32_t enable_extensions(const char **names, const struct candidate *ca
         names[count++] = VK_KHR_TIMELINE_SEMAPHORE_EXTENSION_NAME;
     if (extensions->subgroup_size && candidate->version < VK_API_VERSION_1_3)
         names[count++] = VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME;
+    if (extensions->cooperative_matrix)
+        names[count++] = COOPERATIVE_MATRIX_EXTENSION;
+    if (extensions->bfloat16)
+        names[count++] = BFLOAT16_EXTENSION;
     if (extensions->portability)
         names[count++] = "VK_KHR_portability_subset"; /* its macro is in a beta header */
     return count;
@@ -124,7 +132,7 @@ static uint32_t enable_extensions(const char **names, const struct candidate *ca
 
 static vkg_result open_logical(vkg_device *device, const struct candidate *candidate)
 {
-    const char *extensions[4];
+    const char *extensions[6];
     struct feature_chain features;
     float priority = 1.0f;
     enable_features(&features, candidate);
@@ -267,6 +275,11 @@ static void limit_to_enabled(vkg_device_caps *caps, const vkg_device_adopt_desc 
     caps->timeline_semaphore = caps->timeline_semaphore && desc->timeline_semaphore;
     caps->subgroup_size_control = caps->subgroup_size_control && desc->subgroup_size_control;
     caps->robust_buffer_access = desc->robust_buffer_access;
+    if (!desc->cooperative_matrix || !caps->subgroup_size_control || !caps->shader_float16) {
+        caps->cooperative_matrix = false;
+        caps->matrix_float16 = caps->matrix_bfloat16 = (vkg_matrix_shape){0};
+    }
+    caps->matrix_bfloat16 = (vkg_matrix_shape){0}; /* no field says that the application enabled bfloat16 */
     if (!caps->subgroup_size_control)
         caps->min_subgroup_size = caps->max_subgroup_size = caps->subgroup_size;
 }

@@ -93,6 +93,9 @@ struct pipeline_desc {
     enum binding_kind bindings[PIPELINE_MAX_BINDINGS];
     uint32_t constant_count; /* specialisation constants 0 … count−1, 32 bits each */
     uint32_t constants[PIPELINE_MAX_CONSTANTS];
+    /* 0: the driver's choice. Else full subgroups of this size, where caps.cooperative_matrix; the workgroup is a
+     * multiple of it. */
+    uint32_t subgroup_size;
 };
 
 struct pipeline {

@@ -1,5 +1,7 @@
 #include "kernels/convolution.h"
 
+#include <string.h>
+
 #include "kernels/workgroup.h"
 
 /* --- sizes --- */
@@ -377,21 +379,95 @@ static uint32_t add_family(const struct question *question, vkg_kernel_family fa
     return count;
 }
 
+/* The plan before a kernel has made it its own. */
+static struct conv_plan begin_plan(const struct question *question)
+{
+    const struct conv_problem *p = question->problem;
+    struct conv_plan plan = {
+        .push = {.problem = *p, .chunk = (uint32_t)question->sizes.terms, .split = 1, .lane_columns = 1},
+        .flops = 2.0 * p->groups * p->n * p->oh * p->ow * p->co * p->ci * p->kh * p->kw};
+    set_layout(&plan.push);
+    return plan;
+}
+
 uint32_t conv_candidates(const vkg_device_caps *caps, enum conv_direction direction,
                          const struct conv_problem *problem, struct conv_plan plans[CONV_MAX_CANDIDATES + 1])
 {
     struct question question = {.caps = caps, .direction = direction, .problem = problem};
     if (!sizes_of(direction, problem, &question.sizes))
         return 0;
-    struct conv_plan unfinished = {
-        .push = {.problem = *problem, .chunk = (uint32_t)question.sizes.terms, .split = 1, .lane_columns = 1},
-        .flops = 2.0 * problem->groups * problem->n * problem->oh * problem->ow * problem->co * problem->ci *
-                 problem->kh * problem->kw};
-    set_layout(&unfinished.push);
+    const struct conv_plan unfinished = begin_plan(&question);
     uint32_t count = 0;
     if (caps->kernels == VKG_KERNELS_TEXEL)
         count = add_family(&question, VKG_KERNELS_TEXEL, &unfinished, plans, count);
     if (caps->kernels != VKG_KERNELS_PLAIN)
         count = add_family(&question, VKG_KERNELS_TILED, &unfinished, plans, count);
     return add_family(&question, VKG_KERNELS_PLAIN, &unfinished, plans, count);
+}
+
+/* --- cooperative matrices --- */
+
+/* The constants of conv_coopmat.comp, in their order, for subgroups side by side of so many matrices each. */
+struct matrix_tile {
+    vkg_matrix_shape shape;
+    uint32_t subgroup_rows, subgroup_columns, fragment_rows, fragment_columns, grains[2];
+};
+
+/* Elements that one read of an input takes: eight where the channels that lie side by side come in eights. */
+static uint32_t grain(uint32_t channels)
+{
+    return channels % 8 == 0 ? 8 : 1;
+}
+
+static bool plan_matrices(const struct question *question, const struct matrix_tile *t, bool brain,
+                          struct conv_plan *plan)
+{
+    static const char *const names[2][3] = {OF_EACH_DIRECTION("coopmat_float16"), OF_EACH_DIRECTION("coopmat_bfloat16")};
+    enum { MATRIX_DEPTH = 32 }; /* as in conv_coopmat.comp */
+    const vkg_device_caps *caps = question->caps;
+    const struct conv_problem *p = question->problem;
+    const struct sizes *s = &question->sizes;
+    const uint32_t subgroups = t->subgroup_rows * t->subgroup_columns, threads = subgroups * caps->subgroup_size;
+    const struct kernel tile = {.rows = t->shape.m * t->fragment_rows * t->subgroup_rows,
+                                .columns = t->shape.n * t->fragment_columns * t->subgroup_columns};
+    /* with the gaps between lines, and the results of one matrix a subgroup */
+    const uint32_t halves = (tile.rows + tile.columns + 16) * (MATRIX_DEPTH + 8);
+    if (threads > caps->max_workgroup_invocations || tile.rows * MATRIX_DEPTH / 8 % threads ||
+        tile.columns * MATRIX_DEPTH / 8 % threads || threads % (tile.rows / 8) || threads % (tile.columns / 8) ||
+        halves * 2 + subgroups * t->shape.m * t->shape.n * 4 > caps->max_shared_memory)
+        return false;
+    struct sizes cut = *s; /* the terms of one phase */
+    if (question->direction == CONV_INPUT_GRAD)
+        cut.terms = taps_of_phase(p->kh, p->sh, p->dh) * taps_of_phase(p->kw, p->sw, p->dw) * p->co;
+    plan->step.shader = names[brain][question->direction];
+    plan->step.workgroup = threads;
+    plan->step.subgroup_size = caps->subgroup_size;
+    memcpy(plan->step.constants, t, sizeof *t);
+    plan->step.constant_count = sizeof *t / sizeof(uint32_t);
+    plan->step.formats[0] = plan->step.formats[1] = FORMAT_STORAGE;
+    return choose_split(caps, &cut, tiles(s, &tile) * s->phases * s->groups, enough_workgroups(caps), MATRIX_DEPTH,
+                        plan) &&
+           set_grid(caps, plan, tiles(s, &tile), s->groups, s->phases * plan->push.split);
+}
+
+uint32_t conv_half_candidates(const vkg_device_caps *caps, enum conv_direction direction,
+                              const struct conv_problem *problem, vkg_dtype dtype,
+                              struct conv_plan plans[CONV_MAX_CANDIDATES + 1])
+{
+    enum { FEW_TILES = 128 }; /* fewer of the large tile leave a large device idle */
+    struct question question = {.caps = caps, .direction = direction, .problem = problem};
+    const vkg_matrix_shape shape = dtype == VKG_BFLOAT16 ? caps->matrix_bfloat16 : caps->matrix_float16;
+    if (!shape.m || !sizes_of(direction, problem, &question.sizes))
+        return 0;
+    const struct sizes *s = &question.sizes;
+    const uint32_t a = direction == CONV_INPUT_GRAD ? problem->co : problem->ci;
+    const bool small = up(s->rows, shape.m * 8) * up(s->columns, shape.n * 8) * s->phases * s->groups < FEW_TILES;
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < 2; i++) {
+        const uint32_t fragments = (i == 0) == small ? 2 : 4;
+        const struct matrix_tile tile = {shape, 2, 2, fragments, fragments, {grain(a), grain(problem->co)}};
+        plans[count] = begin_plan(&question);
+        count += plan_matrices(&question, &tile, dtype == VKG_BFLOAT16, &plans[count]);
+    }
+    return count;
 }

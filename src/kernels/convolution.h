@@ -5,6 +5,7 @@
 #include "kernels/binding_format.h"
 #include "kernels/convolution_problem.h"
 #include "vkgan/device.h"
+#include "vkgan/graph.h"
 
 /* The push constants of shaders/conv_*.comp; shaders/lib/conv.glsl has the same fields. */
 struct conv_push {
@@ -20,6 +21,9 @@ struct conv_push {
 struct conv_step {
     const char *shader;             /* a variant's name */
     uint32_t workgroup;             /* specialisation constant 0 */
+    uint32_t constants[9];          /* those from 1 on, */
+    uint32_t constant_count;        /* and how many they are */
+    uint32_t subgroup_size;         /* as in pipeline_desc */
     enum binding_format formats[2]; /* of the two inputs */
     uint32_t groups[3];
 };
@@ -40,5 +44,11 @@ enum { CONV_MAX_CANDIDATES = 31 };
  * than 2³¹ − 1 elements, more workgroups than the device runs, splits of more than a storage buffer's range. */
 uint32_t conv_candidates(const vkg_device_caps *caps, enum conv_direction direction,
                          const struct conv_problem *problem, struct conv_plan plans[CONV_MAX_CANDIDATES + 1]);
+
+/* The same for two inputs of `dtype`, VKG_FLOAT16 or VKG_BFLOAT16: kernels of cooperative matrices, whose result is
+ * float32. 0 also where the device has none for that type. */
+uint32_t conv_half_candidates(const vkg_device_caps *caps, enum conv_direction direction,
+                              const struct conv_problem *problem, vkg_dtype dtype,
+                              struct conv_plan plans[CONV_MAX_CANDIDATES + 1]);
 
 #endif

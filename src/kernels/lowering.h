@@ -22,6 +22,7 @@ struct dispatch {
     const char *label; /* for messages, debug labels, profiles */
     const struct shader *shader;
     uint32_t constant_count, constants[PIPELINE_MAX_CONSTANTS];
+    uint32_t subgroup_size; /* as in pipeline_desc */
     uint32_t binding_count;
     struct binding bindings[PIPELINE_MAX_BINDINGS];
     uint32_t groups[3];

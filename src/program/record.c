@@ -115,7 +115,8 @@ static vkg_result find_pipeline(struct recorder *r, const struct dispatch *dispa
 {
     struct pipeline_desc desc = {
         .name = dispatch->label, .spirv = dispatch->shader->spirv, .spirv_bytes = dispatch->shader->spirv_bytes,
-        .binding_count = dispatch->binding_count, .constant_count = dispatch->constant_count};
+        .binding_count = dispatch->binding_count, .constant_count = dispatch->constant_count,
+        .subgroup_size = dispatch->subgroup_size};
     for (uint32_t b = 0; b < dispatch->binding_count; b++)
         desc.bindings[b] = dispatch->bindings[b].format == FORMAT_STORAGE ? BINDING_STORAGE : BINDING_TEXEL;
     memcpy(desc.constants, dispatch->constants, sizeof desc.constants);

@@ -190,7 +190,7 @@ static size_t list_tasks(const vkg_device *device, const struct fusion *fusion, 
     for (size_t u = 0; u < fusion->unit_count; u++) {
         const vkg_tensor *node = fusion->units[u].node;
         struct task *task = &tasks[count];
-        if (!node || !conv_is_node(node, &task->direction))
+        if (!node || !conv_is_node(node, &task->direction) || node->inputs[0]->dtype != VKG_FLOAT32)
             continue;
         task->problem = &node->attributes.conv;
         task->count = conv_candidates(&device->caps, task->direction, task->problem, task->plans);

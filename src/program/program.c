@@ -6,6 +6,7 @@
 
 #include "program/completion.h"
 #include "program/fuse.h"
+#include "program/order.h"
 #include "program/trials.h"
 
 VkBuffer program_buffer(const struct vkg_program *program, const struct storage *storage)
@@ -84,6 +85,8 @@ static vkg_result lower_graph(struct vkg_program *program, struct lowering *lowe
         result = add_ports(program, lowering);
     if (result == VKG_OK)
         result = lower_units(lowering, &fusion);
+    if (result == VKG_OK)
+        result = order_dispatches(lowering);
     fusion_free(&fusion);
     return result;
 }

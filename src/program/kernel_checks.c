@@ -214,7 +214,8 @@ static void expect_map(const struct check *check, double *elements)
     for (uint32_t row = 0; row < MAP_ROWS; row++)
         for (uint32_t t = map_start[row]; t < map_start[row + 1]; t++)
             for (uint32_t k = 0; k < WIDTH; k++)
-                elements[row * WIDTH + k] += (double)map_weight[t] * (double)check->numbers[0][map_index[t] * WIDTH + k];
+                elements[row * WIDTH + k] +=
+                    (double)map_weight[t] * (double)check->numbers[0][map_index[t] * WIDTH + k];
 }
 
 /* --- the table --- */

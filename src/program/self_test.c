@@ -88,37 +88,45 @@ static void fill(float *data, uint64_t count, uint64_t seed)
 
 /* --- convolutions: a problem that a shader runs --- */
 
-/* Small, with padding, a stride, several tiles of rows, sums that are long enough to be made of parts, and channels of
- * every kind that kernels tell apart. */
+/* Small, with padding, a stride, several tiles of rows, sums that are long enough for parts, and channels of every kind
+ * that kernels tell apart. */
 static struct conv_problem small_problem(uint32_t ci, uint32_t co, uint32_t groups)
 {
     return (struct conv_problem){.n = 6, .ih = 7, .iw = 6, .ci = ci, .oh = 4, .ow = 3, .co = co, .kh = 3, .kw = 3,
                                  .sh = 2, .sw = 2, .ph = 1, .pw = 1, .dh = 1, .dw = 1, .groups = groups};
 }
 
-/* The candidate of the problem that is that shader. */
+/* The candidate of the problem that is that shader, with its sums in so many parts at the least. */
 static bool find_candidate(const vkg_device *device, enum conv_direction direction, const struct conv_problem *problem,
-                           const char *shader, uint32_t *candidate)
+                           const char *shader, uint32_t least_parts, uint32_t *candidate)
 {
     struct conv_plan plans[CONV_MAX_CANDIDATES + 1];
     const uint32_t count = conv_candidates(&device->caps, direction, problem, plans);
     for (*candidate = 0; *candidate < count; ++*candidate)
-        if (strcmp(plans[*candidate].step.shader, shader) == 0)
+        if (strcmp(plans[*candidate].step.shader, shader) == 0 && plans[*candidate].push.split >= least_parts)
             return true;
     return false;
 }
 
-static bool find_problem(const vkg_device *device, enum conv_direction direction, const char *shader,
-                         struct conv_problem *problem, uint32_t *candidate)
+static bool find_problem_of(const vkg_device *device, enum conv_direction direction, const char *shader,
+                            uint32_t least_parts, struct conv_problem *problem, uint32_t *candidate)
 {
     static const uint32_t channels[] = {20, 8, 5, 1};
     for (int i = 0; i < 16; i++) {
         *problem = small_problem(channels[i / 4], channels[i % 4], 1);
-        if (find_candidate(device, direction, problem, shader, candidate))
+        if (find_candidate(device, direction, problem, shader, least_parts, candidate))
             return true;
     }
     *problem = small_problem(1, 1, 8);
-    return find_candidate(device, direction, problem, shader, candidate);
+    return find_candidate(device, direction, problem, shader, least_parts, candidate);
+}
+
+/* One whose sums are made of parts, where there is one, so that the kernel that adds them is tested too. */
+static bool find_problem(const vkg_device *device, enum conv_direction direction, const char *shader,
+                         struct conv_problem *problem, uint32_t *candidate)
+{
+    return find_problem_of(device, direction, shader, 2, problem, candidate) ||
+           find_problem_of(device, direction, shader, 1, problem, candidate);
 }
 
 /* --- convolutions: the loop on the processor --- */
@@ -251,8 +259,7 @@ static vkg_result build_and_run_check(vkg_device *device, const struct kernel_ch
     vkg_output(check.graph, "result", check.result);
     result = vkg_state_create(device, &check.graph, 1, CHECK_SEED, &state);
     if (result == VKG_OK)
-        result = program_create_candidate(device, check.graph, state, &(vkg_program_desc){.name = "test of a kernel"}, 0,
-                                          &program);
+        result = program_create_candidate(device, check.graph, state, &(vkg_program_desc){.name = row->name}, 0, &program);
     if (result == VKG_OK)
         result = run_check(program, row, &check, error);
     vkg_program_destroy(&program);
@@ -305,7 +312,7 @@ vkg_result self_test_fail(vkg_device *device, const char *kernel)
 {
     const vkg_device_caps *caps = &device->caps;
     return vkg_fail(&device->log, VKG_ERROR_UNSUPPORTED,
-                    "the kernel %s does not work on %s (%s %s), and there is no other: a training would compute garbage; "
-                    "another version of the driver may help, and VKGAN_SELF_TEST=0 goes on all the same",
+                    "the kernel %s does not work on %s (%s %s), and there is no other: a training would compute "
+                    "garbage; another version of the driver may help, and VKGAN_SELF_TEST=0 goes on all the same",
                     kernel, caps->name, caps->driver_name, caps->driver_info);
 }

@@ -22,9 +22,9 @@ vkg_result conv_note_choice(vkg_device *device, enum conv_direction direction, c
 uint32_t conv_choose(const vkg_device *device, enum conv_direction direction, const struct conv_plan *plans,
                      uint32_t count);
 
-/* What the self-test said of a shader on this device. */
+/* What the self-test said of a kernel on this device; `seen` is for people. Without self-tests all are good. */
 enum trust { TRUST_UNKNOWN, TRUST_GOOD, TRUST_WRONG };
 enum trust kernel_trust(const vkg_device *device, const char *shader);
-vkg_result kernel_note_trust(vkg_device *device, const char *shader, enum trust trust, double error);
+vkg_result kernel_note_trust(vkg_device *device, const char *shader, enum trust trust, const char *seen);
 
 #endif

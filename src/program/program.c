@@ -7,6 +7,7 @@
 #include "program/completion.h"
 #include "program/fuse.h"
 #include "program/order.h"
+#include "program/self_test.h"
 #include "program/trials.h"
 
 VkBuffer program_buffer(const struct vkg_program *program, const struct storage *storage)
@@ -188,6 +189,8 @@ vkg_result program_create_candidate(vkg_device *device, vkg_graph *graph, vkg_st
     *program = NULL;
     desc = desc ? desc : &defaults;
     vkg_result result = check_graph(device, graph, state);
+    if (result == VKG_OK && candidate == CANDIDATE_CHOSEN)
+        result = self_test_device(device);
     if (result != VKG_OK)
         return result;
     struct vkg_program *made = calloc(1, sizeof *made);

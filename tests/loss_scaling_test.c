@@ -226,8 +226,8 @@ static struct snapshot look(vkg_trainer *trainer)
                              state_value(trainer, "optimizer.toy.corrections")};
 }
 
-/* 2000 · 2^k is infinite from k = 118 on (2000 < 2^11 are ten doublings and a 1.95). A constant gradient moves the parameter by lr
- * at every update of Adam, so that updates can be counted. */
+/* 2000·2^k, 2000 = 1.95·2¹⁰, is infinite from k = 118 on. A constant gradient moves the parameter by lr at every update of
+ * Adam, so that updates can be counted. */
 static void overflow_halves_the_scale_and_skips(void **unused)
 {
     (void)unused;

@@ -29,6 +29,7 @@ struct dispatch {
     uint32_t push_bytes;
     unsigned char push[PIPELINE_PUSH_BYTES];
     double flops; /* of products; 0 for what is bound by memory */
+    uint64_t most_read; /* bytes of each input, where it reads a part only (a slice's kernel); 0: all of them */
 };
 
 enum storage_kind {

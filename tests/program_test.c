@@ -350,6 +350,40 @@ static void a_profile_is_a_run(void **unused)
     assert_memory_equal(losses[0], losses[1], sizeof losses[0]);
 }
 
+/* Per axis 6 of 8 pairs of an output and a tap lie inside of the image; of y a slice is read. */
+static void a_profile_counts_what_is_done(void **unused)
+{
+    (void)unused;
+    vkg_graph *g;
+    vkg_state *state;
+    vkg_program *program;
+    vkg_dispatch_profile dispatches[8] = {0};
+    double flops = 0, copied = 0;
+    uint32_t count = 8;
+    if (!vkg_device_get_caps(test_device())->timestamp_bits)
+        skip();
+    assert_int_equal(vkg_graph_create(test_log(), &g), VKG_OK);
+    vkg_tensor *x = vkg_buffer(g, "x", VKG_SHAPE(1, 4, 4, 1), (vkg_init){0});
+    vkg_tensor *weight = vkg_buffer(g, "weight", VKG_SHAPE(4, 4, 1, 1), (vkg_init){0});
+    vkg_tensor *y = vkg_buffer(g, "y", VKG_SHAPE(4096), (vkg_init){0});
+    const vkg_conv_geometry geometry = {.stride = {2, 2}, .padding = {1, 1}};
+    vkg_output(g, "product", vkg_convolution(g, x, weight, geometry));
+    vkg_assign(g, vkg_buffer(g, "part", VKG_SHAPE(64), (vkg_init){0}), vkg_slice(g, y, 0, 0, 64, 1));
+    assert_int_equal(vkg_state_create(test_device(), &g, 1, 1, &state), VKG_OK);
+    assert_int_equal(vkg_program_create(test_device(), g, state, NULL, &program), VKG_OK);
+    assert_int_equal(vkg_program_profile(program, dispatches, &count), VKG_OK);
+    assert_in_range(count, 2, 8);
+    for (uint32_t i = 0; i < count; i++) {
+        flops += dispatches[i].flops;
+        copied += strcmp(dispatches[i].label, "assign") == 0 ? dispatches[i].bytes : 0;
+    }
+    assert_true(flops == 2 * 6 * 6);
+    assert_true(copied == 2 * 64 * 4);
+    vkg_program_destroy(&program);
+    vkg_state_destroy(&state);
+    vkg_graph_destroy(&g);
+}
+
 static void profiles_are_guarded(void **unused)
 {
     (void)unused;
@@ -733,7 +767,7 @@ int main(void)
         cmocka_unit_test(every_way_to_run_gives_the_same_bits), cmocka_unit_test(submissions_are_cut),
         cmocka_unit_test(submissions_follow_what_was_measured),
         cmocka_unit_test(slots_are_guarded), cmocka_unit_test(a_profile_is_a_run), cmocka_unit_test(profiles_are_guarded),
-        cmocka_unit_test(nan_is_not_hidden),
+        cmocka_unit_test(a_profile_counts_what_is_done), cmocka_unit_test(nan_is_not_hidden),
 #if CAN_COUNT_ALLOCATIONS
         cmocka_unit_test(a_step_allocates_nothing),
 #endif

@@ -93,7 +93,7 @@ typedef struct vkg_program_stats {
     uint64_t temporary_bytes_unaliased; /* what they would take without */
     uint64_t state_bytes;
     uint32_t dispatches, barriers, submissions, pipelines;
-    double flops; /* of convolutions and matrix products, one run */
+    double flops; /* of convolutions and matrix products, one run; products with padding do not count */
 } vkg_program_stats;
 VKG_API vkg_program_stats vkg_program_get_stats(const vkg_program *program);
 

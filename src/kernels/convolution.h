@@ -32,7 +32,7 @@ struct conv_step {
 struct conv_plan {
     struct conv_step step;
     struct conv_push push;
-    double flops; /* those with padding count too */
+    double flops; /* products with padding do not count */
 };
 
 enum { CONV_MAX_CANDIDATES = 31 };

@@ -314,7 +314,8 @@ static vkg_result lower_pointwise(struct fused_writer *w)
                                       FORMAT_STORAGE, false, true);
     if (result != VKG_OK)
         return result;
-    uint64_t vectors = fused_extent(&w->dims, 0, w->dims.count) / w->dims.width;
+    uint64_t elements = fused_extent(&w->dims, 0, w->dims.count), vectors = elements / w->dims.width;
+    dispatch->most_read = elements * sizeof(float);
     bool cpu = w->lowering->device->caps.type == VKG_DEVICE_CPU;
     return dispatch_grid(w->lowering, dispatch, workgroups(w->lowering, vectors, cpu ? 4 : 1));
 }

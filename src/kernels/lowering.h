@@ -30,6 +30,7 @@ struct dispatch {
     unsigned char push[PIPELINE_PUSH_BYTES];
     double flops; /* of products; 0 for what is bound by memory */
     uint32_t wave; /* program/order.c: those of one wave depend on none of each other */
+    uint64_t most_read; /* bytes of each input, where it reads a part only (a slice's kernel); 0: all of them */
 };
 
 enum storage_kind {

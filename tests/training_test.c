@@ -75,10 +75,11 @@ static void update(vkg_graph *g, const char *name, const char *prefix, vkg_tenso
 }
 
 /* The step of reference/dcgan.py, its latents given from outside. */
-static void build_trace(struct trace *t)
+static void build_trace(struct trace *t, vkg_dtype precision)
 {
     assert_int_equal(vkg_graph_create(test_log(), &t->graph), VKG_OK);
     vkg_graph *g = t->graph;
+    vkg_graph_set_precision(g, precision);
     t->real = vkg_input(g, "real", VKG_SHAPE(BATCH, 28, 28, 1));
     t->latents = vkg_input(g, "latents", VKG_SHAPE(BATCH, LATENT));
     vkg_tensor *real_logits = call(g, discriminator, "discriminator", t->real);
@@ -95,7 +96,7 @@ static void build_trace(struct trace *t)
         vkg_output(g, "loss", outputs[i]);
 }
 
-static void open_trace(struct trace *t)
+static void open_trace(struct trace *t, vkg_dtype precision)
 {
     assert_int_equal(vkg_safetensors_open(test_log(), VKGAN_TEST_DATA "/dcgan.safetensors", &t->file), VKG_OK);
     t->indices = read_whole(t->file, "indices");
@@ -107,7 +108,7 @@ static void open_trace(struct trace *t)
     for (uint64_t i = 0; i < count; i++)
         t->images_f[i] = (float)bytes[i] / 127.5f - 1;
     free(bytes);
-    build_trace(t);
+    build_trace(t, precision);
     assert_int_equal(vkg_state_create(test_device(), &t->graph, 1, 1, &t->state), VKG_OK);
     const char *const path = VKGAN_TEST_DATA "/dcgan.safetensors";
     assert_int_equal(vkg_state_load(t->state, path, "generator.", NULL), VKG_OK);
@@ -163,11 +164,20 @@ static double weight_error(const struct trace *t, uint32_t step, const char *pre
     return sqrt(difference / size);
 }
 
+static void close_trace(struct trace *t)
+{
+    vkg_program_destroy(&t->program);
+    vkg_state_destroy(&t->state);
+    vkg_graph_destroy(&t->graph);
+    vkg_safetensors_close(&t->file);
+    free(t->images_f), free(t->all_latents), free(t->losses), free(t->indices);
+}
+
 static void follows_pytorch(void **unused)
 {
     (void)unused;
     struct trace t;
-    open_trace(&t);
+    open_trace(&t, VKG_FLOAT32);
     double worst_early = 0, worst = 0;
     for (uint32_t step = 0; step < STEPS; step++) {
         run_step(&t, step);
@@ -189,11 +199,37 @@ static void follows_pytorch(void **unused)
     }
     printf("losses: off by %.1e in the first 20 steps, by %.1e in all %d (PyTorch's own float32: %s at the end)\n",
            worst_early, worst, STEPS, vkg_safetensors_metadata_find(t.file, "float32_drift_at_100"));
-    vkg_program_destroy(&t.program);
-    vkg_state_destroy(&t.state);
-    vkg_graph_destroy(&t.graph);
-    vkg_safetensors_close(&t.file);
-    free(t.images_f), free(t.all_latents), free(t.losses), free(t.indices);
+    close_trace(&t);
+}
+
+/* Both losses, in a precision, beside PyTorch's in float32. */
+static void stays_near(vkg_dtype precision, double most_early, double most_mean)
+{
+    struct trace t;
+    open_trace(&t, precision);
+    double worst_early = 0, sum = 0;
+    for (uint32_t step = 0; step < STEPS; step++) {
+        run_step(&t, step);
+        const vkg_tensor *const outputs[] = {t.loss_d, t.loss_g};
+        for (int i = 0; i < 2; i++) {
+            double expected = t.losses[step * 4 + i], found = *(const float *)vkg_program_output(t.program, outputs[i], 0);
+            double error = fabs(found - expected) / fabs(expected);
+            sum += error / (2 * STEPS);
+            if (step < 20)
+                worst_early = fmax(worst_early, error);
+        }
+    }
+    printf("%s: losses off by at most %.1e in the first 20 steps, by %.1e in the mean of all\n", vkg_dtype_name(precision),
+           worst_early, sum);
+    assert_true(worst_early > 1e-6 && worst_early < most_early && sum < most_mean);
+    close_trace(&t);
+}
+
+static void mixed_precision_stays_near(void **unused)
+{
+    (void)unused;
+    stays_near(VKG_BFLOAT16, 5e-3, 5e-3);
+    stays_near(VKG_FLOAT16, 5e-3, 5e-3);
 }
 
 /* --- beside itself --- */
@@ -358,7 +394,8 @@ static void samples_do_not_depend_on_the_batch(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(follows_pytorch), cmocka_unit_test(a_seed_decides_every_bit),
+        cmocka_unit_test(follows_pytorch), cmocka_unit_test(mixed_precision_stays_near),
+        cmocka_unit_test(a_seed_decides_every_bit),
         cmocka_unit_test(resuming_changes_no_bit), cmocka_unit_test(a_wrong_checkpoint_changes_nothing),
         cmocka_unit_test(phases_run_when_they_should), cmocka_unit_test(samples_do_not_depend_on_the_batch)};
     return cmocka_run_group_tests(tests, NULL, test_device_close);

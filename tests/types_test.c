@@ -191,10 +191,74 @@ static void the_first_greatest_is_found(void **unused)
     }
 }
 
+/* --- mixed precision --- */
+
+static vkg_tensor *rounded(vkg_graph *g, vkg_tensor *a, vkg_dtype dtype)
+{
+    return vkg_cast(g, vkg_cast(g, a, dtype), VKG_FLOAT32);
+}
+
+/* A convolution in a precision, its gradients and a gradient of a gradient are, bit by bit, those in float32 of operands
+ * that were rounded by hand, and not those of operands that were not. */
+static void check_precision(vkg_dtype precision)
+{
+    enum { RESULTS = 4 };
+    const vkg_conv_geometry geometry = {.stride = {2, 2}, .padding = {1, 1}};
+    const uint32_t size[] = {8, 8}, kernel[] = {4, 4};
+    struct run run;
+    begin(&run);
+    vkg_graph *g = run.graph;
+    vkg_tensor *x = vkg_input(g, "x", VKG_SHAPE(3, 8, 8, 5)), *w = vkg_input(g, "w", VKG_SHAPE(4, 4, 5, 6));
+    vkg_tensor *dy = vkg_input(g, "dy", VKG_SHAPE(3, 4, 4, 6)), *u = vkg_input(g, "u", VKG_SHAPE(3, 8, 8, 5));
+    vkg_tensor *inputs[] = {x, w, dy, u}, *mixed[RESULTS], *by_hand[RESULTS];
+    vkg_graph_set_precision(g, precision);
+    mixed[0] = vkg_convolution(g, x, w, geometry);
+    vkg_gradients(g, vkg_sum(g, vkg_mul(g, mixed[0], dy), VKG_ALL_AXES, false), (vkg_tensor *[]){x, w}, 2, mixed + 1);
+    vkg_gradients(g, vkg_sum(g, vkg_mul(g, mixed[1], u), VKG_ALL_AXES, false), &w, 1, mixed + 3);
+    vkg_graph_set_precision(g, VKG_FLOAT32);
+    vkg_tensor *plain = vkg_convolution(g, x, w, geometry);
+    vkg_tensor *xr = rounded(g, x, precision), *wr = rounded(g, w, precision), *dyr = rounded(g, dy, precision);
+    by_hand[0] = vkg_convolution(g, xr, wr, geometry);
+    by_hand[1] = vkg_convolution_input_gradient(g, dyr, wr, geometry, size);
+    by_hand[2] = vkg_convolution_weight_gradient(g, xr, dyr, geometry, kernel);
+    by_hand[3] = vkg_convolution_weight_gradient(g, rounded(g, u, precision), dyr, geometry, kernel);
+    for (int i = 0; i < RESULTS; i++)
+        vkg_output(g, "mixed", mixed[i]), vkg_output(g, "by hand", by_hand[i]);
+    vkg_output(g, "plain", plain);
+    build(&run);
+    for (int i = 0; i < 4; i++) {
+        float *data = vkg_program_input(run.program, inputs[i], 0);
+        for (uint64_t k = 0; k < vkg_tensor_elements(inputs[i]); k++)
+            data[k] = (float)test_random(1 << 20) / (1 << 19) - 1;
+    }
+    assert_int_equal(vkg_program_run(run.program), VKG_OK);
+    for (int i = 0; i < RESULTS; i++)
+        assert_memory_equal(vkg_program_output(run.program, mixed[i], 0), vkg_program_output(run.program, by_hand[i], 0),
+                            vkg_tensor_elements(mixed[i]) * sizeof(float));
+    assert_memory_not_equal(vkg_program_output(run.program, mixed[0], 0), vkg_program_output(run.program, plain, 0),
+                            vkg_tensor_elements(plain) * sizeof(float));
+    finish(&run);
+}
+
+static void convolutions_read_in_the_graphs_precision(void **unused)
+{
+    (void)unused;
+    check_precision(VKG_FLOAT16);
+    check_precision(VKG_BFLOAT16);
+    struct run run;
+    begin(&run);
+    test_expect_errors(true);
+    vkg_graph_set_precision(run.graph, VKG_INT32);
+    assert_non_null(strstr(vkg_graph_error(run.graph), "int32 is not float32, float16 or bfloat16"));
+    test_expect_errors(false);
+    vkg_graph_destroy(&run.graph);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_type_is_read_as_a_number), cmocka_unit_test(results_are_stored_as_their_type),
-        cmocka_unit_test(what_cannot_be_stored_is_refused), cmocka_unit_test(the_first_greatest_is_found)};
+        cmocka_unit_test(what_cannot_be_stored_is_refused), cmocka_unit_test(the_first_greatest_is_found),
+        cmocka_unit_test(convolutions_read_in_the_graphs_precision)};
     return cmocka_run_group_tests(tests, NULL, test_device_close);
 }

@@ -89,6 +89,8 @@ typedef struct vkg_trainer_desc {
     uint32_t latent;
     uint64_t seed;
     uint32_t in_flight; /* steps that may be queued at once; 0 means 2 */
+    vkg_dtype precision; /* of all phases, see vkg_graph_set_precision: float32 (0) or bfloat16. float16 is refused: its
+                          * losses would have to be scaled */
 } vkg_trainer_desc;
 
 /* Builds the step's programs (one for each combination of phases that coincide) and the state.

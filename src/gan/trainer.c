@@ -123,6 +123,8 @@ static vkg_result build_variant(vkg_trainer *trainer, const vkg_trainer_desc *de
     *step = (struct vkg_step){.batch = desc->batch, .latent = desc->latent,
                               .image = {desc->image[0], desc->image[1], desc->image[2]}};
     vkg_result result = vkg_graph_create(&trainer->device->log, &step->graph);
+    if (result == VKG_OK)
+        vkg_graph_set_precision(step->graph, desc->precision);
     for (uint32_t p = 0; p < desc->phase_count && result == VKG_OK; p++) {
         const vkg_phase *phase = &desc->phases[p];
         for (uint32_t t = 0; variant->phases >> p & 1 && t < (phase->times ? phase->times : 1); t++)
@@ -161,6 +163,10 @@ static vkg_result check_desc(vkg_device *device, const vkg_trainer_desc *desc)
                         "%u (at most %d)",
                         desc->phase_count, desc->batch, desc->image[0], desc->image[1], desc->image[2], desc->in_flight,
                         MAX_IN_FLIGHT);
+    if (desc->precision != VKG_FLOAT32 && desc->precision != VKG_BFLOAT16)
+        return vkg_fail(&device->log, VKG_ERROR_INVALID,
+                        "vkg_trainer_create: training in %s is not possible, expected float32 or bfloat16",
+                        vkg_dtype_name(desc->precision));
     return VKG_OK;
 }
 

@@ -106,9 +106,35 @@ static vkg_shape operand_shape(const struct conv_problem *p, enum conv_operand o
     return shape;
 }
 
+/* The gradient passes as it is: where it enters a convolution it is rounded there. */
+static void rounding_gradient(vkg_graph *graph, vkg_tensor *node, vkg_tensor *dy, const bool *wanted,
+                              vkg_tensor **gradients)
+{
+    (void)graph, (void)node, (void)wanted;
+    gradients[0] = dy;
+}
+
+static const struct op op_rounded_float16 = {.name = "round_to_float16", .doc = "a, rounded to float16, as float32",
+                                             .kind = OP_POINTWISE, .glsl = "round_to_float16(a)",
+                                             .gradient = rounding_gradient};
+static const struct op op_rounded_bfloat16 = {.name = "round_to_bfloat16", .doc = "a, rounded to bfloat16, as float32",
+                                              .kind = OP_POINTWISE, .glsl = "round_to_bfloat16(a)",
+                                              .gradient = rounding_gradient};
+
+/* What a convolution reads in the graph's precision. The rounding fuses into whatever computes `a`. */
+static vkg_tensor *in_precision(vkg_graph *graph, vkg_tensor *a)
+{
+    if (graph->precision == VKG_FLOAT32 || a->poisoned || a->dtype != VKG_FLOAT32)
+        return a;
+    const struct op *op = graph->precision == VKG_FLOAT16 ? &op_rounded_float16 : &op_rounded_bfloat16;
+    return graph_add_node(graph, &(struct node_desc){.op = op, .shape = a->shape, .input_count = 1, .inputs = &a});
+}
+
 vkg_tensor *conv_node(vkg_graph *graph, enum conv_direction direction, vkg_tensor *a, vkg_tensor *b,
                       const struct conv_problem *p)
 {
+    a = in_precision(graph, a);
+    b = in_precision(graph, b);
     return graph_add_node(graph, &(struct node_desc){
         .op = &convolutions[direction], .shape = operand_shape(p, conv_operands[direction][2]), .input_count = 2,
         .inputs = (vkg_tensor *[]){a, b}, .attributes.conv = *p});

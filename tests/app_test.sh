@@ -169,6 +169,7 @@ refused "must end in .png or .npy" "$program" generate whole --output x.jpg
 # --- devices ---
 refused nosuchdevice "${train[@]}" --out x --device nosuchdevice --steps 1
 refused "expected" "${train[@]}" --out x --kernels fast --steps 1
+refused "expected fp32|bf16" "${train[@]}" --out x --precision fp16 --steps 1
 refused "no Vulkan device" env VK_DRIVER_FILES=/nonexistent VK_ICD_FILENAMES=/nonexistent "${train[@]}" --out x --steps 1
 [ ! -e x ] || fail "a run that could not start left a folder"
 

@@ -240,7 +240,7 @@ static void make_batch(uint64_t step, float *batch)
         batch[i] = sinf((float)(i * (step % 7 + 1)) * 0.01f);
 }
 
-static vkg_trainer *make_trainer(uint64_t seed, uint32_t in_flight)
+static vkg_trainer *make_trainer_in(vkg_dtype precision, uint64_t seed, uint32_t in_flight)
 {
     static vkg_gan_desc gan; /* read while the trainer is created only */
     gan = (vkg_gan_desc){.generator = generator, .discriminator = discriminator, .settings = settings};
@@ -248,9 +248,14 @@ static vkg_trainer *make_trainer(uint64_t seed, uint32_t in_flight)
     vkg_trainer *trainer;
     vkg_gan_phases(&gan, phases);
     const vkg_trainer_desc desc = {.phases = phases, .phase_count = 2, .batch = BATCH, .image = {28, 28, 1},
-                                   .latent = LATENT, .seed = seed, .in_flight = in_flight};
+                                   .latent = LATENT, .seed = seed, .in_flight = in_flight, .precision = precision};
     assert_int_equal(vkg_trainer_create(test_device(), &desc, &trainer), VKG_OK);
     return trainer;
+}
+
+static vkg_trainer *make_trainer(uint64_t seed, uint32_t in_flight)
+{
+    return make_trainer_in(VKG_FLOAT32, seed, in_flight);
 }
 
 static void train(vkg_trainer *trainer, uint32_t steps)
@@ -289,14 +294,14 @@ static void a_seed_decides_every_bit(void **unused)
     vkg_trainer_destroy(&first), vkg_trainer_destroy(&second), vkg_trainer_destroy(&other);
 }
 
-static void resuming_changes_no_bit(void **unused)
+static void check_resuming(vkg_dtype precision)
 {
-    (void)unused;
     char path[] = "/tmp/vkgan-resume-XXXXXX";
     int handle = mkstemp(path);
     assert_true(handle >= 0);
     close(handle);
-    vkg_trainer *whole = make_trainer(3, 2), *before = make_trainer(3, 2), *after = make_trainer(99, 2);
+    vkg_trainer *whole = make_trainer_in(precision, 3, 2), *before = make_trainer_in(precision, 3, 2),
+                *after = make_trainer_in(precision, 99, 2);
     uint64_t step = 0;
     train(whole, 10), train(before, 5);
     assert_int_equal(vkg_state_save(vkg_trainer_state(before), path, 5), VKG_OK);
@@ -308,6 +313,28 @@ static void resuming_changes_no_bit(void **unused)
     assert_true(same_state(vkg_trainer_state(whole), vkg_trainer_state(after)));
     vkg_trainer_destroy(&whole), vkg_trainer_destroy(&before), vkg_trainer_destroy(&after);
     unlink(path);
+}
+
+static void resuming_changes_no_bit(void **unused)
+{
+    (void)unused;
+    check_resuming(VKG_FLOAT32);
+    check_resuming(VKG_BFLOAT16);
+}
+
+/* Its losses are not scaled. */
+static void training_in_float16_is_refused(void **unused)
+{
+    (void)unused;
+    vkg_trainer *trainer;
+    const vkg_phase phase = {.name = "a"};
+    const vkg_trainer_desc desc = {.phases = &phase, .phase_count = 1, .batch = 1, .image = {1, 1, 1},
+                                   .precision = VKG_FLOAT16};
+    test_expect_errors(true);
+    assert_int_equal(vkg_trainer_create(test_device(), &desc, &trainer), VKG_ERROR_INVALID);
+    assert_non_null(strstr(test_last_error(), "training in float16 is not possible"));
+    test_expect_errors(false);
+    assert_null(trainer);
 }
 
 /* A checkpoint of another network changes nothing, and the message says what differs. */
@@ -396,7 +423,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(follows_pytorch), cmocka_unit_test(mixed_precision_stays_near),
         cmocka_unit_test(a_seed_decides_every_bit),
-        cmocka_unit_test(resuming_changes_no_bit), cmocka_unit_test(a_wrong_checkpoint_changes_nothing),
+        cmocka_unit_test(resuming_changes_no_bit), cmocka_unit_test(training_in_float16_is_refused),
+        cmocka_unit_test(a_wrong_checkpoint_changes_nothing),
         cmocka_unit_test(phases_run_when_they_should), cmocka_unit_test(samples_do_not_depend_on_the_batch)};
     return cmocka_run_group_tests(tests, NULL, test_device_close);
 }

@@ -17,6 +17,7 @@ struct options {
     const char *out, *device, *kernels, *output;
     double steps, batch, seed, width, latent, size, channels, sample_every, checkpoint_every, log_every, count, minutes;
     double lr, beta1;
+    double precision; /* 0 float32, 1 bfloat16 */
     bool resume, json, help;
     uint64_t given; /* a bit a row of the table: on the command line, rather than by default */
 };

@@ -1,19 +1,14 @@
-// Convolution for graphics cards: an implicit matrix product, result[row][column] = Σ_k a(row, k) · b(k, column),
-// in tiles of ROWS × COLUMNS, 4 × 4 of them a thread in registers, fed through shared memory DEPTH summands at a
-// time. Writes (=) one split's part. DIRECTION: 0 forward, 1 input_grad, 2 weight_grad (see lib/conv.glsl):
-//   forward      row (n, oh, ow)   k (kh, kw, ci)               column co
-//   input_grad   row (n, ih, iw)   k (the phase's taps, co)     column ci   z: phase (place modulo stride) · splits
-//   weight_grad  row (kh, kw, ci)  k (n, oh, ow)                column co
-// Rows go image by image, so that the rows of a tile lie at few places and taps that fall outside of the image are
-// skipped; place by place where so few channels are summed that neighbours in memory are neighbouring places.
-// Grid: x and y fold groups · row tiles · column tiles, column tiles fastest; z: split, in input_grad the phase slowest.
+// Convolution for graphics cards: the implicit matrix product of lib/conv_product.glsl in tiles of ROWS × COLUMNS,
+// THREAD_ROWS × THREAD_COLUMNS of them a thread in registers, fed through shared memory DEPTH summands at a time. Writes
+// (=) one split's part.
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
-#include "lib/conv.glsl"
 
-const uint DEPTH = 16, THREADS = ROWS / 4 * (COLUMNS / 4);
+const uint DEPTH = 16, THREADS = ROWS / THREAD_ROWS * (COLUMNS / THREAD_COLUMNS);
 const uint LOADS_A = ROWS * DEPTH / THREADS, LOADS_B = COLUMNS * DEPTH / THREADS; // by one thread, at each step
+
+#include "lib/conv_product.glsl"
 
 layout(local_size_x_id = 0) in; // THREADS
 layout(std430, binding = 0) restrict readonly buffer first_buffer { float first[]; };
@@ -23,109 +18,6 @@ layout(std430, binding = 2) restrict writeonly buffer result_buffer { float resu
 // Four rows, or columns, are one vec4; the odd one out spreads neighbouring k over the banks.
 shared vec4 tile_a[DEPTH][ROWS / 4 + 1];
 shared vec4 tile_b[DEPTH][COLUMNS / 4 + 1];
-
-#if DIRECTION == 0
-#define READ_SIZE   ivec2(ih, iw)
-#define WRITE_SIZE  ivec2(oh, ow)
-#define SUMMED      ci
-#define READ_PITCH  x_pitch
-#define READ_GROUP  x_group
-#define WRITE_PITCH y_pitch
-#define WRITE_GROUP y_group
-#else
-#define READ_SIZE   ivec2(oh, ow)
-#define WRITE_SIZE  ivec2(ih, iw)
-#define SUMMED      co
-#define READ_PITCH  y_pitch
-#define READ_GROUP  y_group
-#define WRITE_PITCH x_pitch
-#define WRITE_GROUP x_group
-#endif
-
-// What the whole workgroup shares: a matrix product of rows × columns, and the part [begin, end) of its summands.
-uint group, rows, columns, begin, end, part;
-#if DIRECTION != 2
-ivec2 phase, pace, grid; // which places are written
-Taps taps_y, taps_x;
-uint neighbours;         // images that follow one another at one place
-ivec2 first_tap, taps;   // those that some row of the tile can use
-#endif
-
-void describe()
-{
-    group = folded_workgroup() / blocks;
-    part = gl_WorkGroupID.z % split;
-    begin = part * chunk;
-#if DIRECTION == 2
-    rows = kh * kw * ci, columns = co, end = min(begin + chunk, n * oh * ow);
-#else
-#if DIRECTION == 0
-    phase = ivec2(0), pace = ivec2(1), columns = co;
-    taps_y = taps_forward(kh, dh), taps_x = taps_forward(kw, dw);
-#else
-    const uint z = gl_WorkGroupID.z / split;
-    phase = ivec2(z / sw, z % sw), pace = ivec2(sh, sw), columns = ci;
-    taps_y = taps_input_grad(phase.x, int(kh), int(sh), int(ph), int(dh));
-    taps_x = taps_input_grad(phase.y, int(kw), int(sw), int(pw), int(dw));
-#endif
-    grid = max((WRITE_SIZE - phase + pace - 1) / pace, 0);
-    rows = n * uint(grid.x * grid.y);
-    neighbours = SUMMED < DEPTH ? 1 : n;
-#endif
-}
-
-#if DIRECTION != 2
-// image, line and column that a row of the product writes
-ivec3 written_place(uint row)
-{
-    const uint places = uint(grid.x * grid.y), place = row / neighbours % places;
-    const uint image = row % neighbours + row / neighbours / places;
-    return ivec3(image, phase + pace * ivec2(place / uint(grid.y), place % uint(grid.y)));
-}
-
-// where tap 0 of that place reads
-ivec2 read_origin(ivec2 place)
-{
-#if DIRECTION == 0
-    return place * ivec2(sh, sw) - ivec2(ph, pw);
-#else
-    return (place + ivec2(ph, pw) - ivec2(taps_y.first * int(dh), taps_x.first * int(dw))) / ivec2(sh, sw); // exact
-#endif
-}
-
-// The places of the rows [first, last] of the product are a rectangle, or lie in one.
-void describe_taps(uint first, uint last)
-{
-    const ivec3 from = written_place(first), to = written_place(last);
-    ivec2 low = from.yz, high = to.yz;
-    const bool several_images = neighbours != n && from.x != to.x;
-    if (several_images)
-        low.x = phase.x, high.x = phase.x + pace.x * (grid.x - 1);
-    if (several_images || low.x != high.x)
-        low.y = phase.y, high.y = phase.y + pace.y * (grid.y - 1);
-    const ivec2 range_y = tap_range(taps_y, read_origin(low).x, read_origin(high).x, READ_SIZE.x);
-#if DIRECTION == 0 // whole lines of the kernel, so that the weights that are left lie one behind the other
-    const ivec2 range_x = ivec2(0, kw);
-#else
-    const ivec2 range_x = tap_range(taps_x, read_origin(low).y, read_origin(high).y, READ_SIZE.y);
-#endif
-    first_tap = ivec2(range_y.x, range_x.x);
-    taps = max(ivec2(range_y.y, range_x.y) - first_tap, 0);
-    end = min(begin + chunk, uint(taps.x * taps.y) * SUMMED);
-}
-#endif
-
-uint result_index(uint row, uint column)
-{
-#if DIRECTION == 2
-    return part * groups * rows * columns + group * w_group + row * w_pitch + column;
-#else
-    ivec3 to = written_place(row);
-    uint size = uint(WRITE_SIZE.x * WRITE_SIZE.y), place = uint(to.y) * uint(WRITE_SIZE.y) + uint(to.z);
-    uint base = part * groups * n * size * columns + group * WRITE_GROUP;
-    return base + (uint(to.x) * size + place) * WRITE_PITCH + column;
-#endif
-}
 
 void main()
 {
@@ -168,10 +60,14 @@ void main()
     const uint column_b = thread % COLUMNS, k_b = thread / COLUMNS, step_column_b = 0, step_k_b = THREADS / COLUMNS;
 #endif
 
-    const uint my_row = thread / (COLUMNS / 4), my_column = thread % (COLUMNS / 4); // in vec4s
-    vec4 sum[4];
-    [[unroll]] for (uint i = 0; i < 4; i++)
-        sum[i] = vec4(0);
+    // A thread's rows and columns are vec4s that lie as far apart as the tile allows: neighbouring threads read
+    // neighbouring banks.
+    const uint ACROSS = COLUMNS / THREAD_COLUMNS, DOWN = ROWS / THREAD_ROWS;
+    const uint my_row = thread / ACROSS, my_column = thread % ACROSS; // in vec4s
+    vec4 sum[THREAD_ROWS][THREAD_COLUMNS / 4];
+    [[unroll]] for (uint i = 0; i < THREAD_ROWS; i++)
+        [[unroll]] for (uint j = 0; j < THREAD_COLUMNS / 4; j++)
+            sum[i][j] = vec4(0);
 
     for (uint k0 = begin; k0 < end; k0 += DEPTH) {
 #if DIRECTION == 2
@@ -226,17 +122,23 @@ void main()
         }
         barrier();
         [[unroll]] for (uint k = 0; k < DEPTH; k++) {
-            vec4 a = tile_a[k][my_row], b = tile_b[k][my_column];
-            [[unroll]] for (uint i = 0; i < 4; i++)
-                sum[i] += a[i] * b;
+            vec4 a[THREAD_ROWS / 4];
+            [[unroll]] for (uint i = 0; i < THREAD_ROWS / 4; i++)
+                a[i] = tile_a[k][my_row + i * DOWN];
+            [[unroll]] for (uint j = 0; j < THREAD_COLUMNS / 4; j++) {
+                vec4 b = tile_b[k][my_column + j * ACROSS];
+                [[unroll]] for (uint i = 0; i < THREAD_ROWS; i++)
+                    sum[i][j] += a[i / 4][i % 4] * b;
+            }
         }
         barrier();
     }
 
-    [[unroll]] for (uint i = 0; i < 4; i++)
-        [[unroll]] for (uint j = 0; j < 4; j++) {
-            uint row = first_row + my_row * 4 + i, column = first_column + my_column * 4 + j;
+    [[unroll]] for (uint i = 0; i < THREAD_ROWS; i++)
+        [[unroll]] for (uint j = 0; j < THREAD_COLUMNS; j++) {
+            uint row = first_row + (my_row + i / 4 * DOWN) * 4 + i % 4;
+            uint column = first_column + (my_column + j / 4 * ACROSS) * 4 + j % 4;
             if (row < rows && column < columns)
-                result[result_index(row, column)] = sum[i][j];
+                result[result_index(row, column)] = sum[i][j / 4][j % 4];
         }
 }

@@ -4,8 +4,10 @@
 #include <stdlib.h>
 
 #include "kernels/convolution.h"
+#include "kernels/shaders.h"
 #include "on_device.h"
 #include "ops/convolution.h"
+#include "program/program.h"
 
 struct sums {
     double *y, *dx, *dw;
@@ -92,7 +94,27 @@ static void fill(float *data, uint64_t count)
         data[i] = test_random_float();
 }
 
-static void check_problem(const struct conv_problem *p)
+/* The most candidates that one of the problem's directions has. */
+static uint32_t count_candidates(const struct conv_problem *p)
+{
+    struct conv_plan plans[CONV_MAX_CANDIDATES + 1];
+    uint32_t most = 0;
+    for (int direction = 0; direction < 3; direction++) {
+        uint32_t count = conv_candidates(vkg_device_get_caps(test_device()), (enum conv_direction)direction, p, plans);
+        most = count > most ? count : most;
+    }
+    return most;
+}
+
+/* To numbers that every float of 16 bits can hold: what kernels make of them is then exact but for the sums. */
+static void coarsen(float *data, uint64_t count)
+{
+    for (uint64_t i = 0; i < count; i++)
+        data[i] = roundf(data[i] * 128) / 128;
+}
+
+/* Runs the three directions, each by its candidate of that number, and compares. */
+static void check_candidate_of(const struct conv_problem *p, vkg_dtype dtype, uint32_t candidate)
 {
     vkg_graph *graph;
     vkg_program *program;
@@ -101,15 +123,18 @@ static void check_problem(const struct conv_problem *p)
     vkg_tensor *x = vkg_input(graph, "x", VKG_SHAPE(batch, p->n, p->ih, p->iw, beside * p->ci));
     vkg_tensor *w = vkg_input(graph, "w", VKG_SHAPE(batch, p->kh, p->kw, p->ci, beside * p->co));
     vkg_tensor *y = vkg_input(graph, "y", VKG_SHAPE(batch, p->n, p->oh, p->ow, beside * p->co));
-    vkg_tensor *results[3] = {conv_node(graph, CONV_FORWARD, x, w, p), conv_node(graph, CONV_INPUT_GRAD, y, w, p),
-                              conv_node(graph, CONV_WEIGHT_GRAD, x, y, p)};
+    vkg_tensor *cx = vkg_cast(graph, x, dtype), *cw = vkg_cast(graph, w, dtype), *cy = vkg_cast(graph, y, dtype);
+    vkg_tensor *results[3] = {conv_node(graph, CONV_FORWARD, cx, cw, p), conv_node(graph, CONV_INPUT_GRAD, cy, cw, p),
+                              conv_node(graph, CONV_WEIGHT_GRAD, cx, cy, p)};
     for (int i = 0; i < 3; i++)
         vkg_output(graph, "result", results[i]);
-    assert_int_equal(vkg_program_create(test_device(), graph, NULL, NULL, &program), VKG_OK);
+    assert_int_equal(program_create_candidate(test_device(), graph, NULL, NULL, candidate, &program), VKG_OK);
     float *px = vkg_program_input(program, x, 0), *pw = vkg_program_input(program, w, 0),
           *py = vkg_program_input(program, y, 0);
     uint64_t nx = vkg_tensor_elements(x), nw = vkg_tensor_elements(w), ny = vkg_tensor_elements(y);
     fill(px, nx), fill(pw, nw), fill(py, ny);
+    if (dtype != VKG_FLOAT32)
+        coarsen(px, nx), coarsen(pw, nw), coarsen(py, ny);
     assert_int_equal(vkg_program_run(program), VKG_OK);
     struct sums sums = {calloc(ny, sizeof(double)), calloc(nx, sizeof(double)), calloc(nw, sizeof(double))};
     reference(p, px, pw, py, &sums);
@@ -117,13 +142,23 @@ static void check_problem(const struct conv_problem *p)
     for (int i = 0; i < 3; i++) {
         double error = worst(vkg_program_output(program, results[i], 0), expected[i], vkg_tensor_elements(results[i]));
         if (!(error < 1e-5))
-            fail_msg("direction %d, groups %u%s, n %u, in %ux%u, channels %u to %u, kernel %ux%u, stride %u %u, "
-                     "pad %u %u, dilation %u %u: error %g", i, p->groups, p->batched ? " batched" : "", p->n, p->ih,
+            fail_msg("candidate %u of direction %d, groups %u%s, n %u, in %ux%u, channels %u to %u, kernel %ux%u, stride %u %u, "
+                     "pad %u %u, dilation %u %u: error %g", candidate, i, p->groups, p->batched ? " batched" : "", p->n, p->ih,
                      p->iw, p->ci, p->co, p->kh, p->kw, p->sh, p->sw, p->ph, p->pw, p->dh, p->dw, error);
     }
     free(sums.y), free(sums.dx), free(sums.dw);
     vkg_program_destroy(&program);
     vkg_graph_destroy(&graph);
+}
+
+static void check_candidate(const struct conv_problem *p, uint32_t candidate)
+{
+    check_candidate_of(p, VKG_FLOAT32, candidate);
+}
+
+static void check_problem(const struct conv_problem *p)
+{
+    check_candidate(p, 0);
 }
 
 /* Those written as one group, and as such batches of two. */
@@ -155,6 +190,21 @@ static void shapes_of_a_dcgan(void **unused)
         {16, 7, 7, 128, 1, 1, 1, 7, 7, 1, 1, 0, 0, 1, 1},    {17, 7, 7, 16, 1, 1, 100, 7, 7, 1, 1, 0, 0, 1, 1},
         {1, 32, 32, 3, 16, 16, 16, 4, 4, 2, 2, 1, 1, 1, 1},  {33, 1, 1, 70, 1, 1, 10, 1, 1, 1, 1, 0, 0, 1, 1}};
     check_problems(problems, sizeof problems / sizeof problems[0]);
+}
+
+/* Every way to run a problem gives its result: on a device of a family of tiled kernels, each tile and split. */
+static void every_candidate(void **unused)
+{
+    (void)unused;
+    for (int i = 0; i < 5; i++) {
+        struct conv_problem p = random_problem();
+        p.n = p.n > 9 ? 9 : p.n;
+        p.groups = i == 0 ? 2 : 1;
+        const uint32_t count = count_candidates(&p);
+        assert_true(count > 0);
+        for (uint32_t candidate = 1; candidate < count; candidate++)
+            check_candidate(&p, candidate);
+    }
 }
 
 /* Channels of a group as `ci`, `co`, side by side and one by one; depthwise convolutions among them. */
@@ -216,7 +266,23 @@ static void sums_longer_than_a_driver_loops(void **unused)
     check_problems(problems, sizeof problems / sizeof problems[0]);
 }
 
-/* Whatever the plan chooses stays within the device's limits, for large problems too. Needs no device. */
+static void check_plan(const vkg_device_caps *caps, enum conv_direction direction, const struct conv_problem *p,
+                       const struct conv_plan *plan)
+{
+    for (int axis = 0; axis < 3; axis++)
+        assert_in_range(plan->step.groups[axis], 1, caps->max_workgroup_count[axis]);
+    assert_in_range(plan->step.workgroup, 1, caps->max_workgroup_invocations);
+    assert_non_null(shader_find(plan->step.shader));
+    /* a stride of input_grad leaves at least so many taps in its largest phase */
+    uint64_t taps = direction == CONV_INPUT_GRAD ? (uint64_t)(p->kh / p->sh) * (p->kw / p->sw) : p->kh * p->kw;
+    uint64_t terms = direction == CONV_WEIGHT_GRAD ? (uint64_t)p->n * p->oh * p->ow
+                                                   : taps * (direction == CONV_FORWARD ? p->ci : p->co);
+    assert_true((uint64_t)plan->push.chunk * plan->push.split >= terms);
+    if (direction == CONV_WEIGHT_GRAD) /* no kernel takes more than 16 terms in a turn of its loop */
+        assert_true(plan->push.chunk <= 16 * (uint64_t)caps->max_loop_iterations);
+}
+
+/* Every candidate stays within the device's limits, for large problems too. Needs no device. */
 static void plans_keep_limits(void **unused)
 {
     (void)unused;
@@ -227,28 +293,57 @@ static void plans_keep_limits(void **unused)
         p.oh = output_size(p.ih, p.kh, p.sh, p.ph, p.dh), p.ow = output_size(p.iw, p.kw, p.sw, p.pw, p.dw);
         p.groups = test_random(2) ? 1 : 1 + test_random(300), p.batched = test_random(2);
         for (int direction = 0; direction < 3; direction++) {
-            struct conv_plan plan;
-            if (conv_plan_build(caps, (enum conv_direction)direction, &p, &plan) != VKG_OK)
-                continue;
-            for (int axis = 0; axis < 3; axis++)
-                assert_in_range(plan.step.groups[axis], 1, caps->max_workgroup_count[axis]);
-            assert_in_range(plan.step.workgroup, 1, caps->max_workgroup_invocations);
-            /* a stride of input_grad leaves at least so many taps in its largest phase */
-            uint64_t taps = direction == CONV_INPUT_GRAD ? (uint64_t)(p.kh / p.sh) * (p.kw / p.sw) : p.kh * p.kw;
-            uint64_t terms = direction == CONV_WEIGHT_GRAD ? (uint64_t)p.n * p.oh * p.ow
-                                                           : taps * (direction == CONV_FORWARD ? p.ci : p.co);
-            assert_true((uint64_t)plan.push.chunk * plan.push.split >= terms);
-            if (direction == CONV_WEIGHT_GRAD) /* no kernel takes more than 16 terms in a turn of its loop */
-                assert_true(plan.push.chunk <= 16 * (uint64_t)caps->max_loop_iterations);
+            struct conv_plan plans[CONV_MAX_CANDIDATES + 1];
+            const uint32_t count = conv_candidates(caps, (enum conv_direction)direction, &p, plans);
+            for (uint32_t k = 0; k < count; k++)
+                check_plan(caps, (enum conv_direction)direction, &p, &plans[k]);
         }
     }
 }
-
-int main(void)
+/* Cooperative matrices, in each of their tiles. Skipped where the device has none: then no kernel takes halves. */
+static void check_halves(vkg_dtype dtype, vkg_matrix_shape shape)
 {
+    if (!shape.m) {
+        print_message("skipped: the device has no cooperative matrices of %s\n", vkg_dtype_name(dtype));
+        skip();
+    }
+    for (int i = 0; i < 10; i++) {
+        struct conv_problem p = random_problem();
+        if (i % 3 == 0)
+            p.groups = 1 + test_random(4), p.batched = test_random(2);
+        check_candidate_of(&p, dtype, 0);
+        check_candidate_of(&p, dtype, 1);
+    }
+    static const struct conv_problem problems[] = {
+        {3, 28, 28, 1, 14, 14, 8, 4, 4, 2, 2, 1, 1, 1, 1, 1, 0}, {2, 14, 14, 64, 7, 7, 96, 4, 4, 2, 2, 1, 1, 1, 1, 1, 0},
+        {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 1, 1, 1, 0},     {70, 1, 1, 130, 1, 1, 72, 1, 1, 1, 1, 0, 0, 1, 1, 1, 0},
+        {33, 1, 1, 16, 1, 1, 24, 1, 1, 1, 1, 0, 0, 1, 1, 5, 1},  {260, 17, 16, 1, 17, 16, 4, 1, 1, 1, 1, 0, 0, 1, 1, 1, 0}};
+    for (size_t i = 0; i < sizeof problems / sizeof problems[0]; i++)
+        check_candidate_of(&problems[i], dtype, (uint32_t)i % 2);
+}
+
+static void halves(void **unused)
+{
+    (void)unused;
+    check_halves(VKG_FLOAT16, vkg_device_get_caps(test_device())->matrix_float16);
+}
+
+static void brain_halves(void **unused)
+{
+    (void)unused;
+    check_halves(VKG_BFLOAT16, vkg_device_get_caps(test_device())->matrix_bfloat16);
+}
+
+/* usage: convolution_test [PATTERN]: only the tests whose name fits, "*halves" for cooperative matrices */
+int main(int argc, char **argv)
+{
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(plans_keep_limits), cmocka_unit_test(shapes_of_a_dcgan), cmocka_unit_test(random_shapes),
+        cmocka_unit_test(every_candidate),
         cmocka_unit_test(shapes_of_groups), cmocka_unit_test(random_groups), cmocka_unit_test(random_batches),
-        cmocka_unit_test(sums_longer_than_a_driver_loops)};
+        cmocka_unit_test(sums_longer_than_a_driver_loops),
+        cmocka_unit_test(halves), cmocka_unit_test(brain_halves)};
     return cmocka_run_group_tests(tests, NULL, test_device_close);
 }

@@ -31,7 +31,7 @@ const vkg_log *test_log(void)
 vkg_device *test_device(void)
 {
     if (!device)
-        assert_int_equal(vkg_device_create(&(vkg_device_desc){.log = &the_log}, &device), VKG_OK);
+        assert_int_equal(vkg_device_create(&(vkg_device_desc){.log = &the_log, .autotune = VKG_AUTOTUNE_OFF}, &device), VKG_OK);
     return device;
 }
 

@@ -3,10 +3,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "kernels/convolution.h"
 #include "kernels/embedded.h"
 #include "on_device.h"
+#include "program/commands.h"
 #include "program/plan.h"
 #include "program/program.h"
 
@@ -121,6 +123,13 @@ static void toy_destroy(struct toy *toy)
     vkg_graph_destroy(&toy->graph);
 }
 
+static void toy_fill(struct toy *toy, vkg_program *program)
+{
+    float *x = vkg_program_input(program, toy->x, 0);
+    for (uint64_t i = 0; i < vkg_tensor_elements(toy->x); i++)
+        x[i] = sinf((float)i);
+}
+
 enum { TOY_STEPS = 6 };
 
 static void toy_run(const vkg_program_desc *desc, float losses[TOY_STEPS])
@@ -150,7 +159,7 @@ static void every_way_to_run_gives_the_same_bits(void **unused)
 {
     (void)unused;
     float plain[TOY_STEPS], other[TOY_STEPS];
-    const vkg_program_desc ways[] = {{0}, {.no_aliasing = true}, {.submission_flops = 1}, {.slots = 3}};
+    const vkg_program_desc ways[] = {{0}, {.no_aliasing = true}, {.submission_seconds = 1e-12}, {.slots = 3}};
     toy_run(&ways[0], plain);
     assert_true(plain[TOY_STEPS - 1] < plain[0]);
     for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
@@ -166,10 +175,38 @@ static void submissions_are_cut(void **unused)
     vkg_program *program;
     toy_create(&toy, 1);
     assert_int_equal(vkg_program_create(test_device(), toy.graph, toy.state,
-                                        &(vkg_program_desc){.submission_flops = 1}, &program), VKG_OK);
+                                        &(vkg_program_desc){.submission_seconds = 1e-12}, &program), VKG_OK);
     vkg_program_stats stats = vkg_program_get_stats(program);
     assert_int_equal(stats.submissions, stats.dispatches);
     assert_true(stats.temporary_bytes < stats.temporary_bytes_unaliased);
+    vkg_program_destroy(&program);
+    toy_destroy(&toy);
+}
+
+static void submissions_follow_what_was_measured(void **unused)
+{
+    (void)unused;
+    struct toy toy;
+    vkg_program *program;
+    toy_create(&toy, 1);
+    assert_int_equal(vkg_program_create(test_device(), toy.graph, toy.state, NULL, &program), VKG_OK);
+    for (uint32_t i = 0; i < program->stats.dispatches; i++)
+        program->dispatches[i].seconds = 1; /* as if the guess had been far too high */
+    assert_int_equal(commands_record_segments(program), VKG_OK);
+    assert_int_equal(program->segment_count, program->stats.dispatches);
+    program->submission_seconds = 1000;
+    toy_fill(&toy, program);
+    assert_int_equal(vkg_program_run(program), VKG_OK);
+    assert_int_equal(vkg_program_get_stats(program).submissions, 1);
+    assert_int_equal(vkg_program_run(program), VKG_OK);
+    vkg_program_destroy(&program);
+    /* and far too low */
+    assert_int_equal(vkg_program_create(test_device(), toy.graph, toy.state, NULL, &program), VKG_OK);
+    program->submission_seconds = 1e-12;
+    toy_fill(&toy, program);
+    assert_int_equal(vkg_program_run(program), VKG_OK);
+    assert_int_equal(vkg_program_get_stats(program).submissions, program->stats.dispatches);
+    assert_int_equal(vkg_program_run(program), VKG_OK);
     vkg_program_destroy(&program);
     toy_destroy(&toy);
 }
@@ -191,6 +228,100 @@ static void slots_are_guarded(void **unused)
     assert_int_equal(test_error_count(), 2);
     test_expect_errors(false);
     assert_int_equal(vkg_program_wait(program, 0), VKG_OK);
+    vkg_program_destroy(&program);
+    toy_destroy(&toy);
+}
+
+/* --- profiles --- */
+
+enum { MANY = 512 };
+
+static double seconds_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+static void check_profile(const vkg_program *program, const vkg_dispatch_profile *dispatches, uint32_t count, double wall)
+{
+    vkg_program_stats stats = vkg_program_get_stats(program);
+    double end = 0, flops = 0;
+    assert_int_equal(count, stats.dispatches);
+    for (uint32_t i = 0; i < count; i++) {
+        const vkg_dispatch_profile *d = &dispatches[i];
+        assert_non_null(d->label);
+        assert_true(strlen(d->label) > 0);
+        assert_true(d->groups[0] && d->groups[1] && d->groups[2] && d->bytes > 0);
+        assert_true(d->seconds > 0);
+        assert_true(d->start >= end); /* each alone */
+        end = d->start + d->seconds;
+        flops += d->flops;
+    }
+    assert_true(flops == stats.flops && flops > 0);
+    assert_true(end < wall);
+}
+
+static void a_profile_is_a_run(void **unused)
+{
+    (void)unused;
+    float losses[2][3];
+    vkg_dispatch_profile dispatches[MANY];
+    if (!vkg_device_get_caps(test_device())->timestamp_bits)
+        skip();
+    for (int profiled = 0; profiled < 2; profiled++) {
+        struct toy toy;
+        vkg_program *program;
+        toy_create(&toy, 3);
+        assert_int_equal(vkg_program_create(test_device(), toy.graph, toy.state, NULL, &program), VKG_OK);
+        toy_fill(&toy, program);
+        for (int step = 0; step < 3; step++) {
+            uint32_t count = MANY;
+            double start = seconds_now();
+            if (profiled && step == 1) {
+                assert_int_equal(vkg_program_profile(program, dispatches, &count), VKG_OK);
+                check_profile(program, dispatches, count, seconds_now() - start);
+            } else {
+                assert_int_equal(vkg_program_run(program), VKG_OK);
+            }
+            losses[profiled][step] = *output_of(program, toy.loss, 0);
+        }
+        vkg_program_destroy(&program);
+        toy_destroy(&toy);
+    }
+    assert_memory_equal(losses[0], losses[1], sizeof losses[0]);
+}
+
+static void profiles_are_guarded(void **unused)
+{
+    (void)unused;
+    struct toy toy;
+    vkg_program *program;
+    vkg_dispatch_profile dispatches[2] = {{.flops = -1}, {.flops = -1}};
+    uint32_t count = 0;
+    vkg_device *device = test_device();
+    const uint32_t bits = device->caps.timestamp_bits;
+    toy_create(&toy, 1);
+    assert_int_equal(vkg_program_create(device, toy.graph, toy.state, NULL, &program), VKG_OK);
+    assert_int_equal(vkg_program_profile(program, NULL, &count), VKG_OK);
+    assert_int_equal(count, vkg_program_get_stats(program).dispatches);
+    toy_fill(&toy, program);
+    assert_int_equal(vkg_program_submit(program, 0), VKG_OK);
+    test_expect_errors(true);
+    assert_int_equal(vkg_program_profile(program, dispatches, &count), bits ? VKG_ERROR_INVALID : VKG_ERROR_UNSUPPORTED);
+    assert_int_equal(vkg_program_wait(program, 0), VKG_OK);
+    device->caps.timestamp_bits = 0;
+    assert_int_equal(vkg_program_profile(program, dispatches, &count), VKG_ERROR_UNSUPPORTED);
+    device->caps.timestamp_bits = bits;
+    assert_int_equal(test_error_count(), 2);
+    test_expect_errors(false);
+    assert_true(dispatches[0].flops < 0);
+    count = 1;
+    if (bits) {
+        assert_int_equal(vkg_program_profile(program, dispatches, &count), VKG_OK);
+        assert_true(dispatches[0].flops >= 0 && dispatches[1].flops < 0); /* no more than the room */
+        assert_int_equal(count, vkg_program_get_stats(program).dispatches);
+    }
     vkg_program_destroy(&program);
     toy_destroy(&toy);
 }
@@ -273,7 +404,7 @@ static void nan_is_not_hidden(void **unused)
 #endif
 
 #if CAN_COUNT_ALLOCATIONS
-static volatile bool counting;
+static _Thread_local volatile bool counting; /* drivers' own threads do not count */
 static volatile uint32_t allocations;
 
 void *__libc_malloc(size_t size);
@@ -295,21 +426,31 @@ void *realloc(void *old, size_t size)
     return __libc_realloc(old, size);
 }
 
-/* The driver is left out, as its allocations are not ours: runs are sent to nobody. */
-static VKAPI_ATTR VkResult VKAPI_CALL submit_to_nobody(VkQueue q, uint32_t n, const VkSubmitInfo *i, VkFence f)
+/* The driver is left out, as its allocations are not ours. */
+static struct VolkDeviceTable driver;
+static VKAPI_ATTR VkResult VKAPI_CALL uncounted_submit(VkQueue q, uint32_t n, const VkSubmitInfo *i, VkFence f)
 {
-    (void)q, (void)n, (void)i, (void)f;
-    return VK_SUCCESS;
+    const bool counted = counting;
+    counting = false;
+    VkResult result = driver.vkQueueSubmit(q, n, i, f);
+    counting = counted;
+    return result;
 }
-static VKAPI_ATTR VkResult VKAPI_CALL reset_nothing(VkDevice d, uint32_t n, const VkFence *f)
+static VKAPI_ATTR VkResult VKAPI_CALL uncounted_reset(VkDevice d, uint32_t n, const VkFence *f)
 {
-    (void)d, (void)n, (void)f;
-    return VK_SUCCESS;
+    const bool counted = counting;
+    counting = false;
+    VkResult result = driver.vkResetFences(d, n, f);
+    counting = counted;
+    return result;
 }
-static VKAPI_ATTR VkResult VKAPI_CALL wait_for_nothing(VkDevice d, uint32_t n, const VkFence *f, VkBool32 all, uint64_t t)
+static VKAPI_ATTR VkResult VKAPI_CALL uncounted_wait(VkDevice d, uint32_t n, const VkFence *f, VkBool32 all, uint64_t t)
 {
-    (void)d, (void)n, (void)f, (void)all, (void)t;
-    return VK_SUCCESS;
+    const bool counted = counting;
+    counting = false;
+    VkResult result = driver.vkWaitForFences(d, n, f, all, t);
+    counting = counted;
+    return result;
 }
 
 static vkg_tensor *counted_generator(vkg_graph *g, vkg_tensor *z, const vkg_network_settings *s)
@@ -336,30 +477,128 @@ static void a_step_allocates_nothing(void **unused)
     vkg_gan_phases(&gan, phases);
     const vkg_trainer_desc desc = {.phases = phases, .phase_count = 2, .batch = 4, .image = {4, 4, 1}, .latent = 3};
     assert_int_equal(vkg_trainer_create(device, &desc, &trainer), VKG_OK);
-    const struct VolkDeviceTable kept = device->vk;
-    device->vk.vkQueueSubmit = submit_to_nobody;
-    device->vk.vkResetFences = reset_nothing;
-    device->vk.vkWaitForFences = wait_for_nothing;
+    driver = device->vk;
+    device->vk.vkQueueSubmit = uncounted_submit;
+    device->vk.vkResetFences = uncounted_reset;
+    device->vk.vkWaitForFences = uncounted_wait;
     const float batch[64] = {0}, *const real[1] = {batch};
     vkg_trainer_report report;
     vkg_result result = VKG_OK;
+    for (int i = 0; i < 2; i++) /* the first is measured */
+        result |= vkg_trainer_step(trainer, real, &report);
     counting = true;
     for (int i = 0; i < 100; i++)
         result |= vkg_trainer_step(trainer, real, &report);
     result |= vkg_trainer_finish(trainer, &report);
     counting = false;
-    device->vk = kept;
+    device->vk = driver;
     assert_int_equal(result, VKG_OK);
-    assert_int_equal(report.step, 100);
+    assert_int_equal(report.step, 102);
     assert_int_equal(allocations, 0);
     counting = true; /* that the count can be anything else */
     void *volatile something = malloc(1);
     counting = false;
     free(something);
     assert_int_equal(allocations, 1);
+    if (device->caps.timestamp_bits) {
+        vkg_dispatch_profile dispatches[MANY] = {{0}};
+        uint32_t count = MANY;
+        assert_int_equal(vkg_trainer_profile(trainer, real, dispatches, &count), VKG_OK);
+        assert_int_equal(vkg_trainer_get_step(trainer), 103); /* it was a step */
+        assert_int_equal(count, vkg_trainer_get_stats(trainer).dispatches);
+        assert_true(dispatches[0].seconds > 0 && dispatches[count - 1].seconds > 0);
+        assert_int_equal(vkg_trainer_finish(trainer, &report), VKG_OK);
+        assert_int_equal(report.step, 103);
+    }
     vkg_trainer_destroy(&trainer);
 }
 #endif
+
+/* --- work that does not complete --- */
+
+static PFN_vkQueueSubmit true_submit;
+static uint32_t submits_left;
+static VkResult submit_answer; /* of the submission that goes wrong: VK_SUCCESS is a cancelled one */
+static VKAPI_ATTR VkResult VKAPI_CALL failing_submit(VkQueue q, uint32_t n, const VkSubmitInfo *i, VkFence f)
+{
+    const VkSubmitInfo nothing = {.sType = VK_STRUCTURE_TYPE_SUBMIT_INFO};
+    (void)n;
+    if (submits_left-- != 0)
+        return true_submit(q, n, i, f);
+    return submit_answer == VK_SUCCESS ? true_submit(q, 1, &nothing, f) : submit_answer;
+}
+
+/* A device of its own, since losses last. Submission `which` of the second run goes wrong. */
+static void lose(uint32_t which, VkResult answer)
+{
+    vkg_device *device;
+    vkg_graph *graph;
+    vkg_program *program;
+    vkg_program_stats stats;
+    char expected[64];
+    assert_int_equal(vkg_device_create(&(vkg_device_desc){.log = test_log()}, &device), VKG_OK);
+    assert_int_equal(vkg_graph_create(test_log(), &graph), VKG_OK);
+    vkg_tensor *x = vkg_input(graph, "x", VKG_SHAPE(64, 8));
+    vkg_output(graph, "sum", vkg_sum(graph, vkg_exp(graph, vkg_sum(graph, x, 1, false)), VKG_ALL_AXES, false));
+    assert_int_equal(vkg_program_create(device, graph, NULL, &(vkg_program_desc){.submission_seconds = 1e-12}, &program), VKG_OK);
+    stats = vkg_program_get_stats(program);
+    assert_true(stats.submissions > 1 && which < stats.submissions);
+    memset(vkg_program_input(program, x, 0), 0, 64 * 8 * sizeof(float));
+    assert_int_equal(vkg_program_run(program), VKG_OK);
+    true_submit = device->vk.vkQueueSubmit;
+    submits_left = which;
+    submit_answer = answer;
+    device->vk.vkQueueSubmit = failing_submit;
+    test_expect_errors(true);
+    assert_int_equal(vkg_program_run(program), VKG_ERROR_DEVICE_LOST);
+    assert_int_equal(vkg_program_run(program), VKG_ERROR_DEVICE_LOST);
+    assert_int_equal(test_error_count(), 2);
+    snprintf(expected, sizeof expected, "submission %u of %u of \"program\"", which + 1, stats.submissions);
+    if (answer == VK_SUCCESS && !strstr(device->loss, expected))
+        fail_msg("\"%s\" does not say \"%s\"", device->loss, expected);
+    assert_non_null(strstr(device->loss, "from dispatch")); /* earlier ones may or may not be done yet */
+    test_expect_errors(false);
+    device->vk.vkQueueSubmit = true_submit;
+    device->vk.vkDeviceWaitIdle(device->handle); /* it is well, in truth */
+    vkg_program_destroy(&program);
+    vkg_graph_destroy(&graph);
+    vkg_device_destroy(&device);
+}
+
+static void cancelled_work_is_noticed(void **unused)
+{
+    (void)unused;
+    lose(0, VK_SUCCESS);
+    lose(1, VK_SUCCESS);
+}
+
+static void a_loss_names_what_was_in_flight(void **unused)
+{
+    (void)unused;
+    lose(0, VK_ERROR_DEVICE_LOST);
+    lose(1, VK_ERROR_DEVICE_LOST);
+}
+
+static VKAPI_ATTR VkResult VKAPI_CALL never_done(VkDevice d, uint32_t n, const VkFence *f, VkBool32 all, uint64_t t)
+{
+    (void)d, (void)n, (void)f, (void)all, (void)t;
+    return VK_TIMEOUT;
+}
+
+static void a_wait_without_progress_ends(void **unused)
+{
+    (void)unused;
+    vkg_device *device;
+    assert_int_equal(vkg_device_create(&(vkg_device_desc){.log = test_log()}, &device), VKG_OK);
+    device->vk.vkWaitForFences = never_done;
+    test_expect_errors(true);
+    assert_int_equal(device_wait_idle(device), VKG_ERROR_DEVICE_LOST);
+    assert_int_equal(device_wait_idle(device), VKG_ERROR_DEVICE_LOST);
+    assert_int_equal(test_error_count(), 2);
+    test_expect_errors(false);
+    device->vk.vkDeviceWaitIdle(device->handle);
+    vkg_device_destroy(&device);
+}
 
 /* --- every Vulkan call fails once --- */
 
@@ -433,11 +672,14 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(plan_never_shares_living_memory), cmocka_unit_test(push_constants_match_glsl),
         cmocka_unit_test(every_way_to_run_gives_the_same_bits), cmocka_unit_test(submissions_are_cut),
-        cmocka_unit_test(slots_are_guarded), cmocka_unit_test(nan_is_not_hidden),
+        cmocka_unit_test(submissions_follow_what_was_measured),
+        cmocka_unit_test(slots_are_guarded), cmocka_unit_test(a_profile_is_a_run), cmocka_unit_test(profiles_are_guarded),
+        cmocka_unit_test(nan_is_not_hidden),
 #if CAN_COUNT_ALLOCATIONS
         cmocka_unit_test(a_step_allocates_nothing),
 #endif
         cmocka_unit_test(sums_of_every_length_are_whole),
-        cmocka_unit_test(every_call_may_fail)};
+        cmocka_unit_test(cancelled_work_is_noticed), cmocka_unit_test(a_loss_names_what_was_in_flight),
+        cmocka_unit_test(a_wait_without_progress_ends), cmocka_unit_test(every_call_may_fail)};
     return cmocka_run_group_tests(tests, NULL, test_device_close);
 }

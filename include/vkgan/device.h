@@ -38,6 +38,11 @@ typedef enum vkg_kernel_family {
 #define VKG_DEVICE_NAME_SIZE 256
 #define VKG_DEVICE_HEAPS     16
 
+/* Matrices [m,k] · [k,n] = [m,n]. */
+typedef struct vkg_matrix_shape {
+    uint32_t m, n, k;
+} vkg_matrix_shape;
+
 /* What a device is, what it can do, and what the library uses of it. Sizes are in bytes. */
 typedef struct vkg_device_caps {
     /* Who it is. */
@@ -96,10 +101,20 @@ typedef struct vkg_device_caps {
     bool shader_float16; /* arithmetic on them */
     bool timeline_semaphore;
     bool robust_buffer_access; /* only where it was asked for */
-    /* The device has VK_KHR_cooperative_matrix. Only seen, not enabled yet: the oldest Vulkan headers that
-     * vkgan builds with (1.3.239) do not have the extension's structures. */
+    /* VK_KHR_cooperative_matrix with a shape below, and all that the kernels need beside it: Vulkan 1.2 with its memory
+     * model, full subgroups of a chosen size. */
     bool cooperative_matrix;
+    /* The matrices that subgroups multiply, by the type of the factors; sums are float32. All 0: not of this type. */
+    vkg_matrix_shape matrix_float16;
+    vkg_matrix_shape matrix_bfloat16;
 } vkg_device_caps;
+
+/* Are kernels chosen by measurement? */
+typedef enum vkg_autotune {
+    VKG_AUTOTUNE_DEFAULT, /* as VKGAN_AUTOTUNE says, 0 or 1; where that is unset, on all devices but those of type CPU */
+    VKG_AUTOTUNE_ON,
+    VKG_AUTOTUNE_OFF, /* by shape alone */
+} vkg_autotune;
 
 /* How to open a device. Zero is the default of every field. The strings are read during the call only. */
 typedef struct vkg_device_desc {
@@ -122,6 +137,11 @@ typedef struct vkg_device_desc {
     bool validation;
     /* Out-of-bounds accesses of kernels are harmless instead of undefined; costs speed. For finding faults. */
     bool robust_buffer_access;
+    /* When a program is built, the kernels that could run its convolutions and matrix products are timed, and the
+     * choices are kept in the cache folder, in a text file kernels-….txt. Once there they stay: the same device, driver
+     * and file run the same kernels, so that a training that is resumed computes the same bits. Takes up to two seconds
+     * a program the first time, and nothing later. */
+    vkg_autotune autotune;
 } vkg_device_desc;
 
 /* Opens a device. `desc` may be NULL.
@@ -140,6 +160,13 @@ VKG_API const vkg_device_caps *vkg_device_get_caps(const vkg_device *device);
  * `log` may be NULL. Errors: NO_DEVICE (no Vulkan, or no device at all), INVALID (VKGAN_KERNELS),
  * OUT_OF_MEMORY; *count is 0 then. */
 VKG_API vkg_result vkg_device_list(const vkg_log *log, vkg_device_caps *caps, uint32_t *count);
+
+/* What was found out about kernels on the device, as its file in the cache folder has it: calls back once a line.
+ * "kernel NAME" is "right, …" or "wrong, …" (the self-test; wrong ones are not used); other keys are convolutions, and
+ * their values begin with the kernel that was chosen, then tell what was measured. The strings are valid during the
+ * callback only. */
+VKG_API void vkg_device_each_note(const vkg_device *device,
+                                  void (*visit)(void *user, const char *key, const char *value), void *user);
 
 /* How many errors and warnings the validation layer has had since the device was created; 0 without validation.
  * Thread-safety: any. */

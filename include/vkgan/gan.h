@@ -127,6 +127,11 @@ VKG_API vkg_result vkg_trainer_finish(vkg_trainer *trainer, vkg_trainer_report *
 
 /* Of the program that does the most in a step. */
 VKG_API vkg_program_stats vkg_trainer_get_stats(const vkg_trainer *trainer);
+/* The next step, as vkg_trainer_step would do it, but dispatch by dispatch (vkg_program_profile says how): it counts as a
+ * step, and is finished when the call returns; so are all that were in flight. Its report comes with the next
+ * call of vkg_trainer_step or vkg_trainer_finish. `dispatches` NULL: only counts; `real` is not read then. */
+VKG_API vkg_result vkg_trainer_profile(vkg_trainer *trainer, const float *const *real, vkg_dispatch_profile *dispatches,
+                                       uint32_t *count);
 
 /* --- sampling --- */
 

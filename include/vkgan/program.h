@@ -57,7 +57,7 @@ typedef struct vkg_program vkg_program;
 typedef struct vkg_program_desc {
     const char *name;         /* for messages; NULL means "program" */
     uint32_t slots;           /* runs that may be in flight, each with its inputs and outputs; 0 means 1 */
-    double submission_flops;  /* a submission is cut before it passes this much work; 0 means the device's default */
+    double submission_seconds; /* what a submission should take at the most; 0 means 0.1 */
     bool no_aliasing;         /* every tensor its own memory: for finding faults */
 } vkg_program_desc;
 
@@ -73,9 +73,14 @@ VKG_API void *vkg_program_input(vkg_program *program, const vkg_tensor *input, u
 /* Where an output lies once the slot's run is waited for; NULL for a tensor that is not an output. */
 VKG_API const void *vkg_program_output(const vkg_program *program, const vkg_tensor *output, uint32_t slot);
 
-/* Sends a run to the device and returns at once. The slot must not be in flight. Allocates nothing. */
+/* Sends a run to the device and returns at once. The slot must not be in flight. Allocates nothing. A program's first run
+ * is different: it is measured, dispatch by dispatch where the queue has timestamps, and waited for, and the program's
+ * submissions are cut anew where they are far from desc.submission_seconds. */
 VKG_API vkg_result vkg_program_submit(vkg_program *program, uint32_t slot);
-/* Waits for the slot's run; at once where there is none. */
+/* Waits for the slot's run; at once where there is none. Each submission must have left its completion word.
+ * Errors: DEVICE_LOST, for good: the driver says so, or reported work as done that was not (a word is missing), or nothing
+ * completed in a minute (half an hour on a processor). The message names the first dispatches and the last of the
+ * submission in flight. */
 VKG_API vkg_result vkg_program_wait(vkg_program *program, uint32_t slot);
 /* Submits slot 0 and waits. */
 VKG_API vkg_result vkg_program_run(vkg_program *program);
@@ -88,6 +93,23 @@ typedef struct vkg_program_stats {
     double flops; /* of convolutions and matrix products, one run */
 } vkg_program_stats;
 VKG_API vkg_program_stats vkg_program_get_stats(const vkg_program *program);
+
+/* One dispatch of a run, measured alone. */
+typedef struct vkg_dispatch_profile {
+    const char *label;     /* the operation; valid as long as the program */
+    uint32_t groups[3];    /* workgroups */
+    double flops;          /* of products; 0 for what is bound by memory */
+    double bytes;          /* of the tensors that it reads and writes, each once */
+    double start, seconds; /* when it began, counted from the run's first dispatch; how long it took */
+} vkg_dispatch_profile;
+
+/* Runs slot 0 once, in a recording of its own: barriers and timestamps around every dispatch, so that each is measured
+ * alone and the times' sum is more than a run takes where dispatches would overlap. The run counts: it reads the
+ * slot's inputs, changes the state and fills the outputs, as vkg_program_run does. Allocates.
+ * `*count` is the room in `dispatches` on entry and the number of dispatches on return; at most the room is written,
+ * in the order of execution. `dispatches` NULL: only counts, nothing runs.
+ * Errors: UNSUPPORTED (caps.timestamp_bits is 0), INVALID (slot 0 is in flight), those of vkg_program_run. */
+VKG_API vkg_result vkg_program_profile(vkg_program *program, vkg_dispatch_profile *dispatches, uint32_t *count);
 
 #ifdef __cplusplus
 }

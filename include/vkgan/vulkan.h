@@ -20,6 +20,7 @@ typedef struct vkg_device_adopt_desc {
     const vkg_log *log;
     const char *kernels;
     const char *cache_dir;
+    vkg_autotune autotune;
 
     VkInstance instance;              /* required */
     VkPhysicalDevice physical_device; /* required; of Vulkan 1.1 or later */
@@ -38,6 +39,11 @@ typedef struct vkg_device_adopt_desc {
     bool timeline_semaphore;    /* VkPhysicalDeviceTimelineSemaphoreFeatures::timelineSemaphore */
     bool subgroup_size_control; /* VkPhysicalDeviceSubgroupSizeControlFeatures::subgroupSizeControl */
     bool robust_buffer_access;  /* VkPhysicalDeviceFeatures::robustBufferAccess */
+    /* VK_KHR_cooperative_matrix, VkPhysicalDeviceCooperativeMatrixFeaturesKHR::cooperativeMatrix,
+     * VkPhysicalDeviceVulkanMemoryModelFeatures::vulkanMemoryModel and
+     * VkPhysicalDeviceSubgroupSizeControlFeatures::computeFullSubgroups, all of them; used with shader_float16 and
+     * subgroup_size_control only. */
+    bool cooperative_matrix;
 
     /* Called around every use of the queue by vkgan, from the thread that calls vkgan. Needed where another
      * thread of the application uses the queue too. Both or neither. */

@@ -165,11 +165,12 @@ T sigmoid(T a)
     return WHERE_LESS(a, 0.0, e * r, r);
 }
 
-// log(1 + a); the series where 1 + a would round a away
+// log(1 + a) = 2 artanh(a/(2 + a)); the series where 1 + a would round much of a away
 T log_of_one_plus(T a)
 {
-    T series = a * (1.0 - a * (0.5 - a * (1.0 / 3.0 - a * 0.25)));
-    return WHERE_LESS(abs(a), 0.03, series, precise_log(1.0 + a));
+    T z = a / (2.0 + a), s = z * z;
+    T series = 2.0 * z * (1.0 + s * (1.0 / 3.0 + s * (1.0 / 5.0 + s * (1.0 / 7.0 + s * (1.0 / 9.0 + s * (1.0 / 11.0))))));
+    return WHERE_LESS(abs(a), 0.4, series, precise_log(1.0 + a));
 }
 
 T softplus(T a)
@@ -180,8 +181,9 @@ T softplus(T a)
 // eᵃ − 1; the series where eᵃ would round a away
 T exp_minus_one(T a)
 {
-    T series = a * (1.0 + a * (0.5 + a * (1.0 / 6.0 + a * (1.0 / 24.0 + a * (1.0 / 120.0)))));
-    return WHERE_LESS(abs(a), 0.1, series, precise_exp(a) - 1.0);
+    T series = a * (1.0 + a * (0.5 + a * (1.0 / 6.0 + a * (1.0 / 24.0 + a * (1.0 / 120.0 + a * (1.0 / 720.0 +
+                    a * (1.0 / 5040.0)))))));
+    return WHERE_LESS(abs(a), 0.3, series, precise_exp(a) - 1.0);
 }
 
 T elu(T a, T alpha)

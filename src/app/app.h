@@ -14,11 +14,11 @@ enum { PATH_BYTES = 4096 };
 /* What the command line said, defaults filled in. Zero or NULL: not given, and there is no default. */
 struct options {
     const char *target; /* DATA of train; DIR or FILE of generate */
-    const char *out, *device, *kernels, *output;
+    const char *out, *device, *kernels, *output, *trace;
     double steps, batch, seed, width, latent, size, channels, sample_every, checkpoint_every, log_every, count, minutes;
     double lr, beta1;
     double precision; /* 0 float32, 1 bfloat16 */
-    bool resume, json, help;
+    bool resume, json, help, profile;
     uint64_t given; /* a bit a row of the table: on the command line, rather than by default */
 };
 

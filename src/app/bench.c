@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "app/app.h"
+#include "app/profile.h"
 #include "io/json.h"
 
 enum { WARM_UP = 3 };
@@ -115,6 +116,24 @@ static void print_text(const struct app *app, const uint32_t image[3], const str
     printf("start-up: %.2f s to the end of the first step\n", m->start_up);
 }
 
+/* The next step, dispatch by dispatch. */
+static vkg_result profile(struct app *app, vkg_trainer *trainer, const float *batch)
+{
+    uint32_t count = 0;
+    vkg_result result = vkg_trainer_profile(trainer, NULL, NULL, &count);
+    vkg_dispatch_profile *dispatches = calloc(count + 1, sizeof *dispatches);
+    if (!dispatches)
+        return vkg_fail(&app->log, VKG_ERROR_OUT_OF_MEMORY, "out of memory for a profile of %u dispatches", count);
+    if (result == VKG_OK)
+        result = vkg_trainer_profile(trainer, &batch, dispatches, &count);
+    if (result == VKG_OK)
+        result = profile_print(stdout, dispatches, count, (struct ceilings){0});
+    if (result == VKG_OK && app->options.trace)
+        result = profile_write_trace(&app->log, app->options.trace, dispatches, count);
+    free(dispatches);
+    return result;
+}
+
 static vkg_result measure(struct app *app, const uint32_t image[3], const vkg_network_settings *settings,
                           struct measurement *m)
 {
@@ -138,7 +157,9 @@ static vkg_result measure(struct app *app, const uint32_t image[3], const vkg_ne
             .latent = settings->latent, .seed = (uint64_t)o->seed,
             .precision = o->precision > 0 ? VKG_BFLOAT16 : VKG_FLOAT32}, &trainer);
     if (result == VKG_OK)
-        result = time_steps(trainer, batch, (uint32_t)o->steps, begin, m);
+        result = time_steps(trainer, batch, o->profile ? 1 : (uint32_t)o->steps, begin, m);
+    if (result == VKG_OK && o->profile)
+        result = profile(app, trainer, batch);
     if (result == VKG_OK)
         m->stats = vkg_trainer_get_stats(trainer);
     vkg_trainer_destroy(&trainer);
@@ -154,8 +175,11 @@ int command_bench(struct app *app)
     struct measurement m = {0};
     if (app->options.steps > 100000)
         return app_error(app, "--steps %g: 100000 timed steps are enough", app->options.steps);
+    if (app->options.trace && !app->options.profile)
+        return app_error(app, "--trace %s: needs --profile", app->options.trace);
     if (!app_settings(app, image, &settings) || measure(app, image, &settings, &m) != VKG_OK)
         return 1;
-    (app->options.json ? print_json : print_text)(app, image, &m);
+    if (!app->options.profile)
+        (app->options.json ? print_json : print_text)(app, image, &m);
     return 0;
 }

@@ -58,6 +58,8 @@ static const struct row rows[] = {
      TRAIN | GENERATE | BENCH, AT(device), 0, 0, FORGOTTEN},
     {"kernels", "K", "texel, tiled or plain [what suits the device]", TEXT, TRAIN | GENERATE | BENCH | DEVICES,
      AT(kernels), 0, 0, FORGOTTEN},
+    {"profile", NULL, "where the time of a step goes, dispatch by dispatch, instead", FLAG, BENCH, AT(profile), 0, 0, FORGOTTEN},
+    {"trace", "FILE", "with --profile: the dispatches as a trace for ui.perfetto.dev", TEXT, BENCH, AT(trace), 0, 0, FORGOTTEN},
     {"json", NULL, "print JSON", FLAG, BENCH, AT(json), 0, 0, FORGOTTEN},
     {"help", NULL, "this text", FLAG, TRAIN | GENERATE | BENCH | DEVICES, AT(help), 0, 0, FORGOTTEN},
 };

@@ -79,7 +79,9 @@ static vkg_result find_extensions(vkg_device *device, struct candidate *candidat
         .float16_int8 = core12 || extension_listed(known, count, VK_KHR_SHADER_FLOAT16_INT8_EXTENSION_NAME),
         .timeline = core12 || extension_listed(known, count, VK_KHR_TIMELINE_SEMAPHORE_EXTENSION_NAME),
         .subgroup_size = core13 || extension_listed(known, count, VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME),
-        .cooperative_matrix = extension_listed(known, count, "VK_KHR_cooperative_matrix"),
+        .cooperative_matrix = extension_listed(known, count, COOPERATIVE_MATRIX_EXTENSION),
+        .bfloat16 = extension_listed(known, count, BFLOAT16_EXTENSION),
+        .memory_model = core12,
         .portability = extension_listed(known, count, "VK_KHR_portability_subset"),
     };
     free(known);
@@ -87,6 +89,14 @@ static vkg_result find_extensions(vkg_device *device, struct candidate *candidat
 }
 
 /* --- features --- */
+
+static void link_feature(void ***end, bool there, void *feature, void **next)
+{
+    if (!there)
+        return;
+    **end = feature;
+    *end = next;
+}
 
 void feature_chain_init(struct feature_chain *chain, const struct extension_set *extensions)
 {
@@ -96,18 +106,17 @@ void feature_chain_init(struct feature_chain *chain, const struct extension_set 
     chain->float16_int8.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_FLOAT16_INT8_FEATURES;
     chain->timeline.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_TIMELINE_SEMAPHORE_FEATURES;
     chain->subgroup_size.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_FEATURES;
+    chain->memory_model.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_MEMORY_MODEL_FEATURES;
+    chain->cooperative_matrix.sType = (VkStructureType)STRUCTURE_COOPERATIVE_MATRIX_FEATURES;
+    chain->bfloat16.sType = (VkStructureType)STRUCTURE_BFLOAT16_FEATURES;
     chain->core.pNext = &chain->storage16;
     void **end = &chain->storage16.pNext;
-    if (extensions->float16_int8) {
-        *end = &chain->float16_int8;
-        end = &chain->float16_int8.pNext;
-    }
-    if (extensions->timeline) {
-        *end = &chain->timeline;
-        end = &chain->timeline.pNext;
-    }
-    if (extensions->subgroup_size)
-        *end = &chain->subgroup_size;
+    link_feature(&end, extensions->float16_int8, &chain->float16_int8, &chain->float16_int8.pNext);
+    link_feature(&end, extensions->timeline, &chain->timeline, &chain->timeline.pNext);
+    link_feature(&end, extensions->subgroup_size, &chain->subgroup_size, &chain->subgroup_size.pNext);
+    link_feature(&end, extensions->memory_model, &chain->memory_model, &chain->memory_model.pNext);
+    link_feature(&end, extensions->cooperative_matrix, &chain->cooperative_matrix, &chain->cooperative_matrix.pNext);
+    link_feature(&end, extensions->bfloat16, &chain->bfloat16, &chain->bfloat16.pNext);
 }
 
 static void inspect_features(vkg_device *device, struct candidate *candidate)
@@ -120,7 +129,10 @@ static void inspect_features(vkg_device *device, struct candidate *candidate)
     caps->shader_float16 = chain.float16_int8.shaderFloat16;
     caps->timeline_semaphore = chain.timeline.timelineSemaphore;
     caps->subgroup_size_control = chain.subgroup_size.subgroupSizeControl;
-    caps->cooperative_matrix = candidate->extensions.cooperative_matrix;
+    candidate->full_subgroups = chain.subgroup_size.computeFullSubgroups;
+    candidate->vulkan_memory_model = chain.memory_model.vulkanMemoryModel;
+    candidate->cooperative_matrix = chain.cooperative_matrix.cooperative_matrix;
+    candidate->bfloat16_matrix = chain.bfloat16.type && chain.bfloat16.cooperative_matrix;
 }
 
 /* --- properties --- */
@@ -293,7 +305,8 @@ vkg_result candidate_inspect(vkg_device *device, struct candidate *candidate)
     inspect_properties(device, candidate);
     inspect_memory(device, candidate);
     apply_driver_facts(caps);
-    return inspect_queues(device, candidate);
+    result = cooperative_matrix_inspect(device, candidate);
+    return result == VKG_OK ? inspect_queues(device, candidate) : result;
 }
 
 /* --- kernels --- */

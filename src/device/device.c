@@ -1,6 +1,7 @@
 /* Opening, adopting and closing a device. */
 #include "device/device.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -51,17 +52,32 @@ static vkg_result translate(VkResult result)
     }
 }
 
+vkg_result device_lose(vkg_device *device, const char *why, const char *in_flight)
+{
+    if (device->lost)
+        return device_usable(device, why);
+    device->lost = true;
+    bool known = in_flight != NULL;
+    if (known)
+        snprintf(device->loss, sizeof device->loss, "%s", in_flight);
+    for (struct device_watch *watch = device->watches; watch && !known; watch = watch->next)
+        known = watch->in_flight(watch->user, device->loss, sizeof device->loss);
+    return vkg_fail(&device->log, VKG_ERROR_DEVICE_LOST,
+                    "the device \"%s\" was lost: %s%s%s; destroy the device and open it again", device->caps.name, why,
+                    known ? "; in flight: " : "", device->loss);
+}
+
 vkg_result device_check(vkg_device *device, VkResult result, const char *call)
 {
     if (result >= 0)
         return VKG_OK;
     if (result == VK_ERROR_DEVICE_LOST) {
-        device->lost = true;
-        return vkg_fail(
-            &device->log, VKG_ERROR_DEVICE_LOST,
-            "%s: the device \"%s\" was lost: its driver gave up on it (work that ran too long, a fault "
-            "of the driver, or an unplugged card); destroy the device and open it again",
-            call, device->caps.name);
+        char why[192];
+        snprintf(why, sizeof why,
+                 "%s says that its driver gave up on it (work that ran too long, a fault of the driver, or an "
+                 "unplugged card)",
+                 call);
+        return device_lose(device, why, NULL);
     }
     return vkg_fail(&device->log, translate(result), "%s failed%s%s: %s (%d)", call,
                     *device->caps.name ? " on " : "", device->caps.name, vulkan_result_name(result),
@@ -73,8 +89,8 @@ vkg_result device_usable(vkg_device *device, const char *call)
     if (!device->lost)
         return VKG_OK;
     return vkg_fail(&device->log, VKG_ERROR_DEVICE_LOST,
-                    "%s: the device \"%s\" was lost in an earlier call; destroy it and open it again", call,
-                    device->caps.name);
+                    "%s: the device \"%s\" was lost in an earlier call%s%s; destroy it and open it again", call,
+                    device->caps.name, *device->loss ? ", in flight: " : "", device->loss);
 }
 
 /* --- opening --- */
@@ -88,6 +104,10 @@ static void enable_features(struct feature_chain *features, const struct candida
     features->float16_int8.shaderFloat16 = caps->shader_float16;
     features->timeline.timelineSemaphore = caps->timeline_semaphore;
     features->subgroup_size.subgroupSizeControl = caps->subgroup_size_control;
+    features->subgroup_size.computeFullSubgroups = candidate->full_subgroups;
+    features->memory_model.vulkanMemoryModel = caps->cooperative_matrix;
+    features->cooperative_matrix.cooperative_matrix = caps->cooperative_matrix;
+    features->bfloat16.type = features->bfloat16.cooperative_matrix = caps->matrix_bfloat16.m != 0;
 }
 
 /* What is core in the version that is used needs no extension. */
@@ -101,6 +121,10 @@ static uint32_t enable_extensions(const char **names, const struct candidate *ca
         names[count++] = VK_KHR_TIMELINE_SEMAPHORE_EXTENSION_NAME;
     if (extensions->subgroup_size && candidate->version < VK_API_VERSION_1_3)
         names[count++] = VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME;
+    if (extensions->cooperative_matrix)
+        names[count++] = COOPERATIVE_MATRIX_EXTENSION;
+    if (extensions->bfloat16)
+        names[count++] = BFLOAT16_EXTENSION;
     if (extensions->portability)
         names[count++] = "VK_KHR_portability_subset"; /* its macro is in a beta header */
     return count;
@@ -108,7 +132,7 @@ static uint32_t enable_extensions(const char **names, const struct candidate *ca
 
 static vkg_result open_logical(vkg_device *device, const struct candidate *candidate)
 {
-    const char *extensions[4];
+    const char *extensions[6];
     struct feature_chain features;
     float priority = 1.0f;
     enable_features(&features, candidate);
@@ -134,12 +158,30 @@ static vkg_result open_logical(vkg_device *device, const struct candidate *candi
     return VKG_OK;
 }
 
+/* On a processor a trial takes as long as many steps, so that it is done only where it was asked for. */
+static vkg_result choose_autotune(vkg_device *device, vkg_autotune wanted)
+{
+    const char *text = setting(NULL, "VKGAN_AUTOTUNE");
+    if (text && strcmp(text, "0") != 0 && strcmp(text, "1") != 0)
+        return vkg_fail(&device->log, VKG_ERROR_INVALID, "the environment variable VKGAN_AUTOTUNE is \"%s\", expected 0 or 1",
+                        text);
+    if (wanted == VKG_AUTOTUNE_DEFAULT && text)
+        wanted = *text == '1' ? VKG_AUTOTUNE_ON : VKG_AUTOTUNE_OFF;
+    device->autotune = wanted == VKG_AUTOTUNE_DEFAULT ? device->caps.type != VKG_DEVICE_CPU : wanted == VKG_AUTOTUNE_ON;
+    return VKG_OK;
+}
+
 /* What is the same for a device of ours and an adopted one. */
-static vkg_result finish_opening(vkg_device *device, const struct candidate *candidate, const char *cache_dir)
+static vkg_result finish_opening(vkg_device *device, const struct candidate *candidate, const char *cache_dir,
+                                 vkg_autotune autotune)
 {
     const vkg_device_caps *caps = &device->caps;
     device->instance_vk.vkGetPhysicalDeviceMemoryProperties(candidate->physical, &device->memory);
     vkg_result result = pipelines_create(device, cache_dir);
+    if (result == VKG_OK)
+        result = notes_create(device);
+    if (result == VKG_OK)
+        result = choose_autotune(device, autotune);
     if (result != VKG_OK)
         return result;
     vkg_logf(&device->log, VKG_LOG_INFO, "device: %s (%s, Vulkan %u.%u.%u, %s%s%s), %s kernels", caps->name,
@@ -169,7 +211,7 @@ static vkg_result open_device(vkg_device *device, const vkg_device_desc *desc)
     result = open_logical(device, &candidate);
     if (result != VKG_OK)
         return result;
-    return finish_opening(device, &candidate, desc->cache_dir);
+    return finish_opening(device, &candidate, desc->cache_dir, desc->autotune);
 }
 
 vkg_result vkg_device_create(const vkg_device_desc *desc, vkg_device **device)
@@ -233,6 +275,11 @@ static void limit_to_enabled(vkg_device_caps *caps, const vkg_device_adopt_desc 
     caps->timeline_semaphore = caps->timeline_semaphore && desc->timeline_semaphore;
     caps->subgroup_size_control = caps->subgroup_size_control && desc->subgroup_size_control;
     caps->robust_buffer_access = desc->robust_buffer_access;
+    if (!desc->cooperative_matrix || !caps->subgroup_size_control || !caps->shader_float16) {
+        caps->cooperative_matrix = false;
+        caps->matrix_float16 = caps->matrix_bfloat16 = (vkg_matrix_shape){0};
+    }
+    caps->matrix_bfloat16 = (vkg_matrix_shape){0}; /* no field says that the application enabled bfloat16 */
     if (!caps->subgroup_size_control)
         caps->min_subgroup_size = caps->max_subgroup_size = caps->subgroup_size;
 }
@@ -260,7 +307,7 @@ static vkg_result adopt_device(vkg_device *device, const vkg_device_adopt_desc *
     limit_to_enabled(&candidate.caps, desc);
     device->caps = candidate.caps;
     device_functions_load(device);
-    return finish_opening(device, &candidate, desc->cache_dir);
+    return finish_opening(device, &candidate, desc->cache_dir, desc->autotune);
 }
 
 vkg_result vkg_device_adopt(const vkg_device_adopt_desc *desc, vkg_device **device)
@@ -291,8 +338,10 @@ void vkg_device_destroy(vkg_device **device)
     if (closing->vk.vkDestroyDevice) {
         if (!closing->lost)
             device_wait_idle(closing);
+        closing->vk.vkDestroyFence(closing->handle, closing->idle, NULL);
         pipelines_destroy(closing);
     }
+    notes_destroy(closing);
     if (closing->owned && closing->handle)
         closing->vk.vkDestroyDevice(closing->handle, NULL);
     instance_close(closing);

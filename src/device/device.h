@@ -14,6 +14,17 @@
 
 struct pipeline_cache;
 
+enum { DEVICE_LOSS_TEXT = 384 };
+
+/* Somebody who sends work and can tell how far it is. */
+struct device_watch {
+    /* What was begun or sent last and is not done; false: nothing. */
+    bool (*in_flight)(void *user, char *text, size_t size);
+    uint64_t (*progress)(void *user); /* changes whenever a submission completes */
+    void *user;
+    struct device_watch *next;
+};
+
 struct vkg_device {
     vkg_log log;
     vkg_device_caps caps; /* public, plain: see vkgan/device.h */
@@ -27,8 +38,15 @@ struct vkg_device {
     struct VolkDeviceTable vk; /* the device's own entry points: several devices can live side by side */
     struct instance_functions instance_vk; /* its instance's */
     struct pipeline_cache *pipelines;
+    struct notes *notes;
+    bool autotune; /* kernels are chosen by measurement, and noted choices count */
     bool owned; /* false: adopted from the application */
     bool lost;  /* sticky */
+    char loss[DEVICE_LOSS_TEXT]; /* what was in flight then; "" where nothing is known */
+    double work_rate;            /* work a second, as the last measured program saw it (pace.c); 0: none yet */
+    double stall_seconds;        /* a wait in which nothing completes for so long is a loss; 0: the default (queue.c) */
+    struct device_watch *watches;
+    VkFence idle; /* of device_wait_idle; made at its first use */
     void (*lock_queue)(void *user); /* adopted devices only; may be NULL */
     void (*unlock_queue)(void *user);
     void *lock_user;
@@ -38,6 +56,9 @@ struct vkg_device {
 
 /* Turns a VkResult into a vkg_result and a message that names the call; remembers a lost device. */
 vkg_result device_check(vkg_device *device, VkResult result, const char *call);
+
+/* The device counts as lost from now on: `why` goes into the message, with what was in flight (NULL: the watches say). */
+vkg_result device_lose(vkg_device *device, const char *why, const char *in_flight);
 
 /* --- memory: few, large blocks; sub-ranges are the planner's work --- */
 enum buffer_kind {
@@ -72,6 +93,9 @@ struct pipeline_desc {
     enum binding_kind bindings[PIPELINE_MAX_BINDINGS];
     uint32_t constant_count; /* specialisation constants 0 … count−1, 32 bits each */
     uint32_t constants[PIPELINE_MAX_CONSTANTS];
+    /* 0: the driver's choice. Else full subgroups of this size, where caps.cooperative_matrix; the workgroup is a
+     * multiple of it. */
+    uint32_t subgroup_size;
 };
 
 struct pipeline {
@@ -86,11 +110,20 @@ vkg_result pipeline_get(vkg_device *device, const struct pipeline_desc *desc, co
 /* The folder for caches on disk, made already; NULL where there is none (it could not be made). */
 const char *device_cache_folder(const vkg_device *device);
 
+/* --- notes: what was found out about kernels on this device, kept as text in the cache folder --- */
+
+/* Valid until the next call that sets notes; NULL: nothing is noted of that key. */
+const char *device_note(const vkg_device *device, const char *key);
+/* Neither may hold a newline, nor the key " = ". */
+vkg_result device_set_note(vkg_device *device, const char *key, const char *value);
+/* Writes the file where there is something new; a warning where it cannot be written. */
+void device_save_notes(vkg_device *device);
+
 /* --- the queue --- */
 vkg_result device_submit(vkg_device *device, uint32_t count, const VkCommandBuffer *commands, VkFence fence);
-/* Waits without a limit, in slices, so that a lost device ends it. */
+/* Waits as long as work completes: where none does for device->stall_seconds, the device counts as lost. */
 vkg_result device_wait(vkg_device *device, VkFence fence);
-/* Waits until the queue is empty. */
+/* Waits, with the same bound, until everything that was sent is done. */
 vkg_result device_wait_idle(vkg_device *device);
 
 #endif

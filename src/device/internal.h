@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "device/cooperative_matrix.h"
 #include "device/device.h"
 
 #define VALIDATION_LAYER_NAME "VK_LAYER_KHRONOS_validation"
@@ -35,7 +36,9 @@ struct extension_set {
     bool float16_int8;      /* VK_KHR_shader_float16_int8, or Vulkan 1.2 */
     bool timeline;          /* VK_KHR_timeline_semaphore, or Vulkan 1.2 */
     bool subgroup_size;     /* VK_EXT_subgroup_size_control, or Vulkan 1.3 */
+    bool memory_model;      /* Vulkan 1.2; the extension before it is not used */
     bool cooperative_matrix;
+    bool bfloat16;
     bool portability; /* VK_KHR_portability_subset: must be enabled where it is there */
 };
 
@@ -46,6 +49,9 @@ struct feature_chain {
     VkPhysicalDeviceShaderFloat16Int8Features float16_int8;
     VkPhysicalDeviceTimelineSemaphoreFeatures timeline;
     VkPhysicalDeviceSubgroupSizeControlFeatures subgroup_size;
+    VkPhysicalDeviceVulkanMemoryModelFeatures memory_model;
+    struct cooperative_matrix_features cooperative_matrix;
+    struct bfloat16_features bfloat16;
 };
 
 /* A device that could be opened. */
@@ -54,6 +60,8 @@ struct candidate {
     uint32_t queue_family;
     uint32_t version; /* of Vulkan, that may be used */
     struct extension_set extensions;
+    /* features that only decide about cooperative matrices */
+    bool vulkan_memory_model, full_subgroups, cooperative_matrix, bfloat16_matrix;
     vkg_device_caps caps;
 };
 
@@ -64,6 +72,11 @@ void feature_chain_init(struct feature_chain *chain, const struct extension_set 
 vkg_result candidate_inspect(vkg_device *device, struct candidate *candidate);
 /* "texel", "tiled", "plain", or the automatic choice for NULL. */
 vkg_result kernels_choose(const vkg_log *log, const char *kernels, vkg_device_caps *caps);
+
+/* --- cooperative_matrix.c --- */
+
+/* Fills cooperative_matrix and the shapes of caps, of which everything else must be there. */
+vkg_result cooperative_matrix_inspect(vkg_device *device, struct candidate *candidate);
 
 /* --- select.c --- */
 
@@ -88,5 +101,12 @@ vkg_result pipeline_file_open(vkg_device *device, const char *cache_dir, struct 
 void *pipeline_file_load(vkg_device *device, struct pipeline_file *file);
 void pipeline_file_save(vkg_device *device, const struct pipeline_file *file, const void *data, size_t bytes);
 void pipeline_file_close(struct pipeline_file *file);
+/* The path of another cache of the same driver, device and library version, in the folder that is there: free() it.
+ * NULL when memory is out. */
+char *cache_file_path(const vkg_device *device, const char *kind, const char *extension);
+
+/* --- notes.c: reads the file; only memory can be an error --- */
+vkg_result notes_create(vkg_device *device);
+void notes_destroy(vkg_device *device);
 
 #endif

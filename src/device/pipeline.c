@@ -155,9 +155,16 @@ static VkResult create_pipeline(vkg_device *device, const struct pipeline_desc *
         .dataSize = desc->constant_count * sizeof(uint32_t),
         .pData = desc->constants,
     };
+    /* Some releases of RADV compute garbage with cooperative matrices unless both are asked for. */
+    VkPipelineShaderStageRequiredSubgroupSizeCreateInfo size = {
+        .sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_REQUIRED_SUBGROUP_SIZE_CREATE_INFO,
+        .requiredSubgroupSize = desc->subgroup_size,
+    };
     VkComputePipelineCreateInfo info = {
         .sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
         .stage = {.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
+                  .pNext = desc->subgroup_size ? &size : NULL,
+                  .flags = desc->subgroup_size ? VK_PIPELINE_SHADER_STAGE_CREATE_REQUIRE_FULL_SUBGROUPS_BIT : 0,
                   .stage = VK_SHADER_STAGE_COMPUTE_BIT,
                   .module = module,
                   .pName = "main",
@@ -196,6 +203,7 @@ static vkg_result build(vkg_device *device, const struct pipeline_desc *desc, st
 static uint64_t hash_desc(const struct pipeline_desc *desc)
 {
     uint64_t hash = hash_bytes(HASH_START, desc->spirv, desc->spirv_bytes);
+    hash = hash_bytes(hash, &desc->subgroup_size, sizeof desc->subgroup_size);
     hash = hash_bytes(hash, desc->bindings, desc->binding_count * sizeof *desc->bindings);
     return hash_bytes(hash, desc->constants, desc->constant_count * sizeof *desc->constants);
 }
@@ -203,7 +211,8 @@ static uint64_t hash_desc(const struct pipeline_desc *desc)
 static bool same_desc(const struct pipeline_desc *a, const struct pipeline_desc *b)
 {
     return a->spirv_bytes == b->spirv_bytes && a->binding_count == b->binding_count &&
-           a->constant_count == b->constant_count && memcmp(a->spirv, b->spirv, a->spirv_bytes) == 0 &&
+           a->constant_count == b->constant_count && a->subgroup_size == b->subgroup_size &&
+           memcmp(a->spirv, b->spirv, a->spirv_bytes) == 0 &&
            memcmp(a->bindings, b->bindings, a->binding_count * sizeof *a->bindings) == 0 &&
            memcmp(a->constants, b->constants, a->constant_count * sizeof *a->constants) == 0;
 }

@@ -86,14 +86,19 @@ static bool make_folder(char *path)
     return access(path, W_OK | X_OK) == 0;
 }
 
-static char *file_path(const vkg_device *device, const char *folder)
+static char *file_path(const vkg_device *device, const char *folder, const char *kind, const char *extension)
 {
     const vkg_device_caps *caps = &device->caps;
     char uuid[2 * sizeof caps->pipeline_uuid + 1];
     for (size_t i = 0; i < sizeof caps->pipeline_uuid; ++i)
         snprintf(uuid + 2 * i, 3, "%02x", caps->pipeline_uuid[i]);
-    return format_text("%s/pipelines-%s-%08" PRIx32 "-%08" PRIx32 "-%08" PRIx32 "-" VKGAN_VERSION ".bin",
-                       folder, uuid, caps->vendor_id, caps->device_id, caps->driver_version);
+    return format_text("%s/%s-%s-%08" PRIx32 "-%08" PRIx32 "-%08" PRIx32 "-" VKGAN_VERSION ".%s",
+                       folder, kind, uuid, caps->vendor_id, caps->device_id, caps->driver_version, extension);
+}
+
+char *cache_file_path(const vkg_device *device, const char *kind, const char *extension)
+{
+    return file_path(device, device_cache_folder(device), kind, extension);
 }
 
 vkg_result pipeline_file_open(vkg_device *device, const char *cache_dir, struct pipeline_file *file)
@@ -110,7 +115,7 @@ vkg_result pipeline_file_open(vkg_device *device, const char *cache_dir, struct 
         return VKG_OK;
     }
     file->folder = folder;
-    file->path = file_path(device, folder);
+    file->path = file_path(device, folder, "pipelines", "bin");
     if (!file->path)
         return vkg_fail(&device->log, VKG_ERROR_OUT_OF_MEMORY, "no memory for the path of the pipeline cache");
     return VKG_OK;

@@ -250,6 +250,17 @@ uint32_t vkg_trainer_batches(const vkg_trainer *trainer)
     return trainer->variants[variant_at(trainer, trainer->steps_done)].step.real_count;
 }
 
+/* What a finished step reported. */
+static void keep_values(vkg_trainer *trainer, const struct variant *variant, uint32_t slot, uint64_t step)
+{
+    trainer->reported_step = step;
+    for (uint32_t n = 0; n < trainer->name_count; n++)
+        trainer->values[n] = NAN;
+    for (uint32_t i = 0; i < variant->step.report_count; i++)
+        trainer->values[variant->step.reports[i].index] =
+            *(const float *)vkg_program_output(variant->program, variant->step.reports[i].scalar, slot);
+}
+
 /* Waits for a slot's run and keeps what it reported, if that is news. */
 static vkg_result land(vkg_trainer *trainer, uint32_t slot)
 {
@@ -259,15 +270,9 @@ static vkg_result land(vkg_trainer *trainer, uint32_t slot)
     struct variant *variant = &trainer->variants[flight->variant];
     flight->pending = false;
     vkg_result result = vkg_program_wait(variant->program, slot);
-    if (result != VKG_OK || flight->step <= trainer->reported_step)
-        return result;
-    trainer->reported_step = flight->step;
-    for (uint32_t n = 0; n < trainer->name_count; n++)
-        trainer->values[n] = NAN;
-    for (uint32_t i = 0; i < variant->step.report_count; i++)
-        trainer->values[variant->step.reports[i].index] =
-            *(const float *)vkg_program_output(variant->program, variant->step.reports[i].scalar, slot);
-    return VKG_OK;
+    if (result == VKG_OK && flight->step > trainer->reported_step)
+        keep_values(trainer, variant, slot, flight->step);
+    return result;
 }
 
 static void fill_report(const vkg_trainer *trainer, vkg_trainer_report *report)
@@ -275,6 +280,12 @@ static void fill_report(const vkg_trainer *trainer, vkg_trainer_report *report)
     if (report)
         *report = (vkg_trainer_report){.step = trainer->reported_step, .count = trainer->name_count,
                                        .names = trainer->names, .values = trainer->values};
+}
+
+static void copy_batches(const vkg_trainer *trainer, const struct variant *variant, uint32_t slot, const float *const *real)
+{
+    for (uint32_t i = 0; i < variant->step.real_count; i++)
+        memcpy(vkg_program_input(variant->program, variant->step.reals[i], slot), real[i], trainer->batch_bytes);
 }
 
 vkg_result vkg_trainer_step(vkg_trainer *trainer, const float *const *real, vkg_trainer_report *report)
@@ -285,8 +296,7 @@ vkg_result vkg_trainer_step(vkg_trainer *trainer, const float *const *real, vkg_
         return result;
     uint32_t v = variant_at(trainer, trainer->steps_done);
     struct variant *variant = &trainer->variants[v];
-    for (uint32_t i = 0; i < variant->step.real_count; i++)
-        memcpy(vkg_program_input(variant->program, variant->step.reals[i], slot), real[i], trainer->batch_bytes);
+    copy_batches(trainer, variant, slot, real);
     result = vkg_program_submit(variant->program, slot);
     if (result != VKG_OK)
         return result;
@@ -327,6 +337,22 @@ vkg_result vkg_trainer_finish(vkg_trainer *trainer, vkg_trainer_report *report)
         result = land_oldest(trainer, &landed);
     while (landed && result == VKG_OK);
     fill_report(trainer, report);
+    return result;
+}
+
+vkg_result vkg_trainer_profile(vkg_trainer *trainer, const float *const *real, vkg_dispatch_profile *dispatches,
+                               uint32_t *count)
+{
+    struct variant *variant = &trainer->variants[variant_at(trainer, trainer->steps_done)];
+    if (!dispatches)
+        return vkg_program_profile(variant->program, NULL, count);
+    vkg_result result = vkg_trainer_finish(trainer, NULL);
+    if (result != VKG_OK)
+        return result;
+    copy_batches(trainer, variant, 0, real);
+    result = vkg_program_profile(variant->program, dispatches, count);
+    if (result == VKG_OK)
+        keep_values(trainer, variant, 0, ++trainer->steps_done);
     return result;
 }
 

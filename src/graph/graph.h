@@ -34,6 +34,7 @@ struct op {
     const char *body; /* a program's own operation: GLSL of a function */
     /* OP_KERNEL, OP_UPDATE: the type of each input that is not float32. */
     vkg_dtype input_dtypes[OP_MAX_INPUTS];
+    bool takes_halves; /* OP_KERNEL: also inputs that are all float16, or all bfloat16 */
     /* For every i with wanted[i]: builds the gradient with respect to input i, given dy, the gradient with
      * respect to the node, into gradients[i]. NULL: no gradient passes. */
     void (*gradient)(vkg_graph *graph, vkg_tensor *node, vkg_tensor *dy, const bool *wanted, vkg_tensor **gradients);

@@ -1,5 +1,7 @@
 #include "kernels/convolution.h"
 
+#include <string.h>
+
 #include "kernels/workgroup.h"
 
 /* --- sizes --- */
@@ -21,6 +23,27 @@ struct sizes {
     uint64_t phases;
     uint64_t terms, summed; /* products summed for one output; channels among them */
 };
+
+/* What is asked for, and on which device. */
+struct question {
+    const vkg_device_caps *caps;
+    enum conv_direction direction;
+    const struct conv_problem *problem;
+    struct sizes sizes;
+};
+
+/* A row of the table of kernels: how one of them is laid out for a problem. plan() fills the step, and the push
+ * constants that are the kernel's own, of a plan that holds the problem's; false where the kernel cannot run it. */
+struct kernel {
+    vkg_kernel_family family;
+    bool (*plan)(const struct question *question, const struct kernel *kernel, struct conv_plan *plan);
+    const char *names[3]; /* of the shaders, by direction; kernels with variants by shape name them in plan() */
+    uint32_t rows, columns;               /* tiled kernels: the tile of a workgroup, */
+    uint32_t thread_rows, thread_columns; /* and that of a thread */
+    uint32_t workgroups; /* sums are cut until there are so many, where the terms are enough; 0: as the device likes */
+};
+
+#define OF_EACH_DIRECTION(name) {"conv_forward_" name, "conv_input_grad_" name, "conv_weight_grad_" name}
 
 /* Products of five sizes: false where shaders, which count elements with int, could not count them. */
 static bool count(uint64_t *product, uint32_t a, uint32_t b, uint32_t c, uint32_t d, uint32_t e)
@@ -77,14 +100,19 @@ static bool set_grid(const vkg_device_caps *caps, struct conv_plan *plan, uint64
     return true;
 }
 
-/* Cuts the terms of a sum into splits: so many that the device has `workgroups` times splits enough to
- * do, and that no invocation, which takes `stride` terms in a turn of its loop, loops for longer than the
+/* The workgroups that keep a device of this kind busy. */
+static uint32_t enough_workgroups(const vkg_device_caps *caps)
+{
+    return caps->type == VKG_DEVICE_CPU ? 16 : 512;
+}
+
+/* Cuts the terms of a sum into splits: so many that `workgroups` times splits are `enough`, and that no invocation, which takes `stride` terms in a turn of its loop, loops for longer than the
  * driver lets it. false: the parts would not fit into a buffer. */
-static bool choose_split(const vkg_device_caps *caps, const struct sizes *s, uint64_t workgroups, uint64_t stride,
-                         struct conv_plan *plan)
+static bool choose_split(const vkg_device_caps *caps, const struct sizes *s, uint64_t workgroups, uint32_t enough,
+                         uint64_t stride, struct conv_plan *plan)
 {
     enum { WORTH = 64 }; /* parts of fewer terms are not worth their sum */
-    uint64_t wanted = up(caps->type == VKG_DEVICE_CPU ? 16 : 512, workgroups);
+    uint64_t wanted = up(enough, workgroups);
     uint64_t turns = up(up(s->terms, lesser(wanted, up(s->terms, WORTH))), stride);
     uint64_t chunk = lesser(turns, caps->max_loop_iterations) * stride, split = up(s->terms, chunk);
     plan->push.chunk = (uint32_t)lesser(chunk, INT32_MAX);
@@ -124,37 +152,40 @@ static struct tile any_or_wide_tile_of(const vkg_device_caps *caps, const struct
     return tile_of(caps, s, wide ? 4 : 1, s->columns <= (wide ? 8 : 1) ? 1 : wide ? 4 : 3, most);
 }
 
-/* Groups of one channel each: all of them are columns of one product. */
-static bool plan_depthwise_texel(const vkg_device_caps *caps, enum conv_direction direction,
-                                 const struct conv_problem *p, const struct sizes *s, struct conv_plan *plan)
-{
-    static const char *const names[] = {"conv_forward_texel_depthwise", "conv_input_grad_texel_depthwise",
-                                        "conv_weight_grad_texel_depthwise"};
-    struct sizes together = *s;
-    together.columns = s->groups, together.groups = 1;
-    const bool loops = direction == CONV_WEIGHT_GRAD || 2 * s->terms <= caps->max_loop_iterations;
-    if (p->ci != 1 || p->co != 1 || p->batched || p->groups % 4 != 0 || !loops ||
-        !texels_fit(caps, s->inputs[0], 4) || !texels_fit(caps, s->inputs[1], 4))
-        return false;
-    struct tile t = tile_of(caps, &together, 4, 1, caps->subgroup_size);
-    if (direction == CONV_WEIGHT_GRAD && !choose_split(caps, &together, t.blocks, PLACES, plan))
-        return false;
-    plan->push.lane_columns = t.across;
-    plan->step.shader = names[direction];
-    plan->step.workgroup = t.lanes;
-    plan->step.formats[0] = plan->step.formats[1] = FORMAT_TEXEL_VEC4;
-    return set_grid(caps, plan, t.blocks, 1, s->phases * plan->push.split);
-}
-
 /* Groups of so few products, of 3 × 3 matrices for example, leave most lanes of a texel kernel idle. */
 static bool is_tiny(const struct sizes *s)
 {
     return s->groups > 1 && s->rows * s->columns < 16 && s->terms < 16;
 }
 
-static bool plan_rows_texel(const vkg_device_caps *caps, enum conv_direction direction,
-                            const struct conv_problem *p, const struct sizes *s, struct conv_plan *plan)
+/* Groups of one channel each: all of them are columns of one product. */
+static bool plan_depthwise_texel(const struct question *question, const struct kernel *kernel, struct conv_plan *plan)
 {
+    const vkg_device_caps *caps = question->caps;
+    const enum conv_direction direction = question->direction;
+    const struct conv_problem *p = question->problem;
+    const struct sizes *s = &question->sizes;
+    struct sizes together = *s;
+    together.columns = s->groups, together.groups = 1;
+    const bool loops = direction == CONV_WEIGHT_GRAD || 2 * s->terms <= caps->max_loop_iterations;
+    if (is_tiny(s) || p->ci != 1 || p->co != 1 || p->batched || p->groups % 4 != 0 || !loops ||
+        !texels_fit(caps, s->inputs[0], 4) || !texels_fit(caps, s->inputs[1], 4))
+        return false;
+    struct tile t = tile_of(caps, &together, 4, 1, caps->subgroup_size);
+    if (direction == CONV_WEIGHT_GRAD && !choose_split(caps, &together, t.blocks, enough_workgroups(caps), PLACES, plan))
+        return false;
+    plan->push.lane_columns = t.across;
+    plan->step.shader = kernel->names[direction];
+    plan->step.workgroup = t.lanes;
+    plan->step.formats[0] = plan->step.formats[1] = FORMAT_TEXEL_VEC4;
+    return set_grid(caps, plan, t.blocks, 1, s->phases * plan->push.split);
+}
+
+static bool plan_rows_texel(const struct question *question, struct conv_plan *plan)
+{
+    const vkg_device_caps *caps = question->caps;
+    const struct conv_problem *p = question->problem;
+    const struct sizes *s = &question->sizes;
     static const char *const names[2][2][2][2] = {
         {{{"conv_forward_texel_any_q1", "conv_forward_texel_any_q3"},
           {"conv_forward_texel_any_by4_q1", "conv_forward_texel_any_by4_q3"}},
@@ -164,7 +195,7 @@ static bool plan_rows_texel(const vkg_device_caps *caps, enum conv_direction dir
           {"conv_input_grad_texel_any_by4_q1", "conv_input_grad_texel_any_by4_q3"}},
          {{"conv_input_grad_texel_wide_q1", "conv_input_grad_texel_wide_q4"},
           {"conv_input_grad_texel_wide_by4_q1", "conv_input_grad_texel_wide_by4_q4"}}}};
-    bool backward = direction == CONV_INPUT_GRAD, by4 = s->summed % 4 == 0;
+    bool backward = question->direction == CONV_INPUT_GRAD, by4 = s->summed % 4 == 0;
     /* with these multiples of four, those pitches and distances between groups are multiples of four that count */
     bool wide = s->columns % 4 == 0 && (!backward || by4 || plan->push.w_pitch == 1),
          vec4_weights = wide || (backward && by4);
@@ -184,9 +215,11 @@ static bool plan_rows_texel(const vkg_device_caps *caps, enum conv_direction dir
     return set_grid(caps, plan, t.blocks, s->groups, s->phases);
 }
 
-static bool plan_weight_texel(const vkg_device_caps *caps, const struct conv_problem *p, const struct sizes *s,
-                              struct conv_plan *plan)
+static bool plan_weight_texel(const struct question *question, struct conv_plan *plan)
 {
+    const vkg_device_caps *caps = question->caps;
+    const struct conv_problem *p = question->problem;
+    const struct sizes *s = &question->sizes;
     static const char *const names[2][2][2] = {
         {{"conv_weight_grad_texel_any_q1", "conv_weight_grad_texel_any_q3"},
          {"conv_weight_grad_texel_any_by4_q1", "conv_weight_grad_texel_any_by4_q3"}},
@@ -195,7 +228,7 @@ static bool plan_weight_texel(const vkg_device_caps *caps, const struct conv_pro
     bool by4 = p->ci % 4 == 0, wide = p->co % 4 == 0;
     struct tile t = any_or_wide_tile_of(caps, s, wide, caps->subgroup_size);
     if (!texels_fit(caps, s->inputs[0], by4 ? 4 : 1) || !texels_fit(caps, s->inputs[1], wide ? 4 : 1) ||
-        !choose_split(caps, s, t.blocks * s->groups, PLACES, plan))
+        !choose_split(caps, s, t.blocks * s->groups, enough_workgroups(caps), PLACES, plan))
         return false;
     plan->push.lane_columns = t.across;
     plan->step.shader = names[wide][by4][t.q > 1];
@@ -203,6 +236,14 @@ static bool plan_weight_texel(const vkg_device_caps *caps, const struct conv_pro
     plan->step.formats[0] = by4 ? FORMAT_TEXEL_VEC4 : FORMAT_TEXEL_SCALAR;
     plan->step.formats[1] = wide ? FORMAT_TEXEL_VEC4 : FORMAT_TEXEL_SCALAR;
     return set_grid(caps, plan, t.blocks, s->groups, plan->push.split);
+}
+
+/* One kernel in all sizes that its variants are made for. */
+static bool plan_texel(const struct question *question, const struct kernel *kernel, struct conv_plan *plan)
+{
+    (void)kernel;
+    return !is_tiny(&question->sizes) && (question->direction == CONV_WEIGHT_GRAD ? plan_weight_texel(question, plan)
+                                                                                   : plan_rows_texel(question, plan));
 }
 
 /* --- tiled and plain families --- */
@@ -223,86 +264,210 @@ static uint64_t taps_of_phase(uint32_t kernel, uint32_t stride, uint32_t dilatio
     return up(kernel, stride / greatest_common_divisor(stride, dilation));
 }
 
-/* The tile of a tiled kernel; a thread computes 4 × 4 of it. */
-struct tiling {
-    uint32_t rows, columns;
-    const char *names[3];
-};
-
-static const struct tiling square = {
-    64, 64, {"conv_forward_tiled", "conv_input_grad_tiled", "conv_weight_grad_tiled"}};
-static const struct tiling small = {
-    32, 32, {"conv_forward_tiled_small", "conv_input_grad_tiled_small", "conv_weight_grad_tiled_small"}};
-static const struct tiling narrow = {
-    256, 16, {"conv_forward_tiled_narrow", "conv_input_grad_tiled_narrow", "conv_weight_grad_tiled_narrow"}};
+enum { DEPTH = 16 }; /* terms that a tiled kernel takes at a time, as in conv_tiled.comp */
 
 /* Tiles of one group in one phase. */
-static uint64_t tiles(const struct sizes *s, const struct tiling *tiling)
+static uint64_t tiles(const struct sizes *s, const struct kernel *kernel)
 {
-    return up(s->rows, tiling->rows) * up(s->columns, tiling->columns);
+    return up(s->rows, kernel->rows) * up(s->columns, kernel->columns);
 }
 
 /* Of groups of few channels, and of batches of small matrices, a tile would compute mostly nothing, and read memory a
  * few bytes at a time. */
 static bool fills_tiles(const struct sizes *s)
 {
-    const uint64_t filled = lesser(s->rows, small.rows) * lesser(s->columns, small.columns);
-    return s->groups == 1 || filled >= small.rows * small.columns / 8;
+    enum { SMALLEST = 32 };
+    const uint64_t filled = lesser(s->rows, SMALLEST) * lesser(s->columns, SMALLEST);
+    return s->groups == 1 || filled >= SMALLEST * SMALLEST / 8;
 }
 
-static bool plan_tiled(const vkg_device_caps *caps, enum conv_direction direction, const struct conv_problem *p,
-                       const struct sizes *s, struct conv_plan *plan)
+static bool plan_tiled(const struct question *question, const struct kernel *kernel, struct conv_plan *plan)
 {
-    enum { DEPTH = 16, FEW_TILES = 128 }; /* as in conv_tiled.comp; fewer tiles leave a large device idle */
-    const uint64_t times = s->phases * s->groups;
-    const struct tiling *tiling = s->columns <= 16 && s->rows >= 1024     ? &narrow
-                                  : tiles(s, &square) * times < FEW_TILES ? &small
-                                                                          : &square;
-    uint32_t threads = tiling->rows / 4 * (tiling->columns / 4);
-    if (caps->max_workgroup_invocations < threads ||
-        caps->max_shared_memory < DEPTH * (tiling->rows + tiling->columns + 8) * 4)
+    const vkg_device_caps *caps = question->caps;
+    const struct conv_problem *p = question->problem;
+    const struct sizes *s = &question->sizes;
+    const uint32_t threads = kernel->rows / kernel->thread_rows * (kernel->columns / kernel->thread_columns);
+    if (!fills_tiles(s) || caps->max_workgroup_invocations < threads ||
+        caps->max_shared_memory < DEPTH * (kernel->rows + kernel->columns + 8) * 4)
         return false;
     struct sizes cut = *s; /* the terms of one phase */
-    if (direction == CONV_INPUT_GRAD)
+    if (question->direction == CONV_INPUT_GRAD)
         cut.terms = taps_of_phase(p->kh, p->sh, p->dh) * taps_of_phase(p->kw, p->sw, p->dw) * p->co;
-    plan->step.shader = tiling->names[direction];
+    plan->step.shader = kernel->names[question->direction];
     plan->step.workgroup = threads;
     plan->step.formats[0] = plan->step.formats[1] = FORMAT_STORAGE;
-    return choose_split(caps, &cut, tiles(s, tiling) * times, DEPTH, plan) &&
-           set_grid(caps, plan, tiles(s, tiling), s->groups, s->phases * plan->push.split);
+    const uint32_t enough = kernel->workgroups ? kernel->workgroups : enough_workgroups(caps);
+    return choose_split(caps, &cut, tiles(s, kernel) * s->phases * s->groups, enough, DEPTH, plan) &&
+           set_grid(caps, plan, tiles(s, kernel), s->groups, s->phases * plan->push.split);
 }
 
-static bool plan_plain(const vkg_device_caps *caps, enum conv_direction direction, const struct sizes *s,
-                       struct conv_plan *plan)
+static bool plan_plain(const struct question *question, const struct kernel *kernel, struct conv_plan *plan)
 {
-    static const char *const names[2][3] = {
-        {"conv_forward_plain", "conv_input_grad_plain", "conv_weight_grad_plain"},
-        {"conv_forward_plain_texel", "conv_input_grad_plain_texel", "conv_weight_grad_plain_texel"}};
+    static const char *const texel_names[3] = OF_EACH_DIRECTION("plain_texel");
+    const vkg_device_caps *caps = question->caps;
+    const struct sizes *s = &question->sizes;
     bool texel = caps->kernels == VKG_KERNELS_TEXEL && texels_fit(caps, s->inputs[0], 1) &&
                  texels_fit(caps, s->inputs[1], 1);
-    plan->step.shader = names[texel][direction];
+    plan->step.shader = (texel ? texel_names : kernel->names)[question->direction];
     plan->step.workgroup = simple_workgroup(caps);
     plan->step.formats[0] = plan->step.formats[1] = texel ? FORMAT_TEXEL_SCALAR : FORMAT_STORAGE;
     uint64_t workgroups = up(s->outputs, plan->step.workgroup);
-    return choose_split(caps, s, workgroups, 1, plan) && set_grid(caps, plan, workgroups, 1, plan->push.split);
+    return choose_split(caps, s, workgroups, enough_workgroups(caps), 1, plan) &&
+           set_grid(caps, plan, workgroups, 1, plan->push.split);
 }
 
-vkg_result conv_plan_build(const vkg_device_caps *caps, enum conv_direction direction,
-                           const struct conv_problem *problem, struct conv_plan *plan)
+/* --- the table --- */
+
+#define TILED(name, rows, columns, thread_rows, thread_columns, workgroups) \
+    {VKG_KERNELS_TILED, plan_tiled, OF_EACH_DIRECTION(name), rows, columns, thread_rows, thread_columns, workgroups}
+
+/* Those of a family are tried in this order; guess() says which comes first where nothing was measured. */
+static const struct kernel kernels[] = {
+    {VKG_KERNELS_TEXEL, plan_depthwise_texel, OF_EACH_DIRECTION("texel_depthwise")},
+    {VKG_KERNELS_TEXEL, plan_texel},
+    TILED("tiled", 64, 64, 4, 4, 0),
+    TILED("tiled_small", 32, 32, 4, 4, 0),
+    TILED("tiled_narrow", 256, 16, 4, 4, 0),
+    TILED("tiled_half", 64, 32, 4, 4, 0),
+    TILED("tiled_tall", 128, 64, 8, 4, 0),
+    TILED("tiled_broad", 64, 128, 4, 8, 0),
+    TILED("tiled_large", 128, 128, 8, 8, 0),
+    TILED("tiled_column", 256, 32, 8, 4, 0),
+    TILED("tiled_row", 32, 256, 4, 8, 0),
+    TILED("tiled", 64, 64, 4, 4, 1),
+    TILED("tiled_small", 32, 32, 4, 4, 1),
+    TILED("tiled_small", 32, 32, 4, 4, 2048),
+    TILED("tiled_tall", 128, 64, 8, 4, 2048),
+    {VKG_KERNELS_PLAIN, plan_plain, OF_EACH_DIRECTION("plain")},
+};
+enum { KERNEL_COUNT = sizeof kernels / sizeof *kernels };
+_Static_assert((int)KERNEL_COUNT <= (int)CONV_MAX_CANDIDATES, "every kernel may be a candidate");
+
+/* Does a tiled kernel of this tile waste little of it, and leave a large device busy? */
+static bool is_guessed(const struct question *question, const struct kernel *kernel)
 {
-    struct sizes s;
-    if (!sizes_of(direction, problem, &s))
-        return VKG_ERROR_UNSUPPORTED;
-    *plan = (struct conv_plan){
-        .push = {.problem = *problem, .chunk = (uint32_t)s.terms, .split = 1, .lane_columns = 1}};
-    set_layout(&plan->push);
-    plan->flops = 2.0 * problem->groups * problem->n * problem->oh * problem->ow * problem->co * problem->ci *
-                  problem->kh * problem->kw;
-    bool texel = caps->kernels == VKG_KERNELS_TEXEL && !is_tiny(&s) &&
-                 (plan_depthwise_texel(caps, direction, problem, &s, plan) ||
-                  (direction == CONV_WEIGHT_GRAD ? plan_weight_texel(caps, problem, &s, plan)
-                                                 : plan_rows_texel(caps, direction, problem, &s, plan)));
-    bool planned = texel || (caps->kernels != VKG_KERNELS_PLAIN && fills_tiles(&s) &&
-                             plan_tiled(caps, direction, problem, &s, plan));
-    return planned || plan_plain(caps, direction, &s, plan) ? VKG_OK : VKG_ERROR_UNSUPPORTED;
+    enum { FEW_TILES = 128 }; /* fewer leave a large device idle */
+    static const struct kernel square = {.rows = 64, .columns = 64};
+    const struct sizes *s = &question->sizes;
+    const bool narrow = s->columns <= 16 && s->rows >= 1024;
+    const bool few = tiles(s, &square) * s->phases * s->groups < FEW_TILES;
+    return !kernel->workgroups && kernel->rows == (narrow ? 256 : few ? 32 : 64) && kernel->columns == (narrow ? 16 : few ? 32 : 64);
+}
+
+/* Adds the kernel's plan where it can run the problem and is not there yet; returns how many there are. */
+static uint32_t add_candidate(const struct question *question, const struct kernel *kernel,
+                              const struct conv_plan *unfinished, struct conv_plan *plans, uint32_t count)
+{
+    plans[count] = *unfinished;
+    if (!kernel->plan(question, kernel, &plans[count]))
+        return count;
+    for (uint32_t i = 0; i < count; i++)
+        if (plans[i].step.shader == plans[count].step.shader && plans[i].push.split == plans[count].push.split)
+            return count;
+    return count + 1;
+}
+
+static uint32_t add_family(const struct question *question, vkg_kernel_family family,
+                           const struct conv_plan *unfinished, struct conv_plan *plans, uint32_t count)
+{
+    for (uint32_t k = 0; k < KERNEL_COUNT && family == VKG_KERNELS_TILED; k++)
+        if (kernels[k].family == family && is_guessed(question, &kernels[k]))
+            count = add_candidate(question, &kernels[k], unfinished, plans, count);
+    for (uint32_t k = 0; k < KERNEL_COUNT; k++)
+        if (kernels[k].family == family)
+            count = add_candidate(question, &kernels[k], unfinished, plans, count);
+    return count;
+}
+
+/* The plan before a kernel has made it its own. */
+static struct conv_plan begin_plan(const struct question *question)
+{
+    const struct conv_problem *p = question->problem;
+    struct conv_plan plan = {
+        .push = {.problem = *p, .chunk = (uint32_t)question->sizes.terms, .split = 1, .lane_columns = 1},
+        .flops = 2.0 * p->groups * p->n * p->oh * p->ow * p->co * p->ci * p->kh * p->kw};
+    set_layout(&plan.push);
+    return plan;
+}
+
+uint32_t conv_candidates(const vkg_device_caps *caps, enum conv_direction direction,
+                         const struct conv_problem *problem, struct conv_plan plans[CONV_MAX_CANDIDATES + 1])
+{
+    struct question question = {.caps = caps, .direction = direction, .problem = problem};
+    if (!sizes_of(direction, problem, &question.sizes))
+        return 0;
+    const struct conv_plan unfinished = begin_plan(&question);
+    uint32_t count = 0;
+    if (caps->kernels == VKG_KERNELS_TEXEL)
+        count = add_family(&question, VKG_KERNELS_TEXEL, &unfinished, plans, count);
+    if (caps->kernels != VKG_KERNELS_PLAIN)
+        count = add_family(&question, VKG_KERNELS_TILED, &unfinished, plans, count);
+    return add_family(&question, VKG_KERNELS_PLAIN, &unfinished, plans, count);
+}
+
+/* --- cooperative matrices --- */
+
+/* The constants of conv_coopmat.comp, in their order, for subgroups side by side of so many matrices each. */
+struct matrix_tile {
+    vkg_matrix_shape shape;
+    uint32_t subgroup_rows, subgroup_columns, fragment_rows, fragment_columns, grains[2];
+};
+
+/* Elements that one read of an input takes: eight where the channels that lie side by side come in eights. */
+static uint32_t grain(uint32_t channels)
+{
+    return channels % 8 == 0 ? 8 : 1;
+}
+
+static bool plan_matrices(const struct question *question, const struct matrix_tile *t, bool brain,
+                          struct conv_plan *plan)
+{
+    static const char *const names[2][3] = {OF_EACH_DIRECTION("coopmat_float16"), OF_EACH_DIRECTION("coopmat_bfloat16")};
+    enum { MATRIX_DEPTH = 32 }; /* as in conv_coopmat.comp */
+    const vkg_device_caps *caps = question->caps;
+    const struct conv_problem *p = question->problem;
+    const struct sizes *s = &question->sizes;
+    const uint32_t subgroups = t->subgroup_rows * t->subgroup_columns, threads = subgroups * caps->subgroup_size;
+    const struct kernel tile = {.rows = t->shape.m * t->fragment_rows * t->subgroup_rows,
+                                .columns = t->shape.n * t->fragment_columns * t->subgroup_columns};
+    /* with the gaps between lines, and the results of one matrix a subgroup */
+    const uint32_t halves = (tile.rows + tile.columns + 16) * (MATRIX_DEPTH + 8);
+    if (threads > caps->max_workgroup_invocations || tile.rows * MATRIX_DEPTH / 8 % threads ||
+        tile.columns * MATRIX_DEPTH / 8 % threads || threads % (tile.rows / 8) || threads % (tile.columns / 8) ||
+        halves * 2 + subgroups * t->shape.m * t->shape.n * 4 > caps->max_shared_memory)
+        return false;
+    struct sizes cut = *s; /* the terms of one phase */
+    if (question->direction == CONV_INPUT_GRAD)
+        cut.terms = taps_of_phase(p->kh, p->sh, p->dh) * taps_of_phase(p->kw, p->sw, p->dw) * p->co;
+    plan->step.shader = names[brain][question->direction];
+    plan->step.workgroup = threads;
+    plan->step.subgroup_size = caps->subgroup_size;
+    memcpy(plan->step.constants, t, sizeof *t);
+    plan->step.constant_count = sizeof *t / sizeof(uint32_t);
+    plan->step.formats[0] = plan->step.formats[1] = FORMAT_STORAGE;
+    return choose_split(caps, &cut, tiles(s, &tile) * s->phases * s->groups, enough_workgroups(caps), MATRIX_DEPTH,
+                        plan) &&
+           set_grid(caps, plan, tiles(s, &tile), s->groups, s->phases * plan->push.split);
+}
+
+uint32_t conv_half_candidates(const vkg_device_caps *caps, enum conv_direction direction,
+                              const struct conv_problem *problem, vkg_dtype dtype,
+                              struct conv_plan plans[CONV_MAX_CANDIDATES + 1])
+{
+    enum { FEW_TILES = 128 }; /* fewer of the large tile leave a large device idle */
+    struct question question = {.caps = caps, .direction = direction, .problem = problem};
+    const vkg_matrix_shape shape = dtype == VKG_BFLOAT16 ? caps->matrix_bfloat16 : caps->matrix_float16;
+    if (!shape.m || !sizes_of(direction, problem, &question.sizes))
+        return 0;
+    const struct sizes *s = &question.sizes;
+    const uint32_t a = direction == CONV_INPUT_GRAD ? problem->co : problem->ci;
+    const bool small = up(s->rows, shape.m * 8) * up(s->columns, shape.n * 8) * s->phases * s->groups < FEW_TILES;
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < 2; i++) {
+        const uint32_t fragments = (i == 0) == small ? 2 : 4;
+        const struct matrix_tile tile = {shape, 2, 2, fragments, fragments, {grain(a), grain(problem->co)}};
+        plans[count] = begin_plan(&question);
+        count += plan_matrices(&question, &tile, dtype == VKG_BFLOAT16, &plans[count]);
+    }
+    return count;
 }

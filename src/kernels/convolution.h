@@ -5,6 +5,7 @@
 #include "kernels/binding_format.h"
 #include "kernels/convolution_problem.h"
 #include "vkgan/device.h"
+#include "vkgan/graph.h"
 
 /* The push constants of shaders/conv_*.comp; shaders/lib/conv.glsl has the same fields. */
 struct conv_push {
@@ -20,22 +21,34 @@ struct conv_push {
 struct conv_step {
     const char *shader;             /* a variant's name */
     uint32_t workgroup;             /* specialisation constant 0 */
+    uint32_t constants[9];          /* those from 1 on, */
+    uint32_t constant_count;        /* and how many they are */
+    uint32_t subgroup_size;         /* as in pipeline_desc */
     enum binding_format formats[2]; /* of the two inputs */
     uint32_t groups[3];
 };
 
-/* The kernel; where split > 1 it writes `split` parts of the result one after the other, to be added. */
+/* A kernel; where split > 1 it writes `split` parts of the result one after the other, to be added. */
 struct conv_plan {
     struct conv_step step;
     struct conv_push push;
     double flops; /* those with padding count too */
 };
 
-/* Chooses among the kernels of the device's family those that fit the shape and the device's limits, and the
- * plain one where none does. The inputs are, by direction: forward x, w; input gradient dy, w; weight gradient
- * x, dy. VKG_ERROR_UNSUPPORTED where not even the plain one fits: a tensor of more than 2³¹ − 1 elements, more
- * workgroups than the device runs, splits of more than a storage buffer's range. */
-vkg_result conv_plan_build(const vkg_device_caps *caps, enum conv_direction direction,
-                           const struct conv_problem *problem, struct conv_plan *plan);
+enum { CONV_MAX_CANDIDATES = 31 };
+
+/* Every way to run a problem on a device that its shape and the device's limits allow, best guess first: the device's
+ * own family of kernels in several tiles and splits, then the slower ones, the plain kernel last. Each is complete, and
+ * they differ in shader or split. The inputs are, by direction: forward x, w; input gradient dy, w; weight gradient x,
+ * dy. Returns how many there are (plans[] has room for one more). 0 where not even the plain one fits: a tensor of more
+ * than 2³¹ − 1 elements, more workgroups than the device runs, splits of more than a storage buffer's range. */
+uint32_t conv_candidates(const vkg_device_caps *caps, enum conv_direction direction,
+                         const struct conv_problem *problem, struct conv_plan plans[CONV_MAX_CANDIDATES + 1]);
+
+/* The same for two inputs of `dtype`, VKG_FLOAT16 or VKG_BFLOAT16: kernels of cooperative matrices, whose result is
+ * float32. 0 also where the device has none for that type. */
+uint32_t conv_half_candidates(const vkg_device_caps *caps, enum conv_direction direction,
+                              const struct conv_problem *problem, vkg_dtype dtype,
+                              struct conv_plan plans[CONV_MAX_CANDIDATES + 1]);
 
 #endif

@@ -22,6 +22,7 @@ struct dispatch {
     const char *label; /* for messages, debug labels, profiles */
     const struct shader *shader;
     uint32_t constant_count, constants[PIPELINE_MAX_CONSTANTS];
+    uint32_t subgroup_size; /* as in pipeline_desc */
     uint32_t binding_count;
     struct binding bindings[PIPELINE_MAX_BINDINGS];
     uint32_t groups[3];
@@ -60,7 +61,10 @@ struct lowering {
     struct dispatch *dispatches;
     size_t dispatch_count, dispatch_capacity;
     struct shader_cache *shaders; /* generated ones */
+    uint32_t candidate; /* which of its candidates every convolution takes, the last where it has fewer; or this: */
 };
+
+#define CANDIDATE_CHOSEN UINT32_MAX /* as kernels/choice.h says */
 
 /* Ranges are bound, and views are made, in multiples of this; memory is given out in multiples of the device's. */
 enum { STORAGE_GRAIN = 256 };

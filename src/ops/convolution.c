@@ -3,7 +3,7 @@
 
 #include "ops/convolution.h"
 
-#include "kernels/convolution.h"
+#include "kernels/choice.h"
 #include "kernels/lowering.h"
 
 /* --- the nodes --- */
@@ -44,12 +44,20 @@ static void weight_gradient_gradient(vkg_graph *graph, vkg_tensor *node, vkg_ten
 
 static vkg_result lower_convolution(struct lowering *lowering, const vkg_tensor *node, enum conv_direction direction)
 {
-    struct conv_plan plan;
+    struct conv_plan plans[CONV_MAX_CANDIDATES + 1];
     const vkg_device_caps *caps = &lowering->device->caps;
-    vkg_result result = conv_plan_build(caps, direction, &node->attributes.conv, &plan);
-    if (result != VKG_OK)
-        return vkg_fail(&lowering->device->log, result, "%s of shape %s: no kernel can run it on %s", node->op->name,
-                        SHAPE(&node->shape), caps->name);
+    const vkg_dtype dtype = node->inputs[0]->dtype;
+    const uint32_t count = dtype == VKG_FLOAT32
+                               ? conv_candidates(caps, direction, &node->attributes.conv, plans)
+                               : conv_half_candidates(caps, direction, &node->attributes.conv, dtype, plans);
+    if (!count)
+        return vkg_fail(&lowering->device->log, VKG_ERROR_UNSUPPORTED, "%s of shape %s, of %s: no kernel can run it on %s",
+                        node->op->name, SHAPE(&node->shape), vkg_dtype_name(dtype), caps->name);
+    const bool chosen = lowering->candidate == CANDIDATE_CHOSEN;
+    const uint32_t measured = chosen && dtype == VKG_FLOAT32 ? conv_choose(lowering->device, direction, plans, count) : 0;
+    const uint32_t forced = lowering->candidate < count ? lowering->candidate : count - 1;
+    const struct conv_plan plan = plans[chosen ? measured : forced];
+    vkg_result result = VKG_OK;
     struct dispatch *dispatch = lowering_add_dispatch(lowering, plan.step.shader, shader_find(plan.step.shader));
     if (!dispatch)
         return lowering_out_of_memory(lowering);
@@ -57,6 +65,9 @@ static vkg_result lower_convolution(struct lowering *lowering, const vkg_tensor 
         result = lowering_bind_tensor(lowering, dispatch, node->inputs[i], plan.step.formats[i], true, false);
     memcpy(dispatch->groups, plan.step.groups, sizeof plan.step.groups);
     dispatch->constants[dispatch->constant_count++] = plan.step.workgroup;
+    memcpy(dispatch->constants + 1, plan.step.constants, plan.step.constant_count * sizeof plan.step.constants[0]);
+    dispatch->constant_count += plan.step.constant_count;
+    dispatch->subgroup_size = plan.step.subgroup_size;
     dispatch->flops = plan.flops;
     dispatch_push(dispatch, &plan.push, sizeof plan.push);
     if (result != VKG_OK || plan.push.split == 1)
@@ -85,17 +96,27 @@ static vkg_result lower_weight_gradient(struct lowering *lowering, const vkg_ten
 }
 
 static const struct op convolutions[3] = {
-    [CONV_FORWARD] = {.name = "convolution", .kind = OP_KERNEL,
+    [CONV_FORWARD] = {.name = "convolution", .kind = OP_KERNEL, .takes_halves = true,
                       .doc = "y[n,oh,ow,co] = Σ x[n, oh·s − p + kh·d, ow·s − p + kw·d, ci] · w[kh,kw,ci,co]",
                       .gradient = convolution_gradient, .lower = lower_forward},
-    [CONV_INPUT_GRAD] = {.name = "convolution_input_gradient", .kind = OP_KERNEL,
+    [CONV_INPUT_GRAD] = {.name = "convolution_input_gradient", .kind = OP_KERNEL, .takes_halves = true,
                          .doc = "the gradient of convolution with respect to x",
                          .gradient = input_gradient_gradient, .lower = lower_input_gradient},
-    [CONV_WEIGHT_GRAD] = {.name = "convolution_weight_gradient", .kind = OP_KERNEL,
+    [CONV_WEIGHT_GRAD] = {.name = "convolution_weight_gradient", .kind = OP_KERNEL, .takes_halves = true,
                           .doc = "the gradient of convolution with respect to w",
                           .gradient = weight_gradient_gradient, .lower = lower_weight_gradient}};
 
-static vkg_shape operand_shape(const struct conv_problem *p, enum conv_operand operand)
+bool conv_is_node(const vkg_tensor *node, enum conv_direction *direction)
+{
+    for (int d = 0; d < 3; d++)
+        if (node->op == &convolutions[d]) {
+            *direction = (enum conv_direction)d;
+            return true;
+        }
+    return false;
+}
+
+vkg_shape conv_operand_shape(const struct conv_problem *p, enum conv_operand operand)
 {
     const uint32_t side_by_side = p->batched ? 1 : p->groups;
     vkg_shape shape = operand == CONV_X   ? VKG_SHAPE(p->groups, p->n, p->ih, p->iw, side_by_side * p->ci)
@@ -136,7 +157,7 @@ vkg_tensor *conv_node(vkg_graph *graph, enum conv_direction direction, vkg_tenso
     a = in_precision(graph, a);
     b = in_precision(graph, b);
     return graph_add_node(graph, &(struct node_desc){
-        .op = &convolutions[direction], .shape = operand_shape(p, conv_operands[direction][2]), .input_count = 2,
+        .op = &convolutions[direction], .shape = conv_operand_shape(p, conv_operands[direction][2]), .input_count = 2,
         .inputs = (vkg_tensor *[]){a, b}, .attributes.conv = *p});
 }
 

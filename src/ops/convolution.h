@@ -24,6 +24,9 @@ vkg_tensor *conv_from_plane(vkg_graph *graph, const struct conv_space *space, en
 /* The node itself, with operands of the shapes that conv_problem states: what each direction reads and makes is,
  * in this order, forward x, w, y; input gradient y, w, x; weight gradient x, y, w. */
 extern const enum conv_operand conv_operands[3][3];
+vkg_shape conv_operand_shape(const struct conv_problem *p, enum conv_operand operand);
+/* Is it one, and of which direction? */
+bool conv_is_node(const vkg_tensor *node, enum conv_direction *direction);
 vkg_tensor *conv_node(vkg_graph *graph, enum conv_direction direction, vkg_tensor *a, vkg_tensor *b,
                       const struct conv_problem *problem);
 

@@ -1,10 +1,17 @@
-/* From a graph to something that runs, and running it. */
+/* From a graph to something that runs. */
 #include "program/program.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+#include "program/completion.h"
 #include "program/fuse.h"
+#include "program/trials.h"
+
+VkBuffer program_buffer(const struct vkg_program *program, const struct storage *storage)
+{
+    return storage->kind == STORAGE_STATE ? program->state->buffer.handle : program->blocks[storage->block].handle;
+}
 
 /* --- lowering --- */
 
@@ -41,6 +48,7 @@ static vkg_result add_port(struct lowering *lowering, const vkg_tensor *tensor, 
 static vkg_result add_ports(struct vkg_program *program, struct lowering *lowering)
 {
     const vkg_graph *graph = lowering->graph;
+    program->input_bytes = RUN_NUMBER_BYTES;
     program->inputs = calloc(graph->tensor_count + 1, sizeof *program->inputs);
     program->outputs = calloc(graph->output_count + 1, sizeof *program->outputs);
     if (!program->inputs || !program->outputs)
@@ -69,7 +77,9 @@ static vkg_result lower_graph(struct vkg_program *program, struct lowering *lowe
         return lowering_out_of_memory(lowering);
     for (size_t id = 0; id < graph->tensor_count; id++)
         lowering->placements[id] = (struct placement){.storage = UINT32_MAX};
-    vkg_result result = prepare_nodes(lowering, &fusion);
+    vkg_result result = lowering->candidate == CANDIDATE_CHOSEN ? trials_run(lowering->device, &fusion) : VKG_OK;
+    if (result == VKG_OK)
+        result = prepare_nodes(lowering, &fusion);
     if (result == VKG_OK)
         result = add_ports(program, lowering);
     if (result == VKG_OK)
@@ -109,11 +119,11 @@ static vkg_result allocate(struct vkg_program *program, struct lowering *lowerin
                                &program->blocks[program->block_count]);
     program->stats.temporary_bytes = plan.bytes;
     program->stats.temporary_bytes_unaliased = plan.unaliased_bytes;
-    if (result == VKG_OK && program->input_bytes)
+    if (result == VKG_OK)
         result = buffer_create(device, BUFFER_UPLOAD, program->input_bytes * program->slot_count, "inputs",
                                &program->upload);
-    if (result == VKG_OK && program->output_bytes)
-        result = buffer_create(device, BUFFER_READBACK, program->output_bytes * program->slot_count, "outputs",
+    if (result == VKG_OK)
+        result = buffer_create(device, BUFFER_READBACK, program->output_bytes * program->slot_count + completion_bytes(lowering->dispatch_count), "outputs",
                                &program->readback);
     return result;
 }
@@ -146,9 +156,10 @@ static vkg_result check_graph(vkg_device *device, vkg_graph *graph, const struct
     return state ? state_check_graph(state, graph) : VKG_OK;
 }
 
-static vkg_result build(struct vkg_program *program, vkg_graph *graph, const vkg_program_desc *desc)
+static vkg_result build(struct vkg_program *program, vkg_graph *graph, const vkg_program_desc *desc, uint32_t candidate)
 {
-    struct lowering lowering = {.device = program->device, .graph = graph, .state = program->state};
+    struct lowering lowering = {.device = program->device, .graph = graph, .state = program->state,
+                                .candidate = candidate};
     vkg_result result = shader_cache_create(program->device, &lowering.shaders);
     if (result == VKG_OK)
         result = lower_graph(program, &lowering);
@@ -156,10 +167,8 @@ static vkg_result build(struct vkg_program *program, vkg_graph *graph, const vkg
         result = allocate(program, &lowering, !desc->no_aliasing);
     if (result == VKG_OK)
         result = upload_data(program, &lowering);
-    /* seconds are fatal on some systems: about a tenth of one on the slowest device of each kind */
-    double cost = program->device->caps.type == VKG_DEVICE_CPU ? 20e9 : 100e9;
     if (result == VKG_OK)
-        result = record_program(program, &lowering, desc->submission_flops > 0 ? desc->submission_flops : cost);
+        result = record_program(program, &lowering);
     for (size_t i = 0; i < lowering.dispatch_count; i++)
         program->stats.flops += lowering.dispatches[i].flops;
     shader_cache_free(&lowering.shaders);
@@ -169,8 +178,8 @@ static vkg_result build(struct vkg_program *program, vkg_graph *graph, const vkg
     return result;
 }
 
-vkg_result vkg_program_create(vkg_device *device, vkg_graph *graph, vkg_state *state, const vkg_program_desc *desc,
-                              vkg_program **program)
+vkg_result program_create_candidate(vkg_device *device, vkg_graph *graph, vkg_state *state,
+                                    const vkg_program_desc *desc, uint32_t candidate, vkg_program **program)
 {
     static const vkg_program_desc defaults = {0};
     *program = NULL;
@@ -189,13 +198,23 @@ vkg_result vkg_program_create(vkg_device *device, vkg_graph *graph, vkg_state *s
     made->device = device;
     made->state = state;
     made->slot_count = slot_count;
+    made->submission_seconds = desc->submission_seconds > 0 ? desc->submission_seconds : 0.1;
+    made->measured = candidate != CANDIDATE_CHOSEN; /* a trial says nothing of the device's pace */
     made->name = desc->name ? desc->name : "program";
     made->stats.state_bytes = state ? state->bytes : 0;
-    result = build(made, graph, desc);
-    if (result != VKG_OK)
+    result = build(made, graph, desc, candidate);
+    if (result == VKG_OK)
+        completion_watch(made);
+    else
         vkg_program_destroy(&made);
     *program = made;
     return result;
+}
+
+vkg_result vkg_program_create(vkg_device *device, vkg_graph *graph, vkg_state *state, const vkg_program_desc *desc,
+                              vkg_program **program)
+{
+    return program_create_candidate(device, graph, state, desc, CANDIDATE_CHOSEN, program);
 }
 
 void vkg_program_destroy(vkg_program **program)
@@ -203,7 +222,9 @@ void vkg_program_destroy(vkg_program **program)
     struct vkg_program *p = program ? *program : NULL;
     if (!p)
         return;
-    device_wait_idle(p->device);
+    completion_forget(p);
+    if (!p->device->lost)
+        device_wait_idle(p->device);
     record_destroy(p);
     for (uint32_t b = 0; b < PLAN_MAX_BLOCKS; b++)
         buffer_destroy(p->device, &p->blocks[b]);
@@ -238,45 +259,6 @@ const void *vkg_program_output(const vkg_program *program, const vkg_tensor *out
     if (!port || slot >= program->slot_count)
         return NULL;
     return (const char *)program->readback.mapped + slot * program->output_bytes + port->offset;
-}
-
-vkg_result vkg_program_submit(vkg_program *program, uint32_t slot_index)
-{
-    vkg_device *device = program->device;
-    if (slot_index >= program->slot_count || program->slots[slot_index].in_flight)
-        return vkg_fail(&device->log, VKG_ERROR_INVALID, "%s: slot %u %s", program->name, slot_index,
-                        slot_index >= program->slot_count ? "does not exist" : "is still in flight: wait for it first");
-    struct slot *slot = &program->slots[slot_index];
-    vkg_result result = device_check(device, device->vk.vkResetFences(device->handle, 1, &slot->fence), "vkResetFences");
-    for (uint32_t s = 0; s < program->segment_count && result == VKG_OK; s++) {
-        bool last = s + 1 == program->segment_count;
-        uint32_t count = 0;
-        if (s == 0 && program->input_count)
-            program->submission[count++] = slot->upload;
-        program->submission[count++] = program->segments[s];
-        if (last && program->output_count)
-            program->submission[count++] = slot->download;
-        result = device_submit(device, count, program->submission, last ? slot->fence : VK_NULL_HANDLE);
-    }
-    slot->in_flight = result == VKG_OK;
-    return result;
-}
-
-vkg_result vkg_program_wait(vkg_program *program, uint32_t slot_index)
-{
-    if (slot_index >= program->slot_count)
-        return vkg_fail(&program->device->log, VKG_ERROR_INVALID, "%s: there is no slot %u", program->name, slot_index);
-    struct slot *slot = &program->slots[slot_index];
-    if (!slot->in_flight)
-        return VKG_OK;
-    slot->in_flight = false;
-    return device_wait(program->device, slot->fence);
-}
-
-vkg_result vkg_program_run(vkg_program *program)
-{
-    vkg_result result = vkg_program_submit(program, 0);
-    return result == VKG_OK ? vkg_program_wait(program, 0) : result;
 }
 
 vkg_program_stats vkg_program_get_stats(const vkg_program *program)

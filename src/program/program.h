@@ -18,13 +18,27 @@ struct slot {
     VkCommandBuffer upload, download;
     VkFence fence;
     bool in_flight;
+    bool finished;   /* in flight only for its owner: the first run was waited for */
+    uint32_t number; /* of its last run */
 };
 
-/* What is remembered of a dispatch, for profiles and messages. */
-struct dispatch_info {
+/* A dispatch that only has to be written into a command buffer: it can be recorded more than once. */
+struct prepared_dispatch {
     const char *label;
-    double flops, bytes;
+    const struct pipeline *pipeline;
+    VkDescriptorSet set;
+    bool barrier; /* it touches what a dispatch since the last barrier wrote, or writes what one read */
     uint32_t groups[3];
+    uint32_t push_bytes;
+    unsigned char push[PIPELINE_PUSH_BYTES];
+    double flops, bytes;
+    double seconds; /* estimated, after the first run measured */
+};
+
+/* One submission's share of a run. */
+struct segment {
+    VkCommandBuffer commands;
+    uint32_t first, end; /* dispatches */
 };
 
 struct vkg_program {
@@ -43,15 +57,36 @@ struct vkg_program {
     VkDescriptorPool descriptor_pool;
     VkBufferView *views;
     size_t view_count;
-    VkCommandBuffer *segments; /* the run, cut into submissions */
+    struct prepared_dispatch *dispatches; /* stats.dispatches of them */
+    struct segment *segments;             /* the run, cut into submissions */
     uint32_t segment_count;
-    VkCommandBuffer *submission; /* room for one submission's command buffers */
-    struct dispatch_info *infos; /* stats.dispatches of them */
+    double submission_seconds; /* that a segment should take */
+    bool measured;             /* the first run is over */
+    uint32_t runs; /* sent so far */
+    struct device_watch watch;
     vkg_program_stats stats;
 };
 
+/* program.c: the buffer that a planned storage lies in */
+VkBuffer program_buffer(const struct vkg_program *program, const struct storage *storage);
+
+/* run.c: sends one run as these segments, the slot's copies around them; the slot's fence ends it. */
+vkg_result run_send(struct vkg_program *program, uint32_t slot, const struct segment *segments, uint32_t count);
+
+/* vkg_program_create with every convolution run by its candidate of that number: for trials of kernels. */
+vkg_result program_create_candidate(vkg_device *device, vkg_graph *graph, vkg_state *state,
+                                    const vkg_program_desc *desc, uint32_t candidate, vkg_program **program);
+
+/* trials.c: a program that is one convolution, run by that candidate; tensors: its inputs and its result. Destroy the
+ * program, then the graph, after an error too. */
+vkg_result conv_trial_create(vkg_device *device, enum conv_direction direction, const struct conv_problem *problem,
+                             uint32_t candidate, vkg_graph **graph, vkg_program **program, vkg_tensor *tensors[3]);
+
+/* run.c: submits these commands at once, and waits. Slot 0 must not be in flight. */
+vkg_result program_submit_commands(struct vkg_program *program, uint32_t count, const VkCommandBuffer *commands);
+
 /* record.c: pipelines, descriptor sets and command buffers out of planned dispatches. */
-vkg_result record_program(struct vkg_program *program, const struct lowering *lowering, double submission_cost);
+vkg_result record_program(struct vkg_program *program, const struct lowering *lowering);
 void record_destroy(struct vkg_program *program);
 
 #endif

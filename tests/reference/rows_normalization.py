@@ -2,7 +2,7 @@
 import torch
 import torch.nn.functional as F
 
-from draw import bits, case, channels_first, channels_last, row, rounded
+from draw import bits, case, channels_first, channels_last, product, row, rounded
 from rows_product import convolve, geometry, output_size
 
 
@@ -101,8 +101,14 @@ def instance_normalization(d, shape, epsilon, which):
                        (shape[-1],), which)
 
 
-row("instance_normalization", instance_normalization,
-    lambda d: (d.image(d.integer(1, 3), 2), d.choice(EPSILONS[1:]), d.integer(0, 3)),
+def instance_parameters(d):
+    while True:
+        shape = d.image(d.integer(1, 3), 2)
+        if product(shape[1:-1]) >= 4:
+            return shape, d.choice(EPSILONS[1:]), d.integer(0, 3)
+
+
+row("instance_normalization", instance_normalization, instance_parameters,
     [((2, 3, 3, 8), 1e-5, 3), ((1, 4, 5, 3), 1e-5, 0), ((2, 7, 1), 1e-5, 3), ((1, 2, 3, 4, 5), 1e-5, 1), ((3, 16, 17, 1), 1e-5, 2)])
 
 
@@ -135,7 +141,7 @@ def modulated_convolution(d, n, size, ci, co, kernel, g, demodulate):
             results.append(convolve(x[i:i + 1], own, g))
         return torch.cat(results)
     return case(geometry(g) + [demodulate], function, d.normal(n, *size, ci), d.normal(*kernel, ci, co),
-                d.uniform(0.5, 1.5, n, ci), size=1.0 if demodulate and ci == 1 else 0.0)  # one channel: its style cancels out
+                d.uniform(0.5, 1.5, n, ci))
 
 
 def modulated_parameters(d):
@@ -144,7 +150,8 @@ def modulated_parameters(d):
         k, stride, pad = d.choice([1, 3, 3, 4]), d.choice([1, 1, 2]), d.integer(0, 1)
         g = ((stride, stride), (pad, pad), (1, 1), 1)
         if min(output_size((h, w), (k, k), g)) > 0:
-            return n, (h, w), ci, d.channels(17), (k, k), g, int(d.flag())
+            # demodulation makes one channel's style cancel out: what is left of its gradient is rounding alone
+            return n, (h, w), ci, d.channels(17), (k, k), g, int(d.flag() and ci > 1)
 
 
 PLAIN = ((1, 1), (1, 1), (1, 1), 1)
@@ -160,8 +167,12 @@ def minibatch_stddev(d, shape, group, channels):
         y = x.reshape(group, n // group, h, w, channels, c // channels)
         y = torch.sqrt(((y - y.mean(0, keepdim=True)) ** 2).mean(0) + 1e-8).mean([1, 2, 4])
         return torch.cat([x, y.reshape(n // group, 1, 1, channels).repeat(group, h, w, 1)], 3)
-    # of two samples the deviation is half of |a - b|, which bends at 0 alone
-    return case([group, channels], function, d.normal(*shape), size=1.0 if group == 2 else 0.0, kink=group == 2)
+    # A deviation bends hard where it is small, so the samples of a group stand apart. Of two it is half of |a - b|, whose
+    # second gradient vanishes.
+    apart = torch.arange(group).reshape(group, 1, 1, 1, 1) - 0.3 * torch.rand(group, n // group, h, w, c, generator=d.torch)
+    order = torch.argsort(torch.rand(group, n // group, h, w, c, generator=d.torch), 0)
+    x = rounded(torch.gather(apart.double(), 0, order).reshape(shape) - group / 2)
+    return case([group, channels], function, x, size=1.0 if group == 2 else 0.0)
 
 
 def stddev_parameters(d):

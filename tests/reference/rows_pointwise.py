@@ -2,7 +2,7 @@
 import torch
 import torch.nn.functional as F
 
-from draw import Draw, case, row
+from draw import Draw, case, product, row
 
 SHAPES = [((),), ((1,),), ((7,),), ((3, 5),), ((2, 3, 4, 8),), ((1, 7, 5, 3),), ((17, 12),), ((65, 1),)]
 PAIRS = [((1,), (1,)), ((5, 8), (5, 8)), ((5, 8), (8,)), ((2, 3, 5), (3, 1)), ((4, 1, 12), (3, 12)), ((6, 7), (1, 1)),
@@ -44,7 +44,10 @@ unary("erfinv", torch.erfinv, lambda d, *s: d.uniform(-0.9, 0.9, *s))
 
 
 def tanh(d, shape, scale):
-    return case([], torch.tanh, d.wide(scale, *shape) if scale > 1 else scale * d.normal(*shape))
+    """Where it is flat its slope 1 - y² is a small difference of numbers of size 1."""
+    if scale <= 1:
+        return case([], torch.tanh, scale * d.normal(*shape))
+    return case([], torch.tanh, d.wide(scale, *shape), size=0.2 * product(shape) ** 0.5)
 
 
 row("tanh", tanh, lambda d: (d.shape(), d.choice([0.125, 1, 8])), [s + (1,) for s in SHAPES] + [((9, 4), 16), ((9, 4), 1 / 64)])

@@ -1,0 +1,21 @@
+/* What is measured. A workload is a row: a name, and a function that builds its graph. */
+#ifndef BENCH_WORKLOADS_H
+#define BENCH_WORKLOADS_H
+
+#include "vkgan/graph.h"
+
+struct workload {
+    const char *name;
+    void (*build)(vkg_graph *graph, const struct workload *workload);
+    /* of networks: image size, channels, width, batch; of layers: what their builder says */
+    uint32_t size, channels, width, batch;
+    double bytes; /* that pass through memory at least, where that bounds it; else 0 */
+};
+
+extern const struct workload workloads[];
+extern const uint32_t workload_count;
+
+/* A row of the table, or, for "dcgan-SIZE-CHANNELS-wWIDTH-bBATCH", one that is made on the spot. false: no such workload. */
+bool workload_find(const char *name, struct workload *workload);
+
+#endif

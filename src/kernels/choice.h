@@ -1,0 +1,30 @@
+/* Which of its candidates runs a convolution on a device: what was measured and tested there decides, and is kept in
+ * the device's notes. Without notes it is the first one. */
+#ifndef VKG_KERNELS_CHOICE_H
+#define VKG_KERNELS_CHOICE_H
+
+#include "device/device.h"
+#include "kernels/convolution.h"
+
+enum { CHOICE_KEY_BYTES = 320 };
+
+/* "conv_forward_tiled split 4": tells a problem's candidates apart. */
+void conv_candidate_name(const struct conv_plan *plan, char *name, size_t bytes);
+
+/* The noted choice for a problem among its candidates; false where there is none, or what it names is no candidate. */
+bool conv_find_choice(const vkg_device *device, enum conv_direction direction, const struct conv_plan *plans,
+                      uint32_t count, uint32_t *choice);
+/* Notes it; `times` is for people: what was measured. */
+vkg_result conv_note_choice(vkg_device *device, enum conv_direction direction, const struct conv_plan *plan,
+                            const char *times);
+
+/* The noted choice, or the first candidate, or where that kernel is distrusted the first one that is not. */
+uint32_t conv_choose(const vkg_device *device, enum conv_direction direction, const struct conv_plan *plans,
+                     uint32_t count);
+
+/* What the self-test said of a shader on this device. */
+enum trust { TRUST_UNKNOWN, TRUST_GOOD, TRUST_WRONG };
+enum trust kernel_trust(const vkg_device *device, const char *shader);
+vkg_result kernel_note_trust(vkg_device *device, const char *shader, enum trust trust, double error);
+
+#endif

@@ -54,7 +54,7 @@ static void build_program(vkg_device *device)
 static bool chosen(const vkg_device *device, char name[128])
 {
     struct conv_plan plans[CONV_MAX_CANDIDATES + 1];
-    uint32_t choice, count = conv_candidates(vkg_device_get_caps(device), CONV_FORWARD, &problem, plans);
+    uint32_t choice, count = conv_candidates(vkg_device_get_caps(device), CONV_FORWARD, &problem, VKG_FLOAT32, plans);
     conv_candidate_name(&plans[conv_choose(device, CONV_FORWARD, plans, count)], name, 128);
     return conv_find_choice(device, CONV_FORWARD, plans, count, &choice);
 }
@@ -95,7 +95,7 @@ static void noted_choices_count(void **unused)
     struct conv_plan plans[CONV_MAX_CANDIDATES + 1];
     char name[128], expected[128];
     vkg_device *device = open_tiled(VKG_AUTOTUNE_ON);
-    uint32_t count = conv_candidates(vkg_device_get_caps(device), CONV_FORWARD, &problem, plans);
+    uint32_t count = conv_candidates(vkg_device_get_caps(device), CONV_FORWARD, &problem, VKG_FLOAT32, plans);
     for (uint32_t i = 0; i < count; i++) {
         assert_int_equal(conv_note_choice(device, CONV_FORWARD, &plans[i], "by hand"), VKG_OK);
         assert_true(chosen(device, name));

@@ -1,6 +1,7 @@
 // Adam (Kingma and Ba 2015) over a block of parameters, gradients and moments that are laid out alike:
 //   m ← β₁·m + (1 − β₁)·g,  v ← β₂·v + (1 − β₂)·g²,  p ← p − lr/(1 − β₁ᵗ) · m / (√v/√(1 − β₂ᵗ) + ε)
 // In place; each invocation reads and writes its own four elements. Grid: one invocation a vec4, folded over y.
+// SCALED: gradients are those of a loss times a power of two, and are divided by it; a scale of 0 changes nothing.
 // READ_TEXEL: 1 reads through texel buffers (CPU drivers), 0 through storage buffers.
 #version 450
 #extension GL_GOOGLE_include_directive : require
@@ -25,6 +26,9 @@ layout(std430, binding = 5) readonly buffer second_in_buffer { vec4 second_in[];
 layout(std430, binding = 6) writeonly buffer parameter_buffer { vec4 parameter[]; };
 layout(std430, binding = 7) writeonly buffer first_buffer { vec4 first[]; };
 layout(std430, binding = 8) writeonly buffer second_buffer { vec4 second[]; };
+#ifdef SCALED
+layout(std430, binding = 9) restrict readonly buffer scale_buffer { float loss_scale; };
+#endif
 
 void main()
 {
@@ -33,6 +37,11 @@ void main()
     if (i >= count)
         return;
     vec4 g = READ(gradient, i);
+#ifdef SCALED
+    if (loss_scale == 0.0)
+        return;
+    g *= reciprocal_of_power(loss_scale);
+#endif
     vec4 m = beta1 * READ(first_in, i) + (1.0 - beta1) * g;
     vec4 v = beta2 * READ(second_in, i) + (1.0 - beta2) * g * g;
     vec2 correction = next_corrections(corrections);

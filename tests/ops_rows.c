@@ -14,7 +14,7 @@ static vkg_shape shape_of(const struct ops_call *call)
 #define UNARY(op) OPS_BUILD(op, vkg_##op(g, x[0]))
 #define BINARY(op) OPS_BUILD(op, vkg_##op(g, x[0], x[1]))
 UNARY(neg) UNARY(abs) UNARY(sign) UNARY(square) UNARY(sqrt) UNARY(rsqrt) UNARY(exp) UNARY(ln) UNARY(log1p) UNARY(sin)
-UNARY(cos) UNARY(floor) UNARY(erf) UNARY(erfinv) UNARY(sigmoid) UNARY(tanh) UNARY(softplus) UNARY(relu) UNARY(silu)
+UNARY(cos) UNARY(floor) UNARY(erf) UNARY(erfinv) UNARY(sigmoid) UNARY(tanh) UNARY(softplus) UNARY(log_sigmoid) UNARY(relu) UNARY(silu)
 UNARY(gelu) UNARY(detach)
 BINARY(add) BINARY(sub) BINARY(mul) BINARY(div) BINARY(pow) BINARY(minimum) BINARY(maximum) BINARY(equal) BINARY(less)
 BINARY(less_equal) BINARY(prelu)
@@ -149,7 +149,7 @@ OPS_BUILD(cosine_similarity, vkg_cosine_similarity(g, x[0], x[1], (uint32_t)a[0]
 
 const struct ops_row ops_rows[] = {
     OPS_CLOSE(add), OPS_CLOSE(sub), OPS_CLOSE(mul), OPS_CLOSE(div), OPS_CLOSE(affine), OPS_EXACT(neg), OPS_EXACT(abs), OPS_CLOSE(square), OPS_CLOSE(sqrt),
-    OPS_CLOSE(rsqrt), OPS_CLOSE(exp), OPS_CLOSE(ln), OPS_EXACT(relu), OPS_CLOSE(leaky_relu), OPS_CLOSE(tanh), OPS_CLOSE(sigmoid), OPS_CLOSE(softplus),
+    OPS_CLOSE(rsqrt), OPS_CLOSE(exp), OPS_CLOSE(ln), OPS_EXACT(relu), OPS_CLOSE(leaky_relu), OPS_CLOSE(tanh), OPS_CLOSE(sigmoid), OPS_CLOSE(softplus), OPS_CLOSE(log_sigmoid),
     OPS_NEAR(pow), OPS_CLOSE(log1p), OPS_CLOSE(sin), OPS_CLOSE(cos), OPS_CLOSE(erf), OPS_NEAR(erfinv), OPS_EXACT(sign), OPS_EXACT(floor), OPS_CLOSE(elu),
     OPS_CLOSE(silu), OPS_CLOSE(gelu), OPS_CLOSE(prelu), OPS_EXACT(clamp), OPS_CLOSE(minimum), OPS_CLOSE(maximum), OPS_EXACT(equal), OPS_EXACT(less),
     OPS_EXACT(less_equal), OPS_CLOSE(where), OPS_EXACT(cast),

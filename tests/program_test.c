@@ -475,7 +475,8 @@ static void a_step_allocates_nothing(void **unused)
     vkg_phase phases[2];
     vkg_trainer *trainer;
     vkg_gan_phases(&gan, phases);
-    const vkg_trainer_desc desc = {.phases = phases, .phase_count = 2, .batch = 4, .image = {4, 4, 1}, .latent = 3};
+    const vkg_trainer_desc desc = {.phases = phases, .phase_count = 2, .batch = 4, .image = {4, 4, 1}, .latent = 3,
+                                   .loss_scaling = {.enabled = true}};
     assert_int_equal(vkg_trainer_create(device, &desc, &trainer), VKG_OK);
     driver = device->vk;
     device->vk.vkQueueSubmit = uncounted_submit;

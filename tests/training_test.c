@@ -320,21 +320,50 @@ static void resuming_changes_no_bit(void **unused)
     (void)unused;
     check_resuming(VKG_FLOAT32);
     check_resuming(VKG_BFLOAT16);
+    check_resuming(VKG_FLOAT16);
 }
 
-/* Its losses are not scaled. */
-static void training_in_float16_is_refused(void **unused)
+static void other_precisions_are_refused(void **unused)
 {
     (void)unused;
     vkg_trainer *trainer;
     const vkg_phase phase = {.name = "a"};
     const vkg_trainer_desc desc = {.phases = &phase, .phase_count = 1, .batch = 1, .image = {1, 1, 1},
-                                   .precision = VKG_FLOAT16};
+                                   .precision = VKG_INT32};
     test_expect_errors(true);
     assert_int_equal(vkg_trainer_create(test_device(), &desc, &trainer), VKG_ERROR_INVALID);
-    assert_non_null(strstr(test_last_error(), "training in float16 is not possible"));
+    assert_non_null(strstr(test_last_error(), "training in int32 is not possible"));
     test_expect_errors(false);
     assert_null(trainer);
+}
+
+/* A report of the newest step, or NaN. */
+static double reported(vkg_trainer *trainer, uint32_t steps, const char *name)
+{
+    static float batch[BATCH * PIXELS];
+    vkg_trainer_report report;
+    train(trainer, steps - 1);
+    make_batch(vkg_trainer_get_step(trainer), batch);
+    assert_int_equal(vkg_trainer_step(trainer, (const float *[]){batch}, NULL), VKG_OK);
+    assert_int_equal(vkg_trainer_finish(trainer, &report), VKG_OK);
+    for (uint32_t i = 0; i < report.count; i++)
+        if (strcmp(report.names[i], name) == 0)
+            return (double)report.values[i];
+    return NAN;
+}
+
+/* The trainer scales float16's losses by itself: few updates are skipped, and the losses are nearly float32's. */
+static void float16_is_scaled(void **unused)
+{
+    (void)unused;
+    vkg_trainer *plain = make_trainer_in(VKG_FLOAT32, 3, 2), *scaled = make_trainer_in(VKG_FLOAT16, 3, 2);
+    const double expected = reported(plain, 20, "loss_g"), found = reported(scaled, 20, "loss_g");
+    const double scale = reported(scaled, 1, "loss_scale"), skipped = reported(scaled, 1, "skipped_updates");
+    printf("float16: loss_g %g, in float32 %g; scale %g, %g updates skipped\n", found, expected, scale, skipped);
+    assert_true(fabs(found - expected) < 0.05 * fabs(expected) && found != expected);
+    assert_true(scale >= 256 && skipped < 16);
+    assert_true(isnan(reported(plain, 1, "loss_scale")));
+    vkg_trainer_destroy(&plain), vkg_trainer_destroy(&scaled);
 }
 
 /* A checkpoint of another network changes nothing, and the message says what differs. */
@@ -423,7 +452,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(follows_pytorch), cmocka_unit_test(mixed_precision_stays_near),
         cmocka_unit_test(a_seed_decides_every_bit),
-        cmocka_unit_test(resuming_changes_no_bit), cmocka_unit_test(training_in_float16_is_refused),
+        cmocka_unit_test(resuming_changes_no_bit), cmocka_unit_test(other_precisions_are_refused),
+        cmocka_unit_test(float16_is_scaled),
         cmocka_unit_test(a_wrong_checkpoint_changes_nothing),
         cmocka_unit_test(phases_run_when_they_should), cmocka_unit_test(samples_do_not_depend_on_the_batch)};
     return cmocka_run_group_tests(tests, NULL, test_device_close);

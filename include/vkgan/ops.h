@@ -27,6 +27,7 @@ VKG_API vkg_tensor *vkg_relu(vkg_graph *graph, vkg_tensor *a);  /* gradient at 0
 VKG_API vkg_tensor *vkg_leaky_relu(vkg_graph *graph, vkg_tensor *a, float slope); /* at 0: slope */
 VKG_API vkg_tensor *vkg_tanh(vkg_graph *graph, vkg_tensor *a);
 VKG_API vkg_tensor *vkg_sigmoid(vkg_graph *graph, vkg_tensor *a);
+VKG_API vkg_tensor *vkg_log_sigmoid(vkg_graph *graph, vkg_tensor *a); /* log(1/(1 + e⁻ᵃ)), stable for any a */
 VKG_API vkg_tensor *vkg_softplus(vkg_graph *graph, vkg_tensor *a); /* log(1 + eᵃ), stable for any a */
 VKG_API vkg_tensor *vkg_pow(vkg_graph *graph, vkg_tensor *a, vkg_tensor *b); /* aᵇ; NaN for a < 0 unless b is whole */
 VKG_API vkg_tensor *vkg_log1p(vkg_graph *graph, vkg_tensor *a); /* log(1 + a), exact near 0 */

@@ -120,6 +120,12 @@ T is_equal(T a, T b)
     return SELECT(EQUAL(a, b), T(1), T(0));
 }
 
+// By the bits: drivers may take it that no number is infinite or NaN. An exponent of ones carries into the top bit.
+T is_not_finite(T a)
+{
+    return T((floatBitsToUint(a) & 0x7f800000u) + 0x00800000u >> 31);
+}
+
 T is_within(T a, T low, T high)
 {
     return SELECT(LESS(a, low), T(0), SELECT(LESS(high, a), T(0), T(1)));

@@ -45,8 +45,8 @@ static const struct row rows[] = {
     {"channels", "N", "1 grey or 3 colour [0: as in the data]", WHOLE, TRAIN | BENCH, AT(channels), 0, 3, FIXED},
     {"lr", "X", "learning rate of both networks", REAL, TRAIN, AT(lr), 1e-9, 1, FIXED},
     {"beta1", "X", "Adam's decay of the first moment", REAL, TRAIN, AT(beta1), 0, 0.9999, FIXED},
-    {"precision", "fp32|bf16", "what convolutions read; sums and all else are fp32; in the config file 0|1 [fp32]", CHOICE,
-     TRAIN | BENCH, AT(precision), 0, 1, FIXED},
+    {"precision", "fp32|bf16|fp16", "what convolutions read; sums and all else are fp32; in the config file 0|1|2 [fp32]",
+     CHOICE, TRAIN | BENCH, AT(precision), 0, 2, FIXED},
     {"seed", "N", "of everything random: the same seed on the same device gives the same bits", WHOLE,
      TRAIN | GENERATE | BENCH, AT(seed), 0, 9007199254740992.0, FIXED},
     {"sample-every", "N", "a grid of samples every so many steps", WHOLE, TRAIN, AT(sample_every), 1, 1e12, REMEMBERED},
@@ -330,5 +330,11 @@ void options_each_setting(struct options *options, void (*visit)(void *user, con
             visit(user, &(struct setting){.name = rows[i].name,
                                           .value = (double *)(void *)((char *)options + rows[i].offset),
                                           .low = rows[i].low, .high = rows[i].high, .whole = rows[i].kind != REAL,
-                                          .fixed = rows[i].memory == FIXED});
+                                          .fixed = rows[i].memory == FIXED, .choice = rows[i].kind == CHOICE});
+}
+
+vkg_dtype option_precision(const struct options *options)
+{
+    static const vkg_dtype types[] = {VKG_FLOAT32, VKG_BFLOAT16, VKG_FLOAT16}; /* in the order of the option's words */
+    return types[(int)options->precision];
 }

@@ -73,7 +73,7 @@ static vkg_result create_trainer(struct training *t)
         .phases = phases, .phase_count = 2, .batch = (uint32_t)app->options.batch,
         .image = {t->run.image[0], t->run.image[1], t->run.image[2]}, .latent = t->settings.latent,
         .seed = (uint64_t)app->options.seed,
-        .precision = app->options.precision > 0 ? VKG_BFLOAT16 : VKG_FLOAT32};
+        .precision = option_precision(&app->options)};
     vkg_result result = vkg_trainer_create(app->device, &desc, &t->trainer);
     if (result == VKG_OK)
         result = vkg_sampler_create(app->device, &(vkg_sampler_desc){

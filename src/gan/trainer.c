@@ -5,6 +5,7 @@
 
 #include "gan/step.h"
 #include "program/program.h"
+#include "vkgan/ops.h"
 
 enum { MAX_VARIANTS = 16, MAX_PERIOD = 4096, MAX_IN_FLIGHT = 8 };
 
@@ -92,7 +93,7 @@ static vkg_result find_variants(vkg_trainer *trainer, const vkg_trainer_desc *de
 /* --- graphs --- */
 
 /* The loss, its gradient with respect to what the phase trains and nothing else, and the update. */
-static void build_phase(struct vkg_step *step, const vkg_phase *phase)
+static void build_phase(struct vkg_step *step, const vkg_phase *phase, const vkg_loss_scaling *scaling)
 {
     vkg_graph *graph = step->graph;
     step->real = NULL;
@@ -113,8 +114,36 @@ static void build_phase(struct vkg_step *step, const vkg_phase *phase)
         return;
     }
     vkg_graph_parameters(graph, phase->trains, parameters, count);
+    vkg_adam_desc adam = phase->adam;
+    adam.loss_scaling = *scaling;
+    if (scaling->enabled)
+        loss = vkg_mul(graph, loss, vkg_loss_scale(graph, phase->name, scaling));
     vkg_gradients(graph, loss, parameters, count, gradients);
-    vkg_adam(graph, phase->name, parameters, gradients, count, &phase->adam);
+    vkg_adam(graph, phase->name, parameters, gradients, count, &adam);
+}
+
+static const vkg_loss_scaling *phase_scaling(const vkg_trainer_desc *desc, const vkg_phase *phase)
+{
+    return phase->adam.loss_scaling.enabled ? &phase->adam.loss_scaling : &desc->loss_scaling;
+}
+
+/* Of all phases, also those that this step leaves out, so that every step reports the same things. */
+static void report_scales(struct vkg_step *step, const vkg_trainer_desc *desc)
+{
+    vkg_graph *graph = step->graph;
+    vkg_tensor *least = NULL, *skipped = vkg_constant(graph, 0, VKG_SCALAR);
+    for (uint32_t p = 0; p < desc->phase_count; p++) {
+        const vkg_loss_scaling *scaling = phase_scaling(desc, &desc->phases[p]);
+        if (!scaling->enabled)
+            continue;
+        vkg_tensor *scale = vkg_loss_scale(graph, desc->phases[p].name, scaling);
+        least = least ? vkg_minimum(graph, least, scale) : scale;
+        skipped = vkg_add(graph, skipped, vkg_skipped_updates(graph, desc->phases[p].name));
+    }
+    if (!least)
+        return;
+    vkg_step_report(step, "loss_scale", least);
+    vkg_step_report(step, "skipped_updates", skipped);
 }
 
 static vkg_result build_variant(vkg_trainer *trainer, const vkg_trainer_desc *desc, struct variant *variant)
@@ -128,8 +157,10 @@ static vkg_result build_variant(vkg_trainer *trainer, const vkg_trainer_desc *de
     for (uint32_t p = 0; p < desc->phase_count && result == VKG_OK; p++) {
         const vkg_phase *phase = &desc->phases[p];
         for (uint32_t t = 0; variant->phases >> p & 1 && t < (phase->times ? phase->times : 1); t++)
-            build_phase(step, phase);
+            build_phase(step, phase, phase_scaling(desc, phase));
     }
+    if (result == VKG_OK)
+        report_scales(step, desc);
     for (uint32_t i = 0; i < step->report_count && result == VKG_OK; i++)
         vkg_output(step->graph, step->reports[i].name, step->reports[i].scalar);
     return result;
@@ -163,9 +194,9 @@ static vkg_result check_desc(vkg_device *device, const vkg_trainer_desc *desc)
                         "%u (at most %d)",
                         desc->phase_count, desc->batch, desc->image[0], desc->image[1], desc->image[2], desc->in_flight,
                         MAX_IN_FLIGHT);
-    if (desc->precision != VKG_FLOAT32 && desc->precision != VKG_BFLOAT16)
+    if (desc->precision != VKG_FLOAT32 && desc->precision != VKG_BFLOAT16 && desc->precision != VKG_FLOAT16)
         return vkg_fail(&device->log, VKG_ERROR_INVALID,
-                        "vkg_trainer_create: training in %s is not possible, expected float32 or bfloat16",
+                        "vkg_trainer_create: training in %s is not possible, expected float32, bfloat16 or float16",
                         vkg_dtype_name(desc->precision));
     return VKG_OK;
 }
@@ -178,12 +209,15 @@ static vkg_result create_state(vkg_trainer *trainer, uint64_t seed)
     return vkg_state_create(trainer->device, graphs, trainer->variant_count, seed, &trainer->state);
 }
 
-vkg_result vkg_trainer_create(vkg_device *device, const vkg_trainer_desc *desc, vkg_trainer **trainer)
+vkg_result vkg_trainer_create(vkg_device *device, const vkg_trainer_desc *given, vkg_trainer **trainer)
 {
     *trainer = NULL;
-    vkg_result result = check_desc(device, desc);
+    vkg_result result = check_desc(device, given);
     if (result != VKG_OK)
         return result;
+    vkg_trainer_desc scaled = *given;
+    scaled.loss_scaling.enabled |= given->precision == VKG_FLOAT16;
+    const vkg_trainer_desc *desc = &scaled;
     vkg_trainer *made = calloc(1, sizeof *made);
     if (!made)
         return vkg_fail(&device->log, VKG_ERROR_OUT_OF_MEMORY, "vkg_trainer_create: out of host memory");

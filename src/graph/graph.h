@@ -103,6 +103,7 @@ struct adam_update {
     uint32_t *parameters, *first_moments, *second_moments; /* declarations, `count` of each */
     uint32_t lr, corrections; /* declarations: [learning rate], [1 − β₁ᵗ, 1 − β₂ᵗ, –, –] */
     float beta1, beta2, epsilon;
+    bool scaled; /* behind the gradients, the node's last input is the loss scale; 0: skip this update */
 };
 
 struct graph_output {

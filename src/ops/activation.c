@@ -110,6 +110,16 @@ static void softplus_gradient(vkg_graph *graph, vkg_tensor *node, vkg_tensor *dy
 static const struct op op_softplus = {.name = "softplus", .expensive = true, .doc = "log(1 + eᵃ)", .kind = OP_POINTWISE,
                                       .glsl = "softplus(a)", .gradient = softplus_gradient};
 
+static void log_sigmoid_gradient(vkg_graph *graph, vkg_tensor *node, vkg_tensor *dy, const bool *wanted,
+                                 vkg_tensor **gradients)
+{
+    (void)wanted;
+    gradients[0] = vkg_mul(graph, dy, vkg_sigmoid(graph, vkg_neg(graph, node->inputs[0])));
+}
+
+static const struct op op_log_sigmoid = {.name = "log_sigmoid", .expensive = true, .doc = "log(1/(1 + e⁻ᵃ))",
+                                         .kind = OP_POINTWISE, .glsl = "-softplus(-a)", .gradient = log_sigmoid_gradient};
+
 static void log1p_gradient(vkg_graph *graph, vkg_tensor *node, vkg_tensor *dy, const bool *wanted,
                            vkg_tensor **gradients)
 {
@@ -210,7 +220,7 @@ static const struct op op_clamp = {.name = "clamp", .doc = "a, but at least p an
     }
 FUNCTION(sign) FUNCTION(floor) FUNCTION(log1p) FUNCTION(sin) FUNCTION(cos) FUNCTION(erf) FUNCTION(erfinv)
 FUNCTION(abs) FUNCTION(sqrt) FUNCTION(rsqrt) FUNCTION(exp) FUNCTION(relu) FUNCTION(tanh) FUNCTION(sigmoid)
-FUNCTION(softplus)
+FUNCTION(softplus) FUNCTION(log_sigmoid)
 
 vkg_tensor *vkg_elu(vkg_graph *graph, vkg_tensor *a, float alpha)
 {

@@ -125,13 +125,22 @@ static vkg_result bind_setting(struct lowering *lowering, struct dispatch *dispa
                                 true, written);
 }
 
+/* Behind the gradients: what they are to be divided by. */
+static vkg_result bind_scale(struct lowering *lowering, struct dispatch *dispatch, const vkg_tensor *node,
+                             const struct adam_update *update)
+{
+    return update->scaled ? lowering_bind_tensor(lowering, dispatch, node->inputs[update->count], FORMAT_STORAGE, true, false)
+                          : VKG_OK;
+}
+
 static vkg_result lower_run(struct lowering *lowering, const vkg_tensor *node, const struct adam_update *update,
                             const struct adam_run *run)
 {
     enum binding_format format = lowering_read_format(lowering, run->bytes, true);
+    const char *const kernels[2][2] = {{"adam_texel", "adam_storage"}, {"adam_scaled_texel", "adam_scaled_storage"}};
     uint32_t count = (uint32_t)((run->bytes + 15) / 16), workgroup = simple_workgroup(&lowering->device->caps);
     struct dispatch *dispatch = lowering_add_dispatch(
-        lowering, "adam", shader_find(format == FORMAT_STORAGE ? "adam_storage" : "adam_texel"));
+        lowering, "adam", shader_find(kernels[update->scaled][format == FORMAT_STORAGE]));
     if (!dispatch)
         return lowering_out_of_memory(lowering);
     const uint32_t blocks[3] = {update->parameters[run->first], update->first_moments[run->first],
@@ -145,20 +154,24 @@ static vkg_result lower_run(struct lowering *lowering, const vkg_tensor *node, c
         result = bind_block(lowering, dispatch, blocks[i], run->bytes, format, false);
     for (int i = 0; i < 3 && result == VKG_OK; i++)
         result = bind_block(lowering, dispatch, blocks[i], run->bytes, FORMAT_STORAGE, true);
+    if (result == VKG_OK)
+        result = bind_scale(lowering, dispatch, node, update);
     struct adam_push push = {count, update->beta1, update->beta2, update->epsilon};
     dispatch_push(dispatch, &push, sizeof push);
     dispatch->constants[dispatch->constant_count++] = workgroup;
     return result == VKG_OK ? dispatch_grid(lowering, dispatch, (count + workgroup - 1) / workgroup) : result;
 }
 
-static vkg_result lower_corrections(struct lowering *lowering, const struct adam_update *update)
+static vkg_result lower_corrections(struct lowering *lowering, const vkg_tensor *node, const struct adam_update *update)
 {
-    struct dispatch *dispatch = lowering_add_dispatch(lowering, "adam corrections", shader_find("adam_corrections"));
+    struct dispatch *dispatch = lowering_add_dispatch(
+        lowering, "adam corrections", shader_find(update->scaled ? "adam_scaled_corrections" : "adam_corrections"));
     if (!dispatch)
         return lowering_out_of_memory(lowering);
     struct adam_push push = {1, update->beta1, update->beta2, update->epsilon};
     dispatch_push(dispatch, &push, sizeof push);
-    return bind_setting(lowering, dispatch, update->corrections, true);
+    vkg_result result = bind_setting(lowering, dispatch, update->corrections, true);
+    return result == VKG_OK ? bind_scale(lowering, dispatch, node, update) : result;
 }
 
 static vkg_result lower_adam(struct lowering *lowering, const vkg_tensor *node)
@@ -172,7 +185,7 @@ static vkg_result lower_adam(struct lowering *lowering, const vkg_tensor *node)
         if (result != VKG_OK)
             return result;
     }
-    return lower_corrections(lowering, update);
+    return lower_corrections(lowering, node, update);
 }
 
 static const struct op op_adam = {.name = "adam", .doc = "one optimiser step over a network's parameters",
@@ -247,13 +260,17 @@ static bool check_adam(vkg_graph *graph, const char *name, vkg_tensor *const *pa
     return count > 0;
 }
 
-/* One of the small buffers that the host may change between runs. */
-static uint32_t declare_setting(vkg_graph *graph, const char *name, const char *what, uint32_t elements, float value)
+vkg_tensor *optimizer_setting(vkg_graph *graph, const char *name, const char *what, uint32_t elements, float value)
 {
     char full_name[256];
     snprintf(full_name, sizeof full_name, "optimizer.%s.%s", name, what);
-    vkg_tensor *setting = graph_declare(graph, &(struct declaration_desc){
+    return graph_declare(graph, &(struct declaration_desc){
         .name = full_name, .shape = VKG_SHAPE(elements), .init = {VKG_INIT_CONSTANT, value, 0}, .absolute = true});
+}
+
+static uint32_t declare_setting(vkg_graph *graph, const char *name, const char *what, uint32_t elements, float value)
+{
+    vkg_tensor *setting = optimizer_setting(graph, name, what, elements, value);
     return setting->poisoned ? UINT32_MAX : setting->attributes.index;
 }
 
@@ -263,8 +280,9 @@ void vkg_adam(vkg_graph *graph, const char *name, vkg_tensor *const *parameters,
     if (!check_adam(graph, name, parameters, gradients, count))
         return;
     struct adam_update update = {.count = count, .beta1 = value_or(desc->beta1, 0.5f),
-                                 .beta2 = value_or(desc->beta2, 0.999f), .epsilon = value_or(desc->epsilon, 1e-8f)};
-    vkg_tensor **slots = arena_alloc(&graph->arena, count * sizeof *slots);
+                                 .beta2 = value_or(desc->beta2, 0.999f), .epsilon = value_or(desc->epsilon, 1e-8f),
+                                 .scaled = desc->loss_scaling.enabled};
+    vkg_tensor **slots = arena_alloc(&graph->arena, (count + 1) * sizeof *slots);
     update.parameters = arena_alloc(&graph->arena, count * sizeof *update.parameters);
     update.first_moments = arena_alloc(&graph->arena, count * sizeof *update.first_moments);
     update.second_moments = arena_alloc(&graph->arena, count * sizeof *update.second_moments);
@@ -284,11 +302,13 @@ void vkg_adam(vkg_graph *graph, const char *name, vkg_tensor *const *parameters,
         update.first_moments[i] = declare_moment(graph, "exp_avg", graph->declarations[update.parameters[i]]);
     for (uint32_t i = 0; i < count; i++)
         update.second_moments[i] = declare_moment(graph, "exp_avg_sq", graph->declarations[update.parameters[i]]);
+    if (update.scaled)
+        slots[count] = loss_scale_judge(graph, name, &desc->loss_scaling, slots, count);
     if (graph->error || graph->out_of_memory)
         return;
     graph->adams[graph->adam_count] = update;
     vkg_tensor *node = graph_add_node(graph, &(struct node_desc){
-        .op = &op_adam, .shape = VKG_SCALAR, .input_count = count, .inputs = slots,
+        .op = &op_adam, .shape = VKG_SCALAR, .input_count = count + update.scaled, .inputs = slots,
         .attributes.index = (uint32_t)graph->adam_count++});
     for (uint32_t i = 0; i < count; i++)
         graph_supersede(graph, update.parameters[i], node);

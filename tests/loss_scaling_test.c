@@ -275,6 +275,48 @@ static void bad_numbers_leave_no_trace(void **unused)
     vkg_trainer_destroy(&disturbed), vkg_trainer_destroy(&calm);
 }
 
+enum { MANY = 90 };
+
+static vkg_tensor *many_loss(vkg_step *step, void *user)
+{
+    (void)user;
+    vkg_graph *g = vkg_step_graph(step);
+    vkg_tensor *pixels = vkg_reshape(g, vkg_step_real(step), VKG_SHAPE(MANY)), *loss = vkg_constant(g, 0, VKG_SCALAR);
+    for (uint32_t i = 0; i < MANY; i++) { /* of sizes that leave gaps between them, and some that take two stages to sum */
+        char name[16];
+        snprintf(name, sizeof name, "many.w%u", i);
+        vkg_tensor *w = vkg_parameter(g, name, VKG_SHAPE(i % 30 == 7 ? 70001 : i + 1), (vkg_init){VKG_INIT_CONSTANT, 0, 0});
+        vkg_tensor *pixel = vkg_slice(g, pixels, 0, i, 1, 1);
+        loss = vkg_add(g, loss, vkg_sum(g, vkg_mul(g, w, pixel), VKG_ALL_AXES, false));
+    }
+    return loss;
+}
+
+/* Every parameter's gradient is looked at, of however many. */
+static void one_bad_gradient_of_many_is_found(void **unused)
+{
+    (void)unused;
+    const vkg_phase phase = {.name = "many", .loss = many_loss, .trains = "many."};
+    const vkg_trainer_desc desc = {.phases = &phase, .phase_count = 1, .batch = 1, .image = {1, MANY, 1}, .latent = 1,
+                                   .loss_scaling = {.enabled = true, .initial = 0x1p100f}};
+    vkg_trainer *trainer;
+    vkg_trainer_report report;
+    assert_int_equal(vkg_trainer_create(test_device(), &desc, &trainer), VKG_OK);
+    for (uint32_t i = 0; i < MANY; i++) {
+        float pixels[MANY] = {0};
+        pixels[i] = i % 2 ? NAN : -INFINITY;
+        assert_int_equal(vkg_trainer_step(trainer, (const float *[]){pixels}, NULL), VKG_OK);
+        assert_int_equal(vkg_trainer_finish(trainer, &report), VKG_OK);
+        assert_true(reported(&report, "skipped_updates") == (float)i + 1);
+        assert_true(reported(&report, "loss_scale") == ldexpf(1, 99 - (int)i));
+    }
+    const float good[MANY] = {0};
+    assert_int_equal(vkg_trainer_step(trainer, (const float *[]){good}, NULL), VKG_OK);
+    assert_int_equal(vkg_trainer_finish(trainer, &report), VKG_OK);
+    assert_true(reported(&report, "skipped_updates") == MANY);
+    vkg_trainer_destroy(&trainer);
+}
+
 /* A parameter that never gets a good gradient does not drive the scale to 0, nor good ones to infinity. */
 static void the_scale_stays_in_its_range(void **unused)
 {
@@ -314,6 +356,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(scaling_changes_no_result),        cmocka_unit_test(resuming_changes_no_bit),
         cmocka_unit_test(overflow_halves_the_scale_and_skips), cmocka_unit_test(bad_numbers_leave_no_trace),
+        cmocka_unit_test(one_bad_gradient_of_many_is_found),
         cmocka_unit_test(the_scale_stays_in_its_range),     cmocka_unit_test(bad_settings_are_refused)};
     return cmocka_run_group_tests(tests, NULL, test_device_close);
 }

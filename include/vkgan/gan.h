@@ -92,8 +92,8 @@ typedef struct vkg_trainer_desc {
     vkg_dtype precision; /* of all phases, see vkg_graph_set_precision: float32 (0), bfloat16 or float16, which turns
                           * loss_scaling on */
     /* For every phase that has none of its own (adam.loss_scaling); each phase has a scaler to itself. Where any phase
-     * has one, every step reports "loss_scale", the least of them after the step, and "skipped_updates", of all phases since
-     * the run began. */
+     * has one, every step reports "loss_scale", the least of them after the step, and "skipped_updates", of all phases
+     * since the run began. */
     vkg_loss_scaling loss_scaling;
 } vkg_trainer_desc;
 

@@ -44,7 +44,8 @@ VKG_API void vkg_adam(vkg_graph *graph, const char *name, vkg_tensor *const *par
  * Where a loss is made of gradients (a gradient penalty), only the whole is multiplied: the gradients within are those of
  * unscaled losses. The scaler of optimiser NAME lasts in the state, and so in checkpoints, as
  * "optimizer.NAME.loss_scale", "optimizer.NAME.good_steps" and "optimizer.NAME.skipped_updates", [1] each; a
- * checkpoint written without them cannot be loaded by a training with them. The host may write all three between runs.
+ * checkpoint written without them cannot be loaded by a training with them. The host may write all three between runs,
+ * the scale as a power of two.
  * Errors: initial is not a power of two in its range, growth_interval is too large. */
 VKG_API vkg_tensor *vkg_loss_scale(vkg_graph *graph, const char *name, const vkg_loss_scaling *scaling);
 /* How many updates of an optimiser were skipped since its state began, a scalar. */

@@ -1,5 +1,5 @@
-/* Dynamic loss scaling (Micikevicius et al. 2018, section 3.2), out of ordinary operations, so that it runs on the device with
- * everything else: the host is never asked whether a step was good. */
+/* Dynamic loss scaling (Micikevicius et al. 2018, section 3.2), out of ordinary operations, so that it runs on the device
+ * with everything else: the host is never asked whether a step was good. */
 #include <math.h>
 
 #include "ops/ops.h"
@@ -26,12 +26,13 @@ static bool is_valid(vkg_graph *graph, const char *name, const vkg_loss_scaling 
     int exponent;
     float scale = initial_scale(scaling);
     if (!(scale >= LEAST_SCALE && scale <= GREATEST_SCALE) || frexpf(scale, &exponent) != 0.5f) {
-        graph_fail(graph, "loss scaling \"%s\": the initial scale is %g, expected a power of two from 2^-126 to 2^126", name,
-                   (double)scale);
+        graph_fail(graph, "loss scaling \"%s\": the initial scale is %g, expected a power of two from 2^-126 to 2^126",
+                   name, (double)scale);
         return false;
     }
     if (growth_interval(scaling) > 1u << 24) { /* good steps are counted in a float */
-        graph_fail(graph, "loss scaling \"%s\": growth_interval is %u, expected at most 2^24", name, scaling->growth_interval);
+        graph_fail(graph, "loss scaling \"%s\": growth_interval is %u, expected at most 2^24", name,
+                   scaling->growth_interval);
         return false;
     }
     return true;

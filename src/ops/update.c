@@ -129,8 +129,9 @@ static vkg_result bind_setting(struct lowering *lowering, struct dispatch *dispa
 static vkg_result bind_scale(struct lowering *lowering, struct dispatch *dispatch, const vkg_tensor *node,
                              const struct adam_update *update)
 {
-    return update->scaled ? lowering_bind_tensor(lowering, dispatch, node->inputs[update->count], FORMAT_STORAGE, true, false)
-                          : VKG_OK;
+    if (!update->scaled)
+        return VKG_OK;
+    return lowering_bind_tensor(lowering, dispatch, node->inputs[update->count], FORMAT_STORAGE, true, false);
 }
 
 static vkg_result lower_run(struct lowering *lowering, const vkg_tensor *node, const struct adam_update *update,

@@ -447,8 +447,11 @@ static void samples_do_not_depend_on_the_batch(void **unused)
     vkg_trainer_destroy(&trainer);
 }
 
-int main(void)
+/* usage: training_test [PATTERN]: only the tests whose name fits */
+int main(int argc, char **argv)
 {
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(follows_pytorch), cmocka_unit_test(mixed_precision_stays_near),
         cmocka_unit_test(a_seed_decides_every_bit),

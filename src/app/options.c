@@ -109,7 +109,7 @@ static void print_help(const struct app *app, int command)
             continue;
         char left[64];
         snprintf(left, sizeof left, "--%s %s", rows[i].name, rows[i].argument ? rows[i].argument : "");
-        printf("  %-22s %s", left, rows[i].help);
+        printf("  %-27s %s", left, rows[i].help);
         print_default(&app->options, &rows[i]);
         printf("\n");
     }

@@ -10,10 +10,14 @@ struct workload {
     /* of networks: image size, channels, width, batch; of layers: what their builder says */
     uint32_t size, channels, width, batch;
     double bytes; /* that pass through memory at least, where that bounds it; else 0 */
+    bool whole;   /* the result is wanted, and not only its time */
 };
 
 extern const struct workload workloads[];
 extern const uint32_t workload_count;
+/* What is tried for the device's ceilings: copies in memory and in caches, and products. */
+extern const struct workload ceiling_workloads[];
+extern const uint32_t ceiling_workload_count;
 
 /* A row of the table, or, for "dcgan-SIZE-CHANNELS-wWIDTH-bBATCH", one that is made on the spot. false: no such workload. */
 bool workload_find(const char *name, struct workload *workload);

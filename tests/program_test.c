@@ -10,6 +10,7 @@
 #include "on_device.h"
 #include "program/commands.h"
 #include "program/plan.h"
+#include "program/order.h"
 #include "program/program.h"
 
 static const float *output_of(const vkg_program *program, const vkg_tensor *tensor, uint32_t slot)
@@ -33,10 +34,66 @@ static void random_dispatches(struct lowering *lowering, uint32_t dispatches, ui
     for (uint32_t s = 0; s < storages; s++)
         lowering->storages[s] = (struct storage){.kind = test_random(9) ? STORAGE_TEMPORARY : STORAGE_INPUT,
                                                  .bytes = 256ull * (1 + test_random(50)), .first = UINT32_MAX};
-    for (uint32_t d = 0; d < dispatches; d++)
+    for (uint32_t d = 0; d < dispatches; d++) {
+        struct dispatch *dispatch = &lowering->dispatches[d];
+        memcpy(dispatch->push, &d, sizeof d); /* its name */
         for (int b = 0; b < 3; b++)
-            lowering->dispatches[d].bindings[lowering->dispatches[d].binding_count++].storage =
-                (d + test_random(10)) * storages / (dispatches + 10);
+            dispatch->bindings[dispatch->binding_count++] = (struct binding){
+                .storage = (d + test_random(10)) * storages / (dispatches + 10), .offset = test_random(3) * 100,
+                .bytes = 1 + test_random(200), .written = test_random(3) == 0};
+    }
+}
+
+static uint32_t name_of(const struct dispatch *dispatch)
+{
+    uint32_t name;
+    memcpy(&name, dispatch->push, sizeof name);
+    return name;
+}
+
+/* Does one write what the other one touches? */
+static bool depend(const struct lowering *lowering, const struct dispatch *a, const struct dispatch *b)
+{
+    for (uint32_t i = 0; i < a->binding_count; i++)
+        for (uint32_t k = 0; k < b->binding_count; k++) {
+            const struct binding *x = &a->bindings[i], *y = &b->bindings[k];
+            const struct storage *s = &lowering->storages[x->storage], *t = &lowering->storages[y->storage];
+            const bool same = x->storage == y->storage || (s->kind == STORAGE_STATE && t->kind == STORAGE_STATE);
+            const uint64_t first = x->offset + s->address, second = y->offset + t->address;
+            if (same && (x->written || y->written) && first < second + y->bytes && second < first + x->bytes)
+                return true;
+        }
+    return false;
+}
+
+static void waves_keep_what_depends_in_order(void **unused)
+{
+    (void)unused;
+    vkg_device nobody = {0};
+    uint32_t shared = 0;
+    for (int round = 0; round < 50; round++) {
+        struct lowering lowering = {.device = &nobody};
+        bool seen[80] = {0};
+        random_dispatches(&lowering, 5 + test_random(60), 4 + test_random(60));
+        for (size_t s = 0; s < lowering.storage_count; s += 3)
+            lowering.storages[s].kind = STORAGE_STATE, lowering.storages[s].address = 100 * test_random(20);
+        assert_int_equal(order_dispatches(&lowering), VKG_OK);
+        for (size_t i = 0; i < lowering.dispatch_count; i++) {
+            const struct dispatch *later = &lowering.dispatches[i];
+            assert_false(seen[name_of(later)]);
+            seen[name_of(later)] = true;
+            for (size_t k = 0; k < i; k++) {
+                const struct dispatch *earlier = &lowering.dispatches[k];
+                assert_true(earlier->wave <= later->wave);
+                if (depend(&lowering, earlier, later))
+                    assert_true(earlier->wave < later->wave && name_of(earlier) < name_of(later));
+            }
+            shared += i > 0 && later[-1].wave == later->wave;
+        }
+        free(lowering.dispatches);
+        free(lowering.storages);
+    }
+    assert_true(shared > 0);
 }
 
 static void plan_never_shares_living_memory(void **unused)
@@ -49,6 +106,7 @@ static void plan_never_shares_living_memory(void **unused)
         random_dispatches(&lowering, 5 + test_random(60), 4 + test_random(60));
         const struct plan_options options = {.alignment = 256, .block_bytes = 256 * 120, .aliasing = round % 5 != 0};
         const uint32_t kept[1] = {test_random((uint32_t)lowering.storage_count)};
+        assert_int_equal(order_dispatches(&lowering), VKG_OK);
         assert_int_equal(plan_memory(&lowering, &options, kept, 1, &plan), VKG_OK);
         for (size_t i = 0; i < lowering.storage_count; i++) {
             const struct storage *a = &lowering.storages[i];
@@ -290,6 +348,40 @@ static void a_profile_is_a_run(void **unused)
         toy_destroy(&toy);
     }
     assert_memory_equal(losses[0], losses[1], sizeof losses[0]);
+}
+
+/* Per axis 6 of 8 pairs of an output and a tap lie inside of the image; of y a slice is read. */
+static void a_profile_counts_what_is_done(void **unused)
+{
+    (void)unused;
+    vkg_graph *g;
+    vkg_state *state;
+    vkg_program *program;
+    vkg_dispatch_profile dispatches[8] = {0};
+    double flops = 0, copied = 0;
+    uint32_t count = 8;
+    if (!vkg_device_get_caps(test_device())->timestamp_bits)
+        skip();
+    assert_int_equal(vkg_graph_create(test_log(), &g), VKG_OK);
+    vkg_tensor *x = vkg_buffer(g, "x", VKG_SHAPE(1, 4, 4, 1), (vkg_init){0});
+    vkg_tensor *weight = vkg_buffer(g, "weight", VKG_SHAPE(4, 4, 1, 1), (vkg_init){0});
+    vkg_tensor *y = vkg_buffer(g, "y", VKG_SHAPE(4096), (vkg_init){0});
+    const vkg_conv_geometry geometry = {.stride = {2, 2}, .padding = {1, 1}};
+    vkg_output(g, "product", vkg_convolution(g, x, weight, geometry));
+    vkg_assign(g, vkg_buffer(g, "part", VKG_SHAPE(64), (vkg_init){0}), vkg_slice(g, y, 0, 0, 64, 1));
+    assert_int_equal(vkg_state_create(test_device(), &g, 1, 1, &state), VKG_OK);
+    assert_int_equal(vkg_program_create(test_device(), g, state, NULL, &program), VKG_OK);
+    assert_int_equal(vkg_program_profile(program, dispatches, &count), VKG_OK);
+    assert_in_range(count, 2, 8);
+    for (uint32_t i = 0; i < count; i++) {
+        flops += dispatches[i].flops;
+        copied += strcmp(dispatches[i].label, "assign") == 0 ? dispatches[i].bytes : 0;
+    }
+    assert_true(flops == 2 * 6 * 6);
+    assert_true(copied == 2 * 64 * 4);
+    vkg_program_destroy(&program);
+    vkg_state_destroy(&state);
+    vkg_graph_destroy(&g);
 }
 
 static void profiles_are_guarded(void **unused)
@@ -671,11 +763,11 @@ static void every_call_may_fail(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(plan_never_shares_living_memory), cmocka_unit_test(push_constants_match_glsl),
+        cmocka_unit_test(plan_never_shares_living_memory), cmocka_unit_test(waves_keep_what_depends_in_order), cmocka_unit_test(push_constants_match_glsl),
         cmocka_unit_test(every_way_to_run_gives_the_same_bits), cmocka_unit_test(submissions_are_cut),
         cmocka_unit_test(submissions_follow_what_was_measured),
         cmocka_unit_test(slots_are_guarded), cmocka_unit_test(a_profile_is_a_run), cmocka_unit_test(profiles_are_guarded),
-        cmocka_unit_test(nan_is_not_hidden),
+        cmocka_unit_test(a_profile_counts_what_is_done), cmocka_unit_test(nan_is_not_hidden),
 #if CAN_COUNT_ALLOCATIONS
         cmocka_unit_test(a_step_allocates_nothing),
 #endif

@@ -1,4 +1,5 @@
-/* Trials of kernels: choices by time are kept and stay, and a kernel that computes wrong numbers is not used. */
+/* Trials of kernels: choices by time are kept and stay, and a kernel that computes wrong numbers, or cannot be built, is
+ * not used. Faults are put between the library and its driver. */
 #include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,35 +10,42 @@
 #include "kernels/shaders.h"
 #include "on_device.h"
 #include "ops/convolution.h"
+#include "program/kernel_checks.h"
 
 static char folder[] = "/tmp/vkgan-trials-XXXXXX";
-static uint32_t warnings;
-static char warning[1024];
+static uint32_t warnings, errors;
+static char warning[1024], error[1024]; /* the last ones */
 
-static void count_warnings(void *user, vkg_log_level level, const char *message)
+static void keep_message(void *user, vkg_log_level level, const char *message)
 {
     (void)user;
     if (level > VKG_LOG_WARNING)
         return;
-    warnings++;
-    snprintf(warning, sizeof warning, "%s", message);
+    ++*(level == VKG_LOG_ERROR ? &errors : &warnings);
+    snprintf(level == VKG_LOG_ERROR ? error : warning, sizeof warning, "%s", message);
 }
 
-/* A device with tiled kernels, whose notes lie in the folder of this test. */
-static vkg_device *open_tiled(vkg_autotune autotune)
+/* A device whose notes lie in the folder of this test. */
+static vkg_device *open_family(const char *kernels, vkg_autotune autotune)
 {
     vkg_device *device;
-    const vkg_log log = {.callback = count_warnings};
-    warnings = 0;
-    assert_int_equal(vkg_device_create(&(vkg_device_desc){.log = &log, .kernels = "tiled", .cache_dir = folder,
+    const vkg_log log = {.callback = keep_message};
+    warnings = errors = 0;
+    assert_int_equal(vkg_device_create(&(vkg_device_desc){.log = &log, .kernels = kernels, .cache_dir = folder,
                                                           .autotune = autotune}, &device), VKG_OK);
     return device;
+}
+
+static vkg_device *open_tiled(vkg_autotune autotune)
+{
+    return open_family("tiled", autotune);
 }
 
 static const struct conv_problem problem = {.n = 4, .ih = 9, .iw = 9, .ci = 16, .oh = 9, .ow = 9, .co = 32, .kh = 3,
                                             .kw = 3, .sh = 1, .sw = 1, .ph = 1, .pw = 1, .dh = 1, .dw = 1, .groups = 1};
 
-static void build_program_of(vkg_device *device, vkg_dtype precision)
+/* A program of one convolution: what building it gives. */
+static vkg_result try_program_of(vkg_device *device, vkg_dtype precision)
 {
     vkg_graph *graph;
     vkg_program *program;
@@ -46,14 +54,25 @@ static void build_program_of(vkg_device *device, vkg_dtype precision)
     vkg_tensor *x = vkg_input(graph, "x", conv_operand_shape(&problem, CONV_X));
     vkg_tensor *w = vkg_input(graph, "w", conv_operand_shape(&problem, CONV_W));
     vkg_output(graph, "y", conv_node(graph, CONV_FORWARD, x, w, &problem));
-    assert_int_equal(vkg_program_create(device, graph, NULL, NULL, &program), VKG_OK);
+    vkg_result result = vkg_program_create(device, graph, NULL, NULL, &program);
     vkg_program_destroy(&program);
     vkg_graph_destroy(&graph);
+    return result;
+}
+
+static vkg_result try_program(vkg_device *device)
+{
+    return try_program_of(device, VKG_FLOAT32);
+}
+
+static void build_program_of(vkg_device *device, vkg_dtype precision)
+{
+    assert_int_equal(try_program_of(device, precision), VKG_OK);
 }
 
 static void build_program(vkg_device *device)
 {
-    build_program_of(device, VKG_FLOAT32);
+    assert_int_equal(try_program(device), VKG_OK);
 }
 
 /* The name of the candidate that the device runs the problem with, and whether that was noted. */
@@ -121,32 +140,54 @@ static void noted_choices_count(void **unused)
     vkg_device_destroy(&device);
 }
 
+/* --- faults --- */
+
+/* A driver that compiles the shader `victim` as if it were `other`, or refuses it where that is NULL. */
+struct fault {
+    const char *victim, *other;
+};
+static const struct fault *faults;
+static uint32_t fault_count;
 static PFN_vkCreateShaderModule create_module;
 
-/* A driver that compiles conv_forward_tiled_small as if it were conv_forward_tiled, which needs four times the threads. */
 static VkResult break_module(VkDevice device, const VkShaderModuleCreateInfo *info,
                              const VkAllocationCallbacks *allocator, VkShaderModule *module)
 {
-    const struct shader *victim = shader_find("conv_forward_tiled_small");
-    const struct shader *other = shader_find("conv_forward_tiled");
     VkShaderModuleCreateInfo changed = *info;
-    if (info->codeSize == victim->spirv_bytes && memcmp(info->pCode, victim->spirv, victim->spirv_bytes) == 0)
+    for (uint32_t i = 0; i < fault_count; i++) {
+        const struct shader *victim = shader_find(faults[i].victim);
+        if (info->codeSize != victim->spirv_bytes || memcmp(info->pCode, victim->spirv, victim->spirv_bytes) != 0)
+            continue;
+        if (!faults[i].other)
+            return VK_ERROR_INITIALIZATION_FAILED;
+        const struct shader *other = shader_find(faults[i].other);
         changed.pCode = other->spirv, changed.codeSize = other->spirv_bytes;
+    }
     return create_module(device, &changed, allocator, module);
 }
 
-static void wrong_kernels_are_not_used(void **unused)
+static void break_driver(vkg_device *device, const struct fault *list, uint32_t count)
 {
-    (void)unused;
+    faults = list;
+    fault_count = count;
+    create_module = device->vk.vkCreateShaderModule;
+    device->vk.vkCreateShaderModule = break_module;
+}
+
+/* --- convolutions --- */
+
+/* Whatever is wrong with the kernel that would be the first: it is warned of once, and never used. */
+static void is_not_used(const struct fault *fault)
+{
     char name[128];
     remove_notes();
     vkg_device *device = open_tiled(VKG_AUTOTUNE_OFF);
     chosen(device, name);
     assert_non_null(strstr(name, "conv_forward_tiled_small "));
-    create_module = device->vk.vkCreateShaderModule;
-    device->vk.vkCreateShaderModule = break_module;
+    break_driver(device, fault, 1);
     build_program(device);
     assert_int_equal(warnings, 1);
+    assert_int_equal(errors, 0);
     assert_non_null(strstr(warning, "conv_forward_tiled_small"));
     chosen(device, name);
     assert_null(strstr(name, "tiled_small"));
@@ -155,6 +196,167 @@ static void wrong_kernels_are_not_used(void **unused)
     build_program(device);
     assert_int_equal(warnings, 0);
     assert_int_equal(kernel_trust(device, "conv_forward_tiled_small"), TRUST_WRONG);
+    vkg_device_destroy(&device);
+    remove_notes();
+}
+
+static void wrong_kernels_are_not_used(void **unused)
+{
+    (void)unused;
+    is_not_used(&(struct fault){"conv_forward_tiled_small", "conv_forward_tiled"}); /* needs four times the threads */
+}
+
+static void kernels_that_do_not_build_are_not_used(void **unused)
+{
+    (void)unused;
+    is_not_used(&(struct fault){"conv_forward_tiled_small", NULL});
+}
+
+/* All checks of other kernels but one are noted as passed. */
+static void trust_all_but(vkg_device *device, const char *check)
+{
+    for (uint32_t i = 0; i < kernel_check_count; i++) {
+        char name[64];
+        snprintf(name, sizeof name, "%s by storage reads", kernel_checks[i].name);
+        if (strcmp(kernel_checks[i].name, check) != 0)
+            assert_int_equal(kernel_note_trust(device, name, TRUST_GOOD, "by hand"), VKG_OK);
+    }
+}
+
+/* The small problem's sums are made of parts, so that what adds them is tested too; where no candidate is left, that is
+ * an error. */
+static void wrong_parts_of_convolutions_are_found(void **unused)
+{
+    (void)unused;
+    remove_notes();
+    vkg_device *device = open_tiled(VKG_AUTOTUNE_OFF);
+    trust_all_but(device, "");
+    break_driver(device, &(struct fault){"sum_parts_storage", "max_parts_storage"}, 1);
+    assert_int_equal(try_program(device), VKG_ERROR_UNSUPPORTED);
+    assert_int_equal(errors, 1);
+    assert_non_null(strstr(error, "conv_forward_plain"));
+    assert_int_equal(kernel_trust(device, "conv_forward_tiled_small"), TRUST_WRONG);
+    vkg_device_destroy(&device);
+    remove_notes();
+}
+
+/* --- all other kernels --- */
+
+static void assert_names(const char *message, const vkg_device *device, const char *kernel)
+{
+    const vkg_device_caps *caps = vkg_device_get_caps(device);
+    assert_non_null(strstr(message, kernel));
+    assert_non_null(strstr(message, caps->name));
+    assert_non_null(strstr(message, caps->driver_info));
+}
+
+static void wrong_texel_reads_give_way_to_storage_reads(void **unused)
+{
+    (void)unused;
+    remove_notes();
+    vkg_device *device = open_family("texel", VKG_AUTOTUNE_OFF);
+    assert_int_equal(vkg_device_get_caps(device)->kernels, VKG_KERNELS_TEXEL);
+    break_driver(device, &(struct fault){"sum_parts_texel", "max_parts_texel"}, 1);
+    build_program(device);
+    assert_int_equal(warnings, 1);
+    assert_int_equal(errors, 0);
+    assert_names(warning, device, "sums by texel reads");
+    assert_int_equal(vkg_device_get_caps(device)->kernels, VKG_KERNELS_TILED);
+    vkg_device_destroy(&device);
+    device = open_family("texel", VKG_AUTOTUNE_OFF); /* remembered */
+    build_program(device);
+    assert_int_equal(warnings, 0);
+    assert_int_equal(vkg_device_get_caps(device)->kernels, VKG_KERNELS_TILED);
+    vkg_device_destroy(&device);
+}
+
+/* Nothing can run instead: an error at every start, until somebody wants to go on all the same. */
+static void wrong_storage_reads_are_an_error(void **unused)
+{
+    (void)unused;
+    static const struct fault both[] = {{"sum_parts_texel", NULL}, {"sum_parts_storage", "max_parts_storage"}};
+    remove_notes();
+    vkg_device *device = open_family("texel", VKG_AUTOTUNE_OFF);
+    break_driver(device, both, 2);
+    assert_int_equal(try_program(device), VKG_ERROR_UNSUPPORTED);
+    assert_int_equal(errors, 1);
+    assert_names(error, device, "sums by storage reads");
+    assert_int_equal(try_program(device), VKG_ERROR_UNSUPPORTED);
+    vkg_device_destroy(&device);
+    device = open_tiled(VKG_AUTOTUNE_OFF);
+    assert_int_equal(try_program(device), VKG_ERROR_UNSUPPORTED);
+    assert_names(error, device, "sums by storage reads");
+    vkg_device_destroy(&device);
+    setenv("VKGAN_SELF_TEST", "0", 1);
+    device = open_tiled(VKG_AUTOTUNE_OFF);
+    build_program(device);
+    assert_int_equal(warnings + errors, 0);
+    vkg_device_destroy(&device);
+    setenv("VKGAN_SELF_TEST", "no", 1);
+    assert_int_equal(vkg_device_create(&(vkg_device_desc){.cache_dir = folder}, &device), VKG_ERROR_INVALID);
+    unsetenv("VKGAN_SELF_TEST");
+}
+
+static void drop_dispatch(VkCommandBuffer commands, uint32_t x, uint32_t y, uint32_t z)
+{
+    (void)commands, (void)x, (void)y, (void)z;
+}
+
+/* Each check sees that nothing was computed, whatever lies in memory. */
+static void every_check_can_fail(void **unused)
+{
+    (void)unused;
+    for (uint32_t i = 0; i < kernel_check_count; i++) {
+        remove_notes();
+        vkg_device *device = open_tiled(VKG_AUTOTUNE_OFF);
+        trust_all_but(device, kernel_checks[i].name);
+        device->vk.vkCmdDispatch = drop_dispatch;
+        assert_int_equal(try_program(device), VKG_ERROR_UNSUPPORTED);
+        assert_non_null(strstr(error, kernel_checks[i].name));
+        vkg_device_destroy(&device);
+    }
+    remove_notes();
+}
+
+static PFN_vkCreateShaderModule real_module;
+static uint32_t modules;
+
+static VkResult lack_memory(VkDevice device, const VkShaderModuleCreateInfo *info,
+                            const VkAllocationCallbacks *allocator, VkShaderModule *module)
+{
+    return modules++ == 0 ? VK_ERROR_OUT_OF_HOST_MEMORY : real_module(device, info, allocator, module);
+}
+
+/* A shortage of memory says nothing of a kernel: it is an error now, and the kernel is tested later. */
+static void want_of_memory_is_no_distrust(void **unused)
+{
+    (void)unused;
+    remove_notes();
+    vkg_device *device = open_tiled(VKG_AUTOTUNE_OFF);
+    real_module = device->vk.vkCreateShaderModule;
+    device->vk.vkCreateShaderModule = lack_memory;
+    modules = 0;
+    assert_int_equal(try_program(device), VKG_ERROR_OUT_OF_MEMORY);
+    assert_int_equal(errors, 1);
+    build_program(device);
+    assert_int_equal(warnings, 0);
+    vkg_device_destroy(&device);
+    remove_notes();
+}
+
+/* Once a device: what later programs of a few operations pay is a look at a flag. */
+static void a_device_is_tested_once(void **unused)
+{
+    (void)unused;
+    remove_notes();
+    vkg_device *device = open_tiled(VKG_AUTOTUNE_OFF);
+    build_program(device);
+    real_module = device->vk.vkCreateShaderModule;
+    device->vk.vkCreateShaderModule = lack_memory;
+    modules = 0;
+    remove_notes();
+    build_program(device);
+    assert_int_equal(modules, 0);
     vkg_device_destroy(&device);
     remove_notes();
 }
@@ -230,10 +432,16 @@ static void types_have_their_own_choices(void **unused)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(choices_are_kept), cmocka_unit_test(noted_choices_count),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(types_have_their_own_choices), cmocka_unit_test(wrong_matrices_are_not_used),
+        cmocka_unit_test(choices_are_kept), cmocka_unit_test(noted_choices_count),
                                        cmocka_unit_test(wrong_kernels_are_not_used),
-                                       cmocka_unit_test(types_have_their_own_choices),
-                                       cmocka_unit_test(wrong_matrices_are_not_used)};
+                                       cmocka_unit_test(kernels_that_do_not_build_are_not_used),
+                                       cmocka_unit_test(wrong_parts_of_convolutions_are_found),
+                                       cmocka_unit_test(wrong_texel_reads_give_way_to_storage_reads),
+                                       cmocka_unit_test(wrong_storage_reads_are_an_error),
+                                       cmocka_unit_test(every_check_can_fail),
+                                       cmocka_unit_test(want_of_memory_is_no_distrust),
+                                       cmocka_unit_test(a_device_is_tested_once)};
     if (!mkdtemp(folder))
         return 1;
     int failures = cmocka_run_group_tests(tests, NULL, test_device_close);

@@ -147,13 +147,14 @@ typedef struct vkg_device_desc {
 
 /* Opens a device. `desc` may be NULL.
  * Errors: NO_DEVICE (no Vulkan, no device, none of that name, none that can be used: the message lists what
- * there is), INVALID (unknown kernels, VKGAN_VALIDATION neither 0 nor 1), OUT_OF_MEMORY, DEVICE; *device is
+ * there is), INVALID (unknown kernels; VKGAN_VALIDATION or VKGAN_SELF_TEST neither 0 nor 1), OUT_OF_MEMORY, DEVICE; *device is
  * NULL then. */
 VKG_API vkg_result vkg_device_create(const vkg_device_desc *desc, vkg_device **device);
 /* Waits for the device, saves its pipeline cache if that grew, closes it and clears the handle. NULL is fine.
  */
 VKG_API void vkg_device_destroy(vkg_device **device);
-/* Valid as long as the device. Thread-safety: any. */
+/* Valid as long as the device. `kernels` may change from texel to tiled when the device's first program is built
+ * (vkgan/program.h: vkg_program_create), nothing else does. Thread-safety: any, but for that. */
 VKG_API const vkg_device_caps *vkg_device_get_caps(const vkg_device *device);
 
 /* Every Vulkan device, with what the library would use of it (VKGAN_KERNELS counts). `*count` is the room in
@@ -163,7 +164,7 @@ VKG_API const vkg_device_caps *vkg_device_get_caps(const vkg_device *device);
 VKG_API vkg_result vkg_device_list(const vkg_log *log, vkg_device_caps *caps, uint32_t *count);
 
 /* What was found out about kernels on the device, as its file in the cache folder has it: calls back once a line.
- * "kernel NAME" is "right, …" or "wrong, …" (the self-test; wrong ones are not used); other keys are convolutions, and
+ * "kernel NAME" is "right, …" or "wrong, …" (the self-test; wrong ones are not used: see vkg_program_create); other keys are convolutions, and
  * their values begin with the kernel that was chosen, then tell what was measured. The strings are valid during the
  * callback only. */
 VKG_API void vkg_device_each_note(const vkg_device *device,

@@ -62,7 +62,10 @@ typedef struct vkg_program_desc {
 } vkg_program_desc;
 
 /* Differentiated, fused, planned and recorded. Fails with the graph's first error, if it has one. The graph must
- * outlive the program (its tensors name inputs and outputs); the state too. `desc` may be NULL. */
+ * outlive the program (its tensors name inputs and outputs); the state too. `desc` may be NULL.
+ * Kernels are compared with the processor before they are first used, once a device, driver and version of the library:
+ * what is wrong is not used, with a warning. UNSUPPORTED: nothing right is left to use; the environment variable
+ * VKGAN_SELF_TEST=0 tests nothing and goes on with whatever there is. */
 VKG_API vkg_result vkg_program_create(vkg_device *device, vkg_graph *graph, vkg_state *state,
                                       const vkg_program_desc *desc, vkg_program **program);
 VKG_API void vkg_program_destroy(vkg_program **program);
@@ -90,7 +93,7 @@ typedef struct vkg_program_stats {
     uint64_t temporary_bytes_unaliased; /* what they would take without */
     uint64_t state_bytes;
     uint32_t dispatches, barriers, submissions, pipelines;
-    double flops; /* of convolutions and matrix products, one run */
+    double flops; /* of convolutions and matrix products, one run; products with padding do not count */
 } vkg_program_stats;
 VKG_API vkg_program_stats vkg_program_get_stats(const vkg_program *program);
 

@@ -171,6 +171,13 @@ static vkg_result choose_autotune(vkg_device *device, vkg_autotune wanted)
     return VKG_OK;
 }
 
+static vkg_result choose_self_test(vkg_device *device)
+{
+    vkg_result result = setting_flag(&device->log, false, "VKGAN_SELF_TEST", &device->self_test);
+    device->self_test |= !setting(NULL, "VKGAN_SELF_TEST");
+    return result;
+}
+
 /* What is the same for a device of ours and an adopted one. */
 static vkg_result finish_opening(vkg_device *device, const struct candidate *candidate, const char *cache_dir,
                                  vkg_autotune autotune)
@@ -182,6 +189,8 @@ static vkg_result finish_opening(vkg_device *device, const struct candidate *can
         result = notes_create(device);
     if (result == VKG_OK)
         result = choose_autotune(device, autotune);
+    if (result == VKG_OK)
+        result = choose_self_test(device);
     if (result != VKG_OK)
         return result;
     vkg_logf(&device->log, VKG_LOG_INFO, "device: %s (%s, Vulkan %u.%u.%u, %s%s%s), %s kernels", caps->name,

@@ -40,6 +40,8 @@ struct vkg_device {
     struct pipeline_cache *pipelines;
     struct notes *notes;
     bool autotune; /* kernels are chosen by measurement, and noted choices count */
+    bool self_test; /* kernels are tested before they are used, and distrusted ones are not */
+    bool tested;    /* program/self_test.c has found the kernels that every program may use to work */
     bool owned; /* false: adopted from the application */
     bool lost;  /* sticky */
     char loss[DEVICE_LOSS_TEXT]; /* what was in flight then; "" where nothing is known */

@@ -24,10 +24,11 @@ vkg_result conv_note_choice(vkg_device *device, enum conv_direction direction, c
 uint32_t conv_choose(const vkg_device *device, enum conv_direction direction, const struct conv_plan *plans,
                      uint32_t count);
 
-/* What the self-test said, on this device, of a kernel of that name. */
+/* What the self-test said, on this device, of a kernel of that name; `seen` is for people. Without self-tests all are
+ * good. */
 enum trust { TRUST_UNKNOWN, TRUST_GOOD, TRUST_WRONG };
 enum trust kernel_trust(const vkg_device *device, const char *kernel);
 enum trust conv_trust(const vkg_device *device, const struct conv_plan *plan);
-vkg_result kernel_note_trust(vkg_device *device, const char *kernel, enum trust trust, double error);
+vkg_result kernel_note_trust(vkg_device *device, const char *kernel, enum trust trust, const char *seen);
 
 #endif

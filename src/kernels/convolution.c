@@ -380,6 +380,26 @@ static uint32_t add_family(const struct question *question, vkg_kernel_family fa
     return count;
 }
 
+/* Along one axis: pairs of an output and a tap that lies inside of the input. */
+static double pairs_inside(uint32_t in, uint32_t out, uint32_t kernel, uint32_t stride, uint32_t padding, uint32_t dilation)
+{
+    double pairs = 0;
+    for (uint32_t k = 0; k < kernel; k++) {
+        /* first ≤ output < end, where 0 ≤ output · stride + place < in */
+        const int64_t place = (int64_t)k * dilation - padding;
+        const int64_t first = place < 0 ? (-place + stride - 1) / stride : 0;
+        const int64_t inside = place < in ? (in - 1 - place) / stride + 1 : 0, end = inside < out ? inside : out;
+        pairs += end > first ? (double)(end - first) : 0;
+    }
+    return pairs;
+}
+
+static double flops_of(const struct conv_problem *p)
+{
+    return 2.0 * p->groups * p->n * p->co * p->ci * pairs_inside(p->ih, p->oh, p->kh, p->sh, p->ph, p->dh) *
+           pairs_inside(p->iw, p->ow, p->kw, p->sw, p->pw, p->dw);
+}
+
 /* The plan before a kernel has made it its own. */
 static struct conv_plan begin_plan(const struct question *question)
 {
@@ -387,7 +407,7 @@ static struct conv_plan begin_plan(const struct question *question)
     struct conv_plan plan = {
         .dtype = question->dtype,
         .push = {.problem = *p, .chunk = (uint32_t)question->sizes.terms, .split = 1, .lane_columns = 1},
-        .flops = 2.0 * p->groups * p->n * p->oh * p->ow * p->co * p->ci * p->kh * p->kw};
+        .flops = flops_of(p)};
     set_layout(&plan.push);
     return plan;
 }

@@ -37,7 +37,7 @@ struct conv_plan {
     bool unpacks;    /* the kernel reads float32: inputs of halves are copied to that first */
     struct conv_step step;
     struct conv_push push;
-    double flops; /* those with padding count too */
+    double flops; /* products with padding do not count */
 };
 
 enum { CONV_MAX_CANDIDATES = 31 };

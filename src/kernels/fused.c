@@ -339,7 +339,10 @@ static vkg_result lower_pointwise(struct fused_writer *w)
         result = emit(w, NULL, &dispatch);
     for (uint32_t i = 0; i < w->kernel->output_count && result == VKG_OK; i++)
         result = bind_output(w, dispatch, w->kernel->outputs[i], &floats[i]);
-    uint64_t vectors = fused_extent(&w->dims, 0, w->dims.count) / w->dims.width;
+    if (result != VKG_OK)
+        return result;
+    uint64_t elements = fused_extent(&w->dims, 0, w->dims.count), vectors = elements / w->dims.width;
+    dispatch->most_read = elements * sizeof(float);
     bool cpu = w->lowering->device->caps.type == VKG_DEVICE_CPU;
     if (result == VKG_OK)
         result = dispatch_grid(w->lowering, dispatch, workgroups(w->lowering, vectors, cpu ? 4 : 1));

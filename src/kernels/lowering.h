@@ -29,6 +29,8 @@ struct dispatch {
     uint32_t push_bytes;
     unsigned char push[PIPELINE_PUSH_BYTES];
     double flops; /* of products; 0 for what is bound by memory */
+    uint32_t wave; /* program/order.c: those of one wave depend on none of each other */
+    uint64_t most_read; /* bytes of each input, where it reads a part only (a slice's kernel); 0: all of them */
 };
 
 enum storage_kind {
@@ -43,7 +45,7 @@ struct storage {
     uint64_t bytes;
     uint64_t address; /* STORAGE_STATE: in the state's buffer; else given by the plan */
     uint32_t block;   /* given by the plan: which buffer of the program */
-    uint32_t first, last; /* dispatches, from the plan */
+    uint32_t first, last; /* waves, from the plan */
 };
 
 struct placement {

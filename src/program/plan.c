@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* In waves: memory that is given on within one would need a barrier there. */
 static void find_lifetimes(struct lowering *lowering, const uint32_t *kept, uint32_t kept_count)
 {
     for (size_t i = 0; i < lowering->dispatch_count; i++) {
@@ -10,8 +11,8 @@ static void find_lifetimes(struct lowering *lowering, const uint32_t *kept, uint
         for (uint32_t b = 0; b < dispatch->binding_count; b++) {
             struct storage *storage = &lowering->storages[dispatch->bindings[b].storage];
             if (storage->first == UINT32_MAX)
-                storage->first = (uint32_t)i;
-            storage->last = (uint32_t)i;
+                storage->first = dispatch->wave;
+            storage->last = dispatch->wave;
         }
     }
     for (size_t s = 0; s < lowering->storage_count; s++) {

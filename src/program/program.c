@@ -6,6 +6,8 @@
 
 #include "program/completion.h"
 #include "program/fuse.h"
+#include "program/order.h"
+#include "program/self_test.h"
 #include "program/trials.h"
 
 VkBuffer program_buffer(const struct vkg_program *program, const struct storage *storage)
@@ -84,6 +86,8 @@ static vkg_result lower_graph(struct vkg_program *program, struct lowering *lowe
         result = add_ports(program, lowering);
     if (result == VKG_OK)
         result = lower_units(lowering, &fusion);
+    if (result == VKG_OK)
+        result = order_dispatches(lowering);
     fusion_free(&fusion);
     return result;
 }
@@ -185,6 +189,8 @@ vkg_result program_create_candidate(vkg_device *device, vkg_graph *graph, vkg_st
     *program = NULL;
     desc = desc ? desc : &defaults;
     vkg_result result = check_graph(device, graph, state);
+    if (result == VKG_OK && candidate == CANDIDATE_CHOSEN)
+        result = self_test_device(device);
     if (result != VKG_OK)
         return result;
     struct vkg_program *made = calloc(1, sizeof *made);

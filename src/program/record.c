@@ -125,12 +125,15 @@ static vkg_result find_pipeline(struct recorder *r, const struct dispatch *dispa
     return pipeline_get(r->device, &desc, pipeline);
 }
 
-/* The bytes that a dispatch names: what it reads and writes, each once. */
-static double named_bytes(const struct dispatch *dispatch)
+/* What a dispatch reads and writes, each byte once. */
+static double passed_bytes(const struct dispatch *dispatch)
 {
     double bytes = 0;
-    for (uint32_t b = 0; b < dispatch->binding_count; b++)
-        bytes += (double)dispatch->bindings[b].bytes;
+    for (uint32_t b = 0; b < dispatch->binding_count; b++) {
+        const struct binding *binding = &dispatch->bindings[b];
+        const bool in_part = !binding->written && dispatch->most_read && dispatch->most_read < binding->bytes;
+        bytes += (double)(in_part ? dispatch->most_read : binding->bytes);
+    }
     return bytes;
 }
 
@@ -140,7 +143,7 @@ static vkg_result prepare_dispatch(struct recorder *r, size_t i)
     struct prepared_dispatch *prepared = &r->program->dispatches[i];
     prepared->label = dispatch->label;
     prepared->flops = dispatch->flops;
-    prepared->bytes = named_bytes(dispatch);
+    prepared->bytes = passed_bytes(dispatch);
     prepared->push_bytes = dispatch->push_bytes;
     memcpy(prepared->groups, dispatch->groups, sizeof dispatch->groups);
     memcpy(prepared->push, dispatch->push, dispatch->push_bytes);

@@ -1,6 +1,7 @@
 #include "program/self_test.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,46 +9,130 @@
 #include "base/log.h"
 #include "kernels/choice.h"
 #include "ops/convolution.h"
+#include "program/kernel_checks.h"
 #include "program/program.h"
 
-/* --- a problem that a shader runs --- */
+/* --- what is seen of a kernel --- */
 
-/* Small, with padding, a stride, several tiles of rows, and channels of every kind that kernels tell apart. */
+struct test {
+    vkg_device *device;
+    const char *kernel; /* as notes and messages name it */
+    vkg_result result;  /* of building and running it */
+    double error;       /* of the largest element */
+    vkg_log log;        /* the device's own, while the test keeps the device's errors to itself */
+    char message[512];  /* the first of them; "": none */
+};
+
+static const double MOST = 1e-4; /* error; rounding alone stays a hundred times below */
+
+/* A kernel that does not build is no error yet. */
+static void keep_error(void *user, vkg_log_level level, const char *message)
+{
+    struct test *test = user;
+    if (level != VKG_LOG_ERROR && test->log.callback)
+        test->log.callback(test->log.user, level, message);
+    else if (level == VKG_LOG_ERROR && !*test->message)
+        snprintf(test->message, sizeof test->message, "%s", message);
+}
+
+static void begin_test(struct test *test, vkg_device *device, const char *kernel)
+{
+    *test = (struct test){.device = device, .kernel = kernel, .log = device->log};
+    device->log = (vkg_log){keep_error, test};
+}
+
+/* Notes what was seen. A shortage of memory and a lost device say nothing of the kernel: they are errors. */
+static vkg_result end_test(struct test *test, const char *consequence)
+{
+    vkg_device *device = test->device;
+    const vkg_device_caps *caps = &device->caps;
+    char seen[64];
+    device->log = test->log;
+    if (test->result == VKG_ERROR_OUT_OF_MEMORY || test->result == VKG_ERROR_DEVICE_LOST)
+        return vkg_fail(&device->log, test->result, "testing the kernel %s: %s", test->kernel, test->message);
+    if (test->result != VKG_OK) {
+        vkg_logf(&device->log, VKG_LOG_WARNING, "the kernel %s cannot be run on %s (%s %s): %s; %s", test->kernel,
+                 caps->name, caps->driver_name, caps->driver_info, test->message, consequence);
+        return kernel_note_trust(device, test->kernel, TRUST_WRONG, "cannot be run");
+    }
+    if (*test->message) /* of the validation layer */
+        vkg_logf(&device->log, VKG_LOG_ERROR, "%s", test->message);
+    if (!(test->error <= MOST))
+        vkg_logf(&device->log, VKG_LOG_WARNING,
+                 "the kernel %s computes wrong numbers on %s (%s %s; error %g, expected at most %g): %s", test->kernel,
+                 caps->name, caps->driver_name, caps->driver_info, test->error, MOST, consequence);
+    snprintf(seen, sizeof seen, "error %.1e", test->error);
+    return kernel_note_trust(device, test->kernel, test->error <= MOST ? TRUST_GOOD : TRUST_WRONG, seen);
+}
+
+/* The largest difference, relative to the largest value; infinite where there is a NaN. */
+static double largest_error(const float *found, const double *expected, uint64_t count)
+{
+    double difference = 0, largest = 1e-30;
+    for (uint64_t i = 0; i < count; i++) {
+        const double d = fabs((double)found[i] - expected[i]);
+        difference = d <= difference ? difference : isnan(d) ? INFINITY : d;
+        largest = fmax(largest, fabs(expected[i]));
+    }
+    return difference / largest;
+}
+
+/* Numbers in −1 … 1 that differ from test to test: memory may still hold the result of an earlier one. */
+static void fill(float *data, uint64_t count, uint64_t seed)
+{
+    for (uint64_t i = 0; i < count; i++) {
+        seed = seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+        data[i] = (float)((int32_t)(seed >> 32) >> 16) / 32768.0f;
+    }
+}
+
+/* --- convolutions: a problem that a shader runs --- */
+
+/* Small, with padding, a stride, several tiles of rows, sums that are long enough for parts, and channels of every kind
+ * that kernels tell apart. */
 static struct conv_problem small_problem(uint32_t ci, uint32_t co, uint32_t groups)
 {
-    return (struct conv_problem){.n = 5, .ih = 7, .iw = 6, .ci = ci, .oh = 4, .ow = 3, .co = co, .kh = 3, .kw = 3,
+    return (struct conv_problem){.n = 6, .ih = 7, .iw = 6, .ci = ci, .oh = 4, .ow = 3, .co = co, .kh = 3, .kw = 3,
                                  .sh = 2, .sw = 2, .ph = 1, .pw = 1, .dh = 1, .dw = 1, .groups = groups};
 }
 
-/* The candidate of the problem that is that kernel. */
+/* The candidate of the problem that is that kernel, with its sums in so many parts at the least. */
 static bool find_candidate(const vkg_device *device, enum conv_direction direction, const struct conv_problem *problem,
-                           vkg_dtype dtype, const char *kernel, uint32_t *candidate)
+                           vkg_dtype dtype, const char *kernel, uint32_t least_parts, uint32_t *candidate)
 {
     struct conv_plan plans[CONV_MAX_CANDIDATES + 1];
     const uint32_t count = conv_candidates(&device->caps, direction, problem, dtype, plans);
     for (*candidate = 0; *candidate < count; ++*candidate) {
         char name[96];
         conv_kernel_name(&plans[*candidate], name, sizeof name);
-        if (strcmp(name, kernel) == 0)
+        if (strcmp(name, kernel) == 0 && plans[*candidate].push.split >= least_parts)
             return true;
     }
     return false;
 }
 
-static bool find_problem(const vkg_device *device, enum conv_direction direction, vkg_dtype dtype, const char *kernel,
-                         struct conv_problem *problem, uint32_t *candidate)
+static bool find_problem_of(const vkg_device *device, enum conv_direction direction, vkg_dtype dtype,
+                            const char *kernel, uint32_t least_parts, struct conv_problem *problem, uint32_t *candidate)
 {
     static const uint32_t channels[] = {20, 8, 5, 1};
     for (int i = 0; i < 16; i++) {
         *problem = small_problem(channels[i / 4], channels[i % 4], 1);
-        if (find_candidate(device, direction, problem, dtype, kernel, candidate))
+        if (find_candidate(device, direction, problem, dtype, kernel, least_parts, candidate))
             return true;
     }
     *problem = small_problem(1, 1, 8);
-    return find_candidate(device, direction, problem, dtype, kernel, candidate);
+    return find_candidate(device, direction, problem, dtype, kernel, least_parts, candidate);
 }
 
-/* --- the loop on the processor --- */
+/* One whose sums are made of parts, where there is one, so that the kernel that adds them is tested too. */
+static bool find_problem(const vkg_device *device, enum conv_direction direction, vkg_dtype dtype, const char *kernel,
+                         struct conv_problem *problem, uint32_t *candidate)
+{
+    return find_problem_of(device, direction, dtype, kernel, 2, problem, candidate) ||
+           find_problem_of(device, direction, dtype, kernel, 1, problem, candidate);
+}
+
+/* --- convolutions: the loop on the processor --- */
 
 /* Calls back for every product of the convolution: elements of x, w and y. */
 static void each_product(const struct conv_problem *p, void (*visit)(void *user, const uint64_t at[3]), void *user)
@@ -82,17 +167,7 @@ static void add_product(void *user, const uint64_t at[3])
         (double)e->inputs[0][at[e->operands[0]]] * (double)e->inputs[1][at[e->operands[1]]];
 }
 
-/* The largest difference, relative to the largest value; infinite where there is a NaN. */
-static double largest_error(const float *found, const double *sums, uint64_t count)
-{
-    double difference = 0, largest = 1e-30;
-    for (uint64_t i = 0; i < count; i++) {
-        const double d = fabs(found[i] - sums[i]);
-        difference = d <= difference ? difference : isnan(d) ? INFINITY : d;
-        largest = fmax(largest, fabs(sums[i]));
-    }
-    return difference / largest;
-}
+/* --- convolutions: the test --- */
 
 /* The bits, in a type of 16, of a number that it holds exactly and that is 0 or not below 2⁻¹⁴. */
 static uint16_t half_bits(float number, vkg_dtype dtype)
@@ -107,7 +182,7 @@ static uint16_t half_bits(float number, vkg_dtype dtype)
 
 /* Numbers in −1 … 1 that differ from test to test, since memory may still hold the result of an earlier one; halves
  * hold them exactly. They go to the program's input as its type, and to `numbers`. */
-static void fill(void *input, vkg_dtype dtype, float *numbers, uint64_t count, uint64_t seed)
+static void fill_typed(void *input, vkg_dtype dtype, float *numbers, uint64_t count, uint64_t seed)
 {
     for (uint64_t i = 0; i < count; i++) {
         seed = seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
@@ -119,8 +194,6 @@ static void fill(void *input, vkg_dtype dtype, float *numbers, uint64_t count, u
             ((uint16_t *)input)[i] = half_bits(numbers[i], dtype);
     }
 }
-
-/* --- the test --- */
 
 static vkg_result compare(vkg_program *program, enum conv_direction direction, vkg_tensor *const tensors[3],
                           const char *kernel, double *error)
@@ -138,7 +211,7 @@ static vkg_result compare(vkg_program *program, enum conv_direction direction, v
         goto done;
     }
     for (uint32_t i = 0; i < 2; i++)
-        fill(vkg_program_input(program, tensors[i], 0), tensors[i]->dtype, numbers + (i ? counts[0] : 0), counts[i],
+        fill_typed(vkg_program_input(program, tensors[i], 0), tensors[i]->dtype, numbers + (i ? counts[0] : 0), counts[i],
              hash_text(HASH_START + i, kernel));
     result = vkg_program_run(program);
     each_product(p, add_product, &expected);
@@ -166,22 +239,118 @@ static vkg_result measure_error(vkg_device *device, enum conv_direction directio
 
 vkg_result self_test(vkg_device *device, enum conv_direction direction, const struct conv_plan *plan)
 {
-    const double most = 1e-4; /* of the largest sum; rounding alone stays a hundred times below, sums in halves above */
     struct conv_problem problem;
     uint32_t candidate;
-    double error = 0;
+    struct test test;
     char kernel[96];
     conv_kernel_name(plan, kernel, sizeof kernel);
     if (kernel_trust(device, kernel) != TRUST_UNKNOWN)
         return VKG_OK;
-    if (find_problem(device, direction, plan->dtype, kernel, &problem, &candidate)) {
-        vkg_result result = measure_error(device, direction, &problem, plan->dtype, candidate, kernel, &error);
-        if (result != VKG_OK)
-            return result;
+    begin_test(&test, device, kernel);
+    if (find_problem(device, direction, plan->dtype, kernel, &problem, &candidate))
+        test.result = measure_error(device, direction, &problem, plan->dtype, candidate, kernel, &test.error);
+    return end_test(&test, "it is not used");
+}
+
+/* --- all other kernels --- */
+
+static void fill_inputs(vkg_program *program, struct check *check, const char *name)
+{
+    for (uint32_t i = 0; i < check->input_count; i++) {
+        void *data = vkg_program_input(program, check->inputs[i], 0);
+        const uint64_t count = vkg_tensor_elements(check->inputs[i]);
+        check->numbers[i] = data;
+        check->places[i] = data;
+        if (vkg_tensor_dtype(check->inputs[i]) == VKG_FLOAT32)
+            fill(data, count, hash_text(HASH_START + i, name));
+        else
+            for (uint64_t k = 0; k < count; k++)
+                ((int32_t *)data)[k] = (int32_t)((k * k + k / 5) % CHECK_PLACES);
     }
-    if (!(error <= most))
-        vkg_logf(&device->log, VKG_LOG_WARNING,
-                 "the kernel %s computes wrong numbers on %s (%s %s; error %g, expected at most %g): it is not used",
-                 kernel, device->caps.name, device->caps.driver_name, device->caps.driver_info, error, most);
-    return kernel_note_trust(device, kernel, error <= most ? TRUST_GOOD : TRUST_WRONG, error);
+}
+
+static vkg_result run_check(vkg_program *program, const struct kernel_check *row, struct check *check, double *error)
+{
+    const uint64_t count = vkg_tensor_elements(check->result);
+    double *elements = calloc(count, sizeof *elements);
+    if (!elements)
+        return vkg_fail(&program->device->log, VKG_ERROR_OUT_OF_MEMORY, "testing a kernel: out of host memory");
+    fill_inputs(program, check, row->name);
+    vkg_result result = vkg_program_run(program);
+    if (result == VKG_OK) {
+        row->expected(check, elements);
+        *error = largest_error(vkg_program_output(program, check->result, 0), elements, count);
+    }
+    free(elements);
+    return result;
+}
+
+static vkg_result build_and_run_check(vkg_device *device, const struct kernel_check *row, double *error)
+{
+    struct check check = {0};
+    vkg_state *state = NULL;
+    vkg_program *program = NULL;
+    vkg_result result = vkg_graph_create(&device->log, &check.graph);
+    if (result != VKG_OK)
+        return result;
+    row->build(&check);
+    vkg_output(check.graph, "result", check.result);
+    result = vkg_state_create(device, &check.graph, 1, CHECK_SEED, &state);
+    if (result == VKG_OK)
+        result = program_create_candidate(device, check.graph, state, &(vkg_program_desc){.name = row->name}, 0, &program);
+    if (result == VKG_OK)
+        result = run_check(program, row, &check, error);
+    vkg_program_destroy(&program);
+    vkg_state_destroy(&state);
+    vkg_graph_destroy(&check.graph);
+    return result;
+}
+
+/* Tests what is not known yet; `wrong` gets the first kernel that is distrusted, "" where none is. */
+static vkg_result check_kernels(vkg_device *device, char wrong[64])
+{
+    const bool texel = device->caps.kernels == VKG_KERNELS_TEXEL;
+    *wrong = 0;
+    for (uint32_t i = 0; i < kernel_check_count && !*wrong; i++) {
+        struct test test;
+        char name[64];
+        snprintf(name, sizeof name, "%s by %s reads", kernel_checks[i].name, texel ? "texel" : "storage");
+        if (kernel_trust(device, name) == TRUST_UNKNOWN) {
+            begin_test(&test, device, name);
+            test.result = build_and_run_check(device, &kernel_checks[i], &test.error);
+            vkg_result result = end_test(&test, texel ? "storage buffers are read instead, by tiled kernels"
+                                                      : "nothing is there to use instead");
+            if (result != VKG_OK)
+                return result;
+        }
+        if (kernel_trust(device, name) == TRUST_WRONG)
+            memcpy(wrong, name, sizeof name);
+    }
+    return VKG_OK;
+}
+
+vkg_result self_test_device(vkg_device *device)
+{
+    char wrong[64];
+    if (device->tested)
+        return VKG_OK;
+    vkg_result result = check_kernels(device, wrong);
+    if (result == VKG_OK && *wrong && device->caps.kernels == VKG_KERNELS_TEXEL) {
+        device->caps.kernels = VKG_KERNELS_TILED;
+        result = check_kernels(device, wrong);
+    }
+    if (result != VKG_OK)
+        return result;
+    device_save_notes(device);
+    device->tested = !*wrong;
+    return device->tested ? VKG_OK : self_test_fail(device, wrong);
+}
+
+vkg_result self_test_fail(vkg_device *device, const char *kernel)
+{
+    const vkg_device_caps *caps = &device->caps;
+    return vkg_fail(&device->log, VKG_ERROR_UNSUPPORTED,
+                    "the kernel %s does not work on %s (%s %s), and there is no other: a training would compute "
+                    "garbage; another version of the driver may help, and VKGAN_SELF_TEST=0 goes on all the same",
+                    kernel, caps->name, caps->driver_name, caps->driver_info);
 }

@@ -1,5 +1,6 @@
 #include "program/state.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -69,22 +70,30 @@ static void lay_out(struct vkg_state *state)
 
 /* --- initial values --- */
 
+static vkg_result initialise_entry(struct vkg_state *state, const struct state_entry *entry, uint64_t seed)
+{
+    const uint64_t bytes = entry->public.elements * 4;
+    float *values = malloc(bytes);
+    const bool fits = values && initial_values(entry, seed, values);
+    vkg_result result = fits ? transfer_upload(state->device, &state->buffer, entry->address, bytes, values)
+                             : vkg_fail(&state->device->log, VKG_ERROR_OUT_OF_MEMORY, "vkg_state_create: out of host memory");
+    free(values);
+    return result;
+}
+
+/* One entry after the other: the host never holds the whole state, whose larger part (moments) is zero anyway. */
 static vkg_result initialise(struct vkg_state *state, uint64_t seed)
 {
-    unsigned char *image = calloc(1, state->bytes);
-    if (!image)
-        return vkg_fail(&state->device->log, VKG_ERROR_OUT_OF_MEMORY, "vkg_state_create: out of host memory");
-    bool fits = true;
-    for (size_t i = 0; i < state->count; i++) {
+    vkg_result result = transfer_zeros(state->device, &state->buffer, state->bytes);
+    for (size_t i = 0; i < state->count && result == VKG_OK; i++) {
         const struct state_entry *entry = &state->entries[i];
-        if (entry->public.dtype == VKG_FLOAT32)
-            fits &= initial_values(entry, seed, (float *)(image + entry->address));
+        const bool zero = entry->init.kind == VKG_INIT_CONSTANT && fpclassify(entry->init.a) == FP_ZERO;
+        if (entry->public.dtype == VKG_FLOAT32 && !zero)
+            result = initialise_entry(state, entry, seed);
         else if (strcmp(entry->public.name, "random.state") == 0)
-            memcpy(image + entry->address, (uint32_t[]){(uint32_t)seed, (uint32_t)(seed >> 32), 0, 0}, 16);
+            result = transfer_upload(state->device, &state->buffer, entry->address, 16,
+                                     (uint32_t[]){(uint32_t)seed, (uint32_t)(seed >> 32), 0, 0});
     }
-    vkg_result result = fits ? transfer_upload(state->device, &state->buffer, 0, state->bytes, image)
-                             : vkg_fail(&state->device->log, VKG_ERROR_OUT_OF_MEMORY, "vkg_state_create: out of host memory");
-    free(image);
     return result;
 }
 

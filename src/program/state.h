@@ -24,5 +24,7 @@ vkg_result state_check_graph(const struct vkg_state *state, const struct vkg_gra
 vkg_result transfer_download(vkg_device *device, const struct buffer *source, uint64_t offset, uint64_t bytes, void *data);
 vkg_result transfer_upload(vkg_device *device, const struct buffer *target, uint64_t offset, uint64_t bytes,
                            const void *data);
+/* The first `bytes` of the buffer, by the device itself. */
+vkg_result transfer_zeros(vkg_device *device, const struct buffer *target, uint64_t bytes);
 
 #endif

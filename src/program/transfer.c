@@ -3,6 +3,10 @@
 
 #include "program/state.h"
 
+/* Uploads go through a buffer of at most so many bytes. */
+enum { PIECE = 16 << 20 };
+
+/* `from` VK_NULL_HANDLE: zeros are copied. */
 static vkg_result run_copy(vkg_device *device, VkBuffer from, VkBuffer to, const VkBufferCopy *region)
 {
     const struct VolkDeviceTable *vk = &device->vk;
@@ -30,7 +34,10 @@ static vkg_result run_copy(vkg_device *device, VkBuffer from, VkBuffer to, const
         .dstAccessMask = VK_ACCESS_MEMORY_READ_BIT | VK_ACCESS_MEMORY_WRITE_BIT};
     vk->vkCmdPipelineBarrier(commands, VK_PIPELINE_STAGE_ALL_COMMANDS_BIT, VK_PIPELINE_STAGE_TRANSFER_BIT, 0, 1, &visible,
                              0, NULL, 0, NULL);
-    vk->vkCmdCopyBuffer(commands, from, to, 1, region);
+    if (from)
+        vk->vkCmdCopyBuffer(commands, from, to, 1, region);
+    else
+        vk->vkCmdFillBuffer(commands, to, region->dstOffset, region->size, 0);
     vk->vkCmdPipelineBarrier(commands, VK_PIPELINE_STAGE_TRANSFER_BIT,
                              VK_PIPELINE_STAGE_ALL_COMMANDS_BIT | VK_PIPELINE_STAGE_HOST_BIT, 0, 1, &visible, 0, NULL, 0,
                              NULL);
@@ -61,11 +68,17 @@ vkg_result transfer_upload(vkg_device *device, const struct buffer *target, uint
                            const void *data)
 {
     struct buffer staging = {0};
-    vkg_result result = buffer_create(device, BUFFER_UPLOAD, bytes, "upload", &staging);
-    if (result == VKG_OK) {
-        memcpy(staging.mapped, data, bytes);
-        result = run_copy(device, staging.handle, target->handle, &(VkBufferCopy){.dstOffset = offset, .size = bytes});
+    vkg_result result = buffer_create(device, BUFFER_UPLOAD, bytes < PIECE ? bytes : PIECE, "upload", &staging);
+    for (uint64_t done = 0; done < bytes && result == VKG_OK; done += PIECE) {
+        const uint64_t part = bytes - done < PIECE ? bytes - done : PIECE;
+        memcpy(staging.mapped, (const unsigned char *)data + done, part);
+        result = run_copy(device, staging.handle, target->handle, &(VkBufferCopy){.dstOffset = offset + done, .size = part});
     }
     buffer_destroy(device, &staging);
     return result;
+}
+
+vkg_result transfer_zeros(vkg_device *device, const struct buffer *target, uint64_t bytes)
+{
+    return run_copy(device, VK_NULL_HANDLE, target->handle, &(VkBufferCopy){.size = bytes});
 }

@@ -154,7 +154,7 @@ static vkg_result tune(vkg_device *device, const struct task *task, double deadl
     return conv_note_choice(device, task->direction, &task->plans[chosen], *times ? times : "not measured");
 }
 
-/* Until the kernel that would be used is one that is trusted, or the last one. */
+/* Until the kernel that would be used is one that is trusted; an error where the last one is not. */
 static vkg_result test_choice(vkg_device *device, const struct task *task)
 {
     vkg_result result = VKG_OK;
@@ -164,6 +164,8 @@ static vkg_result test_choice(vkg_device *device, const struct task *task)
         plan = next;
         result = self_test(device, task->direction, plan);
     }
+    if (result == VKG_OK && conv_trust(device, plan) == TRUST_WRONG)
+        result = self_test_fail(device, plan->step.shader);
     return result;
 }
 
@@ -221,7 +223,7 @@ vkg_result trials_run(vkg_device *device, const struct fusion *fusion)
             result = test_choice(device, task);
     }
     free(tasks);
-    if (result == VKG_OK)
+    if (!device->lost)
         device_save_notes(device);
     return result;
 }

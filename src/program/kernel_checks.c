@@ -1,0 +1,237 @@
+#include "program/kernel_checks.h"
+
+#include <math.h>
+
+#include "base/philox.h"
+#include "vkgan/ops.h"
+#include "vkgan/optimizer.h"
+#include "vkgan/resample.h"
+
+static vkg_tensor *add_input(struct check *check, vkg_shape shape, vkg_dtype dtype)
+{
+    static const char *const names[CHECK_INPUTS] = {"a", "b", "c"};
+    const uint32_t i = check->input_count++;
+    return check->inputs[i] = vkg_input_typed(check->graph, names[i], shape, dtype);
+}
+
+static vkg_tensor *add_numbers(struct check *check, vkg_shape shape)
+{
+    return add_input(check, shape, VKG_FLOAT32);
+}
+
+/* --- fused kernels: chains of pointwise operations, and reductions --- */
+
+enum { LINES = 6, COLUMNS = 20 };
+
+static void build_fours(struct check *check)
+{
+    vkg_graph *g = check->graph;
+    vkg_tensor *a = add_numbers(check, VKG_SHAPE(LINES, COLUMNS)), *b = add_numbers(check, VKG_SHAPE(COLUMNS));
+    vkg_tensor *c = add_numbers(check, VKG_SHAPE(LINES, 1));
+    check->result = vkg_leaky_relu(g, vkg_add(g, vkg_mul(g, a, b), vkg_exp(g, c)), 0.2f);
+}
+
+static void expect_fours(const struct check *check, double *elements)
+{
+    for (uint32_t i = 0; i < LINES * COLUMNS; i++) {
+        const double y = (double)check->numbers[0][i] * (double)check->numbers[1][i % COLUMNS] +
+                         exp((double)check->numbers[2][i / COLUMNS]);
+        elements[i] = y > 0 ? y : 0.2 * y;
+    }
+}
+
+enum { ODD_LINES = 5, ODD_COLUMNS = 7 };
+
+static void build_ones(struct check *check)
+{
+    vkg_graph *g = check->graph;
+    vkg_tensor *a = add_numbers(check, VKG_SHAPE(ODD_COLUMNS, ODD_LINES));
+    vkg_tensor *b = add_numbers(check, VKG_SHAPE(ODD_LINES, ODD_COLUMNS));
+    check->result = vkg_add(g, vkg_maximum(g, vkg_transpose(g, a, 0, 1), b), vkg_square(g, b));
+}
+
+static void expect_ones(const struct check *check, double *elements)
+{
+    for (uint32_t i = 0; i < ODD_LINES * ODD_COLUMNS; i++) {
+        const double a = (double)check->numbers[0][i % ODD_COLUMNS * ODD_LINES + i / ODD_COLUMNS];
+        const double b = (double)check->numbers[1][i];
+        elements[i] = fmax(a, b) + b * b;
+    }
+}
+
+enum { KEPT = 8, SUMMED = 1200 }; /* enough that sums are made of parts */
+
+static void build_sums(struct check *check)
+{
+    vkg_tensor *a = add_numbers(check, VKG_SHAPE(KEPT, SUMMED)), *b = add_numbers(check, VKG_SHAPE(KEPT, SUMMED));
+    check->result = vkg_sum(check->graph, vkg_mul(check->graph, a, b), 1u << 1, false);
+}
+
+static void expect_sums(const struct check *check, double *elements)
+{
+    for (uint32_t i = 0; i < KEPT * SUMMED; i++)
+        elements[i / SUMMED] += (double)check->numbers[0][i] * (double)check->numbers[1][i];
+}
+
+static void build_greatest(struct check *check)
+{
+    check->result = vkg_max(check->graph, add_numbers(check, VKG_SHAPE(SUMMED, KEPT)), 1u << 0, false);
+}
+
+static void expect_greatest(const struct check *check, double *elements)
+{
+    for (uint32_t k = 0; k < KEPT; k++)
+        elements[k] = -INFINITY;
+    for (uint32_t i = 0; i < KEPT * SUMMED; i++)
+        elements[i % KEPT] = fmax(elements[i % KEPT], (double)check->numbers[0][i]);
+}
+
+static void build_softmax(struct check *check)
+{
+    check->result = vkg_softmax(check->graph, add_numbers(check, VKG_SHAPE(LINES, COLUMNS)), 1);
+}
+
+static void expect_softmax(const struct check *check, double *elements)
+{
+    for (uint32_t line = 0; line < LINES; line++) {
+        const float *a = &check->numbers[0][line * COLUMNS];
+        double sum = 0;
+        for (uint32_t k = 0; k < COLUMNS; k++)
+            sum += exp((double)a[k]);
+        for (uint32_t k = 0; k < COLUMNS; k++)
+            elements[line * COLUMNS + k] = exp((double)a[k]) / sum;
+    }
+}
+
+/* --- Adam --- */
+
+enum { TRAINED = 22, UPDATES = 2 };
+static const vkg_adam_desc adam = {.lr = 0.25f, .beta1 = 0.5f, .beta2 = 0.75f, .epsilon = 1e-6f};
+
+static vkg_tensor *trained(vkg_graph *graph)
+{
+    return vkg_parameter(graph, "check.weight", VKG_SHAPE(TRAINED), (vkg_init){VKG_INIT_CONSTANT, 0.5f, 0});
+}
+
+static void build_adam(struct check *check)
+{
+    for (int i = 0; i < UPDATES; i++) {
+        vkg_tensor *parameter = trained(check->graph), *gradient = add_numbers(check, VKG_SHAPE(TRAINED));
+        gradient = vkg_affine(check->graph, gradient, 2, 0);
+        vkg_adam(check->graph, "check", &parameter, &gradient, 1, &adam);
+    }
+    check->result = vkg_affine(check->graph, trained(check->graph), 1, 1);
+}
+
+static void expect_adam(const struct check *check, double *elements)
+{
+    const double beta1 = (double)adam.beta1, beta2 = (double)adam.beta2;
+    for (uint32_t k = 0; k < TRAINED; k++) {
+        double p = 0.5, m = 0, v = 0;
+        for (int i = 0; i < UPDATES; i++) {
+            const double gradient = 2 * (double)check->numbers[i][k];
+            m = beta1 * m + (1 - beta1) * gradient;
+            v = beta2 * v + (1 - beta2) * gradient * gradient;
+            p -= (double)adam.lr * m / (1 - pow(beta1, i + 1)) /
+                 (sqrt(v / (1 - pow(beta2, i + 1))) + (double)adam.epsilon);
+        }
+        elements[k] = p + 1;
+    }
+}
+
+/* --- random numbers --- */
+
+enum { DRAWN = 250 };
+
+/* Normal numbers are these through sin and cos, of which Vulkan asks little. */
+static void build_random(struct check *check)
+{
+    check->result = vkg_random_uniform(check->graph, VKG_SHAPE(DRAWN));
+}
+
+static void expect_random(const struct check *check, double *elements)
+{
+    (void)check;
+    for (uint32_t i = 0; i < DRAWN; i++) {
+        uint32_t words[4];
+        philox4x32((uint32_t[4]){i / 4, 0, 0, 0}, (uint32_t[2]){CHECK_SEED, 0}, words);
+        elements[i] = (double)philox_uniform(words[i % 4]);
+    }
+}
+
+/* --- what moves elements about --- */
+
+enum { MOVED = 18, WIDTH = 4 }; /* elements that are moved to or from CHECK_PLACES places */
+
+static void build_gather(struct check *check)
+{
+    vkg_tensor *a = add_numbers(check, VKG_SHAPE(CHECK_PLACES, WIDTH));
+    check->result = vkg_gather(check->graph, a, 0, add_input(check, VKG_SHAPE(MOVED, 1), VKG_INT32));
+}
+
+static void expect_gather(const struct check *check, double *elements)
+{
+    for (uint32_t i = 0; i < MOVED * WIDTH; i++)
+        elements[i] = (double)check->numbers[0][(uint32_t)check->places[1][i / WIDTH] * WIDTH + i % WIDTH];
+}
+
+static void build_scatter(struct check *check)
+{
+    vkg_tensor *a = add_numbers(check, VKG_SHAPE(MOVED, WIDTH));
+    vkg_tensor *index = add_input(check, VKG_SHAPE(MOVED, 1), VKG_INT32);
+    check->result = vkg_scatter_add(check->graph, a, 0, index, CHECK_PLACES);
+}
+
+static void expect_scatter(const struct check *check, double *elements)
+{
+    for (uint32_t i = 0; i < MOVED * WIDTH; i++)
+        elements[(uint32_t)check->places[1][i / WIDTH] * WIDTH + i % WIDTH] += (double)check->numbers[0][i];
+}
+
+static void build_cumsum(struct check *check)
+{
+    check->result = vkg_cumsum(check->graph, add_numbers(check, VKG_SHAPE(LINES, COLUMNS)), 1);
+}
+
+static void expect_cumsum(const struct check *check, double *elements)
+{
+    for (uint32_t i = 0; i < LINES * COLUMNS; i++)
+        elements[i] = (i % COLUMNS ? elements[i - 1] : 0) + (double)check->numbers[0][i];
+}
+
+static const uint32_t map_start[] = {0, 2, 2, 5}, map_index[] = {1, 4, 0, 2, 5};
+static const float map_weight[] = {0.5f, 2, -1, 0.25f, 1.5f};
+enum { MAP_ROWS = sizeof map_start / sizeof *map_start - 1 };
+
+static void build_map(struct check *check)
+{
+    const vkg_linear_map map = {MAP_ROWS, map_start, map_index, map_weight};
+    check->result = vkg_apply_linear_map(check->graph, add_numbers(check, VKG_SHAPE(LINES, WIDTH)), 0, &map);
+}
+
+static void expect_map(const struct check *check, double *elements)
+{
+    for (uint32_t row = 0; row < MAP_ROWS; row++)
+        for (uint32_t t = map_start[row]; t < map_start[row + 1]; t++)
+            for (uint32_t k = 0; k < WIDTH; k++)
+                elements[row * WIDTH + k] +=
+                    (double)map_weight[t] * (double)check->numbers[0][map_index[t] * WIDTH + k];
+}
+
+/* --- the table --- */
+
+/* What others are made of comes first, so that the first that fails is the one to look at. */
+const struct kernel_check kernel_checks[] = {
+    {"pointwise chains of fours", build_fours, expect_fours},
+    {"pointwise chains", build_ones, expect_ones},
+    {"sums", build_sums, expect_sums},
+    {"maxima", build_greatest, expect_greatest},
+    {"softmax", build_softmax, expect_softmax},
+    {"adam", build_adam, expect_adam},
+    {"random numbers", build_random, expect_random},
+    {"gather", build_gather, expect_gather},
+    {"scatter_add", build_scatter, expect_scatter},
+    {"cumsum", build_cumsum, expect_cumsum},
+    {"linear_map", build_map, expect_map},
+};
+const uint32_t kernel_check_count = sizeof kernel_checks / sizeof *kernel_checks;

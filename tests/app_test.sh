@@ -36,6 +36,7 @@ newest() { echo "$1"/checkpoints/step-$(printf %06d "$2").safetensors; }
 ok "${train[@]}" --out whole --steps 8 --sample-every 4 --checkpoint-every 4 --log-every 2
 ok "${train[@]}" --out again --steps 8
 ok "${train[@]}" --out parts --steps 5 --log-every 2
+sed -i '/"precision"/d' parts/config.json # as earlier versions wrote it: float32
 ok "$program" train --out parts --steps 8 --resume --log-every 2
 ok "${train[@]}" --out other --steps 8 --seed 2
 cmp -s "$(newest whole 8)" "$(newest again 8)" || fail "the same seed gave other bits"
@@ -169,12 +170,16 @@ refused "must end in .png or .npy" "$program" generate whole --output x.jpg
 # --- devices ---
 refused nosuchdevice "${train[@]}" --out x --device nosuchdevice --steps 1
 refused "expected" "${train[@]}" --out x --kernels fast --steps 1
+refused "expected fp32|bf16|fp16" "${train[@]}" --out x --precision fp8 --steps 1
 refused "no Vulkan device" env VK_DRIVER_FILES=/nonexistent VK_ICD_FILENAMES=/nonexistent "${train[@]}" --out x --steps 1
 [ ! -e x ] || fail "a run that could not start left a folder"
 
 # --- folders and checkpoints ---
 refused "holds a run already" "${train[@]}" --out whole --steps 9
 refused "cannot change" "$program" train --out whole --resume --steps 9 --width 6
+refused "cannot change" "$program" train --out parts --resume --steps 9 --precision bf16
+ok "${train[@]}" --out halves --steps 2 --log-every 1 --precision fp16
+grep -q '"loss_scale"' halves/log.jsonl || fail "float16 is trained without scaled losses"
 refused "larger number" "$program" train --out whole --resume --steps 8
 refused "config.json" "$program" train --out nowhere --resume
 : >file

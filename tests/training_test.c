@@ -75,10 +75,11 @@ static void update(vkg_graph *g, const char *name, const char *prefix, vkg_tenso
 }
 
 /* The step of reference/dcgan.py, its latents given from outside. */
-static void build_trace(struct trace *t)
+static void build_trace(struct trace *t, vkg_dtype precision)
 {
     assert_int_equal(vkg_graph_create(test_log(), &t->graph), VKG_OK);
     vkg_graph *g = t->graph;
+    vkg_graph_set_precision(g, precision);
     t->real = vkg_input(g, "real", VKG_SHAPE(BATCH, 28, 28, 1));
     t->latents = vkg_input(g, "latents", VKG_SHAPE(BATCH, LATENT));
     vkg_tensor *real_logits = call(g, discriminator, "discriminator", t->real);
@@ -95,7 +96,7 @@ static void build_trace(struct trace *t)
         vkg_output(g, "loss", outputs[i]);
 }
 
-static void open_trace(struct trace *t)
+static void open_trace(struct trace *t, vkg_dtype precision)
 {
     assert_int_equal(vkg_safetensors_open(test_log(), VKGAN_TEST_DATA "/dcgan.safetensors", &t->file), VKG_OK);
     t->indices = read_whole(t->file, "indices");
@@ -107,7 +108,7 @@ static void open_trace(struct trace *t)
     for (uint64_t i = 0; i < count; i++)
         t->images_f[i] = (float)bytes[i] / 127.5f - 1;
     free(bytes);
-    build_trace(t);
+    build_trace(t, precision);
     assert_int_equal(vkg_state_create(test_device(), &t->graph, 1, 1, &t->state), VKG_OK);
     const char *const path = VKGAN_TEST_DATA "/dcgan.safetensors";
     assert_int_equal(vkg_state_load(t->state, path, "generator.", NULL), VKG_OK);
@@ -163,11 +164,20 @@ static double weight_error(const struct trace *t, uint32_t step, const char *pre
     return sqrt(difference / size);
 }
 
+static void close_trace(struct trace *t)
+{
+    vkg_program_destroy(&t->program);
+    vkg_state_destroy(&t->state);
+    vkg_graph_destroy(&t->graph);
+    vkg_safetensors_close(&t->file);
+    free(t->images_f), free(t->all_latents), free(t->losses), free(t->indices);
+}
+
 static void follows_pytorch(void **unused)
 {
     (void)unused;
     struct trace t;
-    open_trace(&t);
+    open_trace(&t, VKG_FLOAT32);
     double worst_early = 0, worst = 0;
     for (uint32_t step = 0; step < STEPS; step++) {
         run_step(&t, step);
@@ -189,11 +199,37 @@ static void follows_pytorch(void **unused)
     }
     printf("losses: off by %.1e in the first 20 steps, by %.1e in all %d (PyTorch's own float32: %s at the end)\n",
            worst_early, worst, STEPS, vkg_safetensors_metadata_find(t.file, "float32_drift_at_100"));
-    vkg_program_destroy(&t.program);
-    vkg_state_destroy(&t.state);
-    vkg_graph_destroy(&t.graph);
-    vkg_safetensors_close(&t.file);
-    free(t.images_f), free(t.all_latents), free(t.losses), free(t.indices);
+    close_trace(&t);
+}
+
+/* Both losses, in a precision, beside PyTorch's in float32. */
+static void stays_near(vkg_dtype precision, double most_early, double most_mean)
+{
+    struct trace t;
+    open_trace(&t, precision);
+    double worst_early = 0, sum = 0;
+    for (uint32_t step = 0; step < STEPS; step++) {
+        run_step(&t, step);
+        const vkg_tensor *const outputs[] = {t.loss_d, t.loss_g};
+        for (int i = 0; i < 2; i++) {
+            double expected = t.losses[step * 4 + i], found = *(const float *)vkg_program_output(t.program, outputs[i], 0);
+            double error = fabs(found - expected) / fabs(expected);
+            sum += error / (2 * STEPS);
+            if (step < 20)
+                worst_early = fmax(worst_early, error);
+        }
+    }
+    printf("%s: losses off by at most %.1e in the first 20 steps, by %.1e in the mean of all\n", vkg_dtype_name(precision),
+           worst_early, sum);
+    assert_true(worst_early > 1e-6 && worst_early < most_early && sum < most_mean);
+    close_trace(&t);
+}
+
+static void mixed_precision_stays_near(void **unused)
+{
+    (void)unused;
+    stays_near(VKG_BFLOAT16, 5e-3, 5e-3);
+    stays_near(VKG_FLOAT16, 5e-3, 5e-3);
 }
 
 /* --- beside itself --- */
@@ -204,7 +240,7 @@ static void make_batch(uint64_t step, float *batch)
         batch[i] = sinf((float)(i * (step % 7 + 1)) * 0.01f);
 }
 
-static vkg_trainer *make_trainer(uint64_t seed, uint32_t in_flight)
+static vkg_trainer *make_trainer_in(vkg_dtype precision, uint64_t seed, uint32_t in_flight)
 {
     static vkg_gan_desc gan; /* read while the trainer is created only */
     gan = (vkg_gan_desc){.generator = generator, .discriminator = discriminator, .settings = settings};
@@ -212,9 +248,14 @@ static vkg_trainer *make_trainer(uint64_t seed, uint32_t in_flight)
     vkg_trainer *trainer;
     vkg_gan_phases(&gan, phases);
     const vkg_trainer_desc desc = {.phases = phases, .phase_count = 2, .batch = BATCH, .image = {28, 28, 1},
-                                   .latent = LATENT, .seed = seed, .in_flight = in_flight};
+                                   .latent = LATENT, .seed = seed, .in_flight = in_flight, .precision = precision};
     assert_int_equal(vkg_trainer_create(test_device(), &desc, &trainer), VKG_OK);
     return trainer;
+}
+
+static vkg_trainer *make_trainer(uint64_t seed, uint32_t in_flight)
+{
+    return make_trainer_in(VKG_FLOAT32, seed, in_flight);
 }
 
 static void train(vkg_trainer *trainer, uint32_t steps)
@@ -253,14 +294,14 @@ static void a_seed_decides_every_bit(void **unused)
     vkg_trainer_destroy(&first), vkg_trainer_destroy(&second), vkg_trainer_destroy(&other);
 }
 
-static void resuming_changes_no_bit(void **unused)
+static void check_resuming(vkg_dtype precision)
 {
-    (void)unused;
     char path[] = "/tmp/vkgan-resume-XXXXXX";
     int handle = mkstemp(path);
     assert_true(handle >= 0);
     close(handle);
-    vkg_trainer *whole = make_trainer(3, 2), *before = make_trainer(3, 2), *after = make_trainer(99, 2);
+    vkg_trainer *whole = make_trainer_in(precision, 3, 2), *before = make_trainer_in(precision, 3, 2),
+                *after = make_trainer_in(precision, 99, 2);
     uint64_t step = 0;
     train(whole, 10), train(before, 5);
     assert_int_equal(vkg_state_save(vkg_trainer_state(before), path, 5), VKG_OK);
@@ -272,6 +313,57 @@ static void resuming_changes_no_bit(void **unused)
     assert_true(same_state(vkg_trainer_state(whole), vkg_trainer_state(after)));
     vkg_trainer_destroy(&whole), vkg_trainer_destroy(&before), vkg_trainer_destroy(&after);
     unlink(path);
+}
+
+static void resuming_changes_no_bit(void **unused)
+{
+    (void)unused;
+    check_resuming(VKG_FLOAT32);
+    check_resuming(VKG_BFLOAT16);
+    check_resuming(VKG_FLOAT16);
+}
+
+static void other_precisions_are_refused(void **unused)
+{
+    (void)unused;
+    vkg_trainer *trainer;
+    const vkg_phase phase = {.name = "a"};
+    const vkg_trainer_desc desc = {.phases = &phase, .phase_count = 1, .batch = 1, .image = {1, 1, 1},
+                                   .precision = VKG_INT32};
+    test_expect_errors(true);
+    assert_int_equal(vkg_trainer_create(test_device(), &desc, &trainer), VKG_ERROR_INVALID);
+    assert_non_null(strstr(test_last_error(), "training in int32 is not possible"));
+    test_expect_errors(false);
+    assert_null(trainer);
+}
+
+/* A report of the newest step, or NaN. */
+static double reported(vkg_trainer *trainer, uint32_t steps, const char *name)
+{
+    static float batch[BATCH * PIXELS];
+    vkg_trainer_report report;
+    train(trainer, steps - 1);
+    make_batch(vkg_trainer_get_step(trainer), batch);
+    assert_int_equal(vkg_trainer_step(trainer, (const float *[]){batch}, NULL), VKG_OK);
+    assert_int_equal(vkg_trainer_finish(trainer, &report), VKG_OK);
+    for (uint32_t i = 0; i < report.count; i++)
+        if (strcmp(report.names[i], name) == 0)
+            return (double)report.values[i];
+    return NAN;
+}
+
+/* The trainer scales float16's losses by itself: few updates are skipped, and the losses are nearly float32's. */
+static void float16_is_scaled(void **unused)
+{
+    (void)unused;
+    vkg_trainer *plain = make_trainer_in(VKG_FLOAT32, 3, 2), *scaled = make_trainer_in(VKG_FLOAT16, 3, 2);
+    const double expected = reported(plain, 20, "loss_g"), found = reported(scaled, 20, "loss_g");
+    const double scale = reported(scaled, 1, "loss_scale"), skipped = reported(scaled, 1, "skipped_updates");
+    printf("float16: loss_g %g, in float32 %g; scale %g, %g updates skipped\n", found, expected, scale, skipped);
+    assert_true(fabs(found - expected) < 0.05 * fabs(expected) && found != expected);
+    assert_true(scale >= 256 && skipped < 16);
+    assert_true(isnan(reported(plain, 1, "loss_scale")));
+    vkg_trainer_destroy(&plain), vkg_trainer_destroy(&scaled);
 }
 
 /* A checkpoint of another network changes nothing, and the message says what differs. */
@@ -355,11 +447,17 @@ static void samples_do_not_depend_on_the_batch(void **unused)
     vkg_trainer_destroy(&trainer);
 }
 
-int main(void)
+/* usage: training_test [PATTERN]: only the tests whose name fits */
+int main(int argc, char **argv)
 {
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(follows_pytorch), cmocka_unit_test(a_seed_decides_every_bit),
-        cmocka_unit_test(resuming_changes_no_bit), cmocka_unit_test(a_wrong_checkpoint_changes_nothing),
+        cmocka_unit_test(follows_pytorch), cmocka_unit_test(mixed_precision_stays_near),
+        cmocka_unit_test(a_seed_decides_every_bit),
+        cmocka_unit_test(resuming_changes_no_bit), cmocka_unit_test(other_precisions_are_refused),
+        cmocka_unit_test(float16_is_scaled),
+        cmocka_unit_test(a_wrong_checkpoint_changes_nothing),
         cmocka_unit_test(phases_run_when_they_should), cmocka_unit_test(samples_do_not_depend_on_the_batch)};
     return cmocka_run_group_tests(tests, NULL, test_device_close);
 }

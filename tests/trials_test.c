@@ -45,11 +45,12 @@ static const struct conv_problem problem = {.n = 4, .ih = 9, .iw = 9, .ci = 16, 
                                             .kw = 3, .sh = 1, .sw = 1, .ph = 1, .pw = 1, .dh = 1, .dw = 1, .groups = 1};
 
 /* A program of one convolution: what building it gives. */
-static vkg_result try_program(vkg_device *device)
+static vkg_result try_program_of(vkg_device *device, vkg_dtype precision)
 {
     vkg_graph *graph;
     vkg_program *program;
     assert_int_equal(vkg_graph_create(test_log(), &graph), VKG_OK);
+    vkg_graph_set_precision(graph, precision);
     vkg_tensor *x = vkg_input(graph, "x", conv_operand_shape(&problem, CONV_X));
     vkg_tensor *w = vkg_input(graph, "w", conv_operand_shape(&problem, CONV_W));
     vkg_output(graph, "y", conv_node(graph, CONV_FORWARD, x, w, &problem));
@@ -59,18 +60,33 @@ static vkg_result try_program(vkg_device *device)
     return result;
 }
 
+static vkg_result try_program(vkg_device *device)
+{
+    return try_program_of(device, VKG_FLOAT32);
+}
+
+static void build_program_of(vkg_device *device, vkg_dtype precision)
+{
+    assert_int_equal(try_program_of(device, precision), VKG_OK);
+}
+
 static void build_program(vkg_device *device)
 {
     assert_int_equal(try_program(device), VKG_OK);
 }
 
 /* The name of the candidate that the device runs the problem with, and whether that was noted. */
-static bool chosen(const vkg_device *device, char name[128])
+static bool chosen_of(const vkg_device *device, vkg_dtype dtype, char name[128])
 {
     struct conv_plan plans[CONV_MAX_CANDIDATES + 1];
-    uint32_t choice, count = conv_candidates(vkg_device_get_caps(device), CONV_FORWARD, &problem, plans);
+    uint32_t choice, count = conv_candidates(vkg_device_get_caps(device), CONV_FORWARD, &problem, dtype, plans);
     conv_candidate_name(&plans[conv_choose(device, CONV_FORWARD, plans, count)], name, 128);
     return conv_find_choice(device, CONV_FORWARD, plans, count, &choice);
+}
+
+static bool chosen(const vkg_device *device, char name[128])
+{
+    return chosen_of(device, VKG_FLOAT32, name);
 }
 
 static void remove_notes(void)
@@ -109,7 +125,7 @@ static void noted_choices_count(void **unused)
     struct conv_plan plans[CONV_MAX_CANDIDATES + 1];
     char name[128], expected[128];
     vkg_device *device = open_tiled(VKG_AUTOTUNE_ON);
-    uint32_t count = conv_candidates(vkg_device_get_caps(device), CONV_FORWARD, &problem, plans);
+    uint32_t count = conv_candidates(vkg_device_get_caps(device), CONV_FORWARD, &problem, VKG_FLOAT32, plans);
     for (uint32_t i = 0; i < count; i++) {
         assert_int_equal(conv_note_choice(device, CONV_FORWARD, &plans[i], "by hand"), VKG_OK);
         assert_true(chosen(device, name));
@@ -345,9 +361,79 @@ static void a_device_is_tested_once(void **unused)
     remove_notes();
 }
 
+static PFN_vkCreateComputePipelines create_pipelines;
+
+/* A driver whose matrices fill half of the rows that they should. */
+static VkResult halve_matrices(VkDevice device, VkPipelineCache cache, uint32_t count,
+                               const VkComputePipelineCreateInfo *infos, const VkAllocationCallbacks *allocator,
+                               VkPipeline *pipelines)
+{
+    enum { FRAGMENT_ROWS = 6, MOST = 32 };
+    const VkSpecializationInfo *given = infos->stage.pSpecializationInfo;
+    uint32_t constants[MOST];
+    VkComputePipelineCreateInfo changed = *infos;
+    VkSpecializationInfo special = {0};
+    if (given && given->mapEntryCount == 10 && given->dataSize <= sizeof constants) {
+        memcpy(constants, given->pData, given->dataSize);
+        constants[FRAGMENT_ROWS] /= 2;
+        special = *given;
+        special.pData = constants;
+        changed.stage.pSpecializationInfo = &special;
+    }
+    return create_pipelines(device, cache, count, &changed, allocator, pipelines);
+}
+
+/* Kernels of halves are trusted type by type and tile by tile. */
+static void wrong_matrices_are_not_used(void **unused)
+{
+    (void)unused;
+    char name[128];
+    remove_notes();
+    vkg_device *device = open_tiled(VKG_AUTOTUNE_OFF);
+    if (!vkg_device_get_caps(device)->matrix_float16.m) {
+        vkg_device_destroy(&device);
+        print_message("skipped: the device has no cooperative matrices of float16\n");
+        skip();
+    }
+    chosen_of(device, VKG_FLOAT16, name);
+    assert_non_null(strstr(name, "coopmat_float16"));
+    create_pipelines = device->vk.vkCreateComputePipelines;
+    device->vk.vkCreateComputePipelines = halve_matrices;
+    build_program_of(device, VKG_FLOAT16);
+    assert_int_equal(warnings, 2); /* of each tile */
+    assert_non_null(strstr(warning, "coopmat_float16"));
+    chosen_of(device, VKG_FLOAT16, name);
+    assert_null(strstr(name, "coopmat"));
+    vkg_device_destroy(&device);
+    remove_notes();
+    device = open_tiled(VKG_AUTOTUNE_OFF);
+    build_program_of(device, VKG_FLOAT16);
+    assert_int_equal(warnings, 0);
+    chosen_of(device, VKG_FLOAT16, name);
+    assert_non_null(strstr(name, "coopmat_float16"));
+    vkg_device_destroy(&device);
+    remove_notes();
+}
+
+/* A choice of one type says nothing of another's. */
+static void types_have_their_own_choices(void **unused)
+{
+    (void)unused;
+    char name[128];
+    remove_notes();
+    vkg_device *device = open_tiled(VKG_AUTOTUNE_ON);
+    build_program_of(device, VKG_BFLOAT16);
+    assert_true(chosen_of(device, VKG_BFLOAT16, name));
+    assert_false(chosen(device, name));
+    assert_int_equal(warnings, 0);
+    vkg_device_destroy(&device);
+    remove_notes();
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(choices_are_kept), cmocka_unit_test(noted_choices_count),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(types_have_their_own_choices), cmocka_unit_test(wrong_matrices_are_not_used),
+        cmocka_unit_test(choices_are_kept), cmocka_unit_test(noted_choices_count),
                                        cmocka_unit_test(wrong_kernels_are_not_used),
                                        cmocka_unit_test(kernels_that_do_not_build_are_not_used),
                                        cmocka_unit_test(wrong_parts_of_convolutions_are_found),

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "graph/graph.h"
 #include "on_device.h"
 
 struct run {
@@ -137,10 +138,8 @@ static void results_are_stored_as_their_type(void **unused)
         check_storing(VKG_BFLOAT16, counts[i]);
     }
     check_storing(VKG_INT32, 7);
-    if (vkg_device_get_caps(test_device())->fp16_storage) {
-        check_storing(VKG_FLOAT16, 7);
-        check_storing(VKG_BFLOAT16, 1);
-    }
+    check_storing(VKG_FLOAT16, 7);
+    check_storing(VKG_BFLOAT16, 1);
 }
 
 static void what_cannot_be_stored_is_refused(void **unused)
@@ -191,10 +190,171 @@ static void the_first_greatest_is_found(void **unused)
     }
 }
 
+/* --- mixed precision --- */
+
+static vkg_tensor *rounded(vkg_graph *g, vkg_tensor *a, vkg_dtype dtype)
+{
+    return vkg_cast(g, vkg_cast(g, a, dtype), VKG_FLOAT32);
+}
+
+/* The largest difference, relative to the largest value. */
+static double difference(const vkg_program *program, const vkg_tensor *a, const vkg_tensor *b)
+{
+    const float *found = vkg_program_output(program, a, 0), *expected = vkg_program_output(program, b, 0);
+    double most = 0, largest = 1e-30;
+    for (uint64_t i = 0; i < vkg_tensor_elements(a); i++) {
+        assert_false(isnan(found[i]));
+        most = fmax(most, fabs((double)found[i] - (double)expected[i]));
+        largest = fmax(largest, fabs((double)expected[i]));
+    }
+    return most / largest;
+}
+
+/* A convolution in a precision, its gradients and a gradient of a gradient are those in float32 of operands that were
+ * rounded by hand, and not those of operands that were not; bit by bit where no matrices of halves sum in an order of
+ * their own. */
+static void check_precision(vkg_dtype precision)
+{
+    enum { RESULTS = 4 };
+    const vkg_conv_geometry geometry = {.stride = {2, 2}, .padding = {1, 1}};
+    const uint32_t size[] = {8, 8}, kernel[] = {4, 4};
+    struct run run;
+    begin(&run);
+    vkg_graph *g = run.graph;
+    vkg_tensor *x = vkg_input(g, "x", VKG_SHAPE(3, 8, 8, 5)), *w = vkg_input(g, "w", VKG_SHAPE(4, 4, 5, 6));
+    vkg_tensor *dy = vkg_input(g, "dy", VKG_SHAPE(3, 4, 4, 6)), *u = vkg_input(g, "u", VKG_SHAPE(3, 8, 8, 5));
+    vkg_tensor *inputs[] = {x, w, dy, u}, *mixed[RESULTS], *by_hand[RESULTS];
+    vkg_graph_set_precision(g, precision);
+    mixed[0] = vkg_convolution(g, x, w, geometry);
+    vkg_gradients(g, vkg_sum(g, vkg_mul(g, mixed[0], dy), VKG_ALL_AXES, false), (vkg_tensor *[]){x, w}, 2, mixed + 1);
+    vkg_gradients(g, vkg_sum(g, vkg_mul(g, mixed[1], u), VKG_ALL_AXES, false), &w, 1, mixed + 3);
+    vkg_graph_set_precision(g, VKG_FLOAT32);
+    vkg_tensor *plain = vkg_convolution(g, x, w, geometry);
+    vkg_tensor *xr = rounded(g, x, precision), *wr = rounded(g, w, precision), *dyr = rounded(g, dy, precision);
+    by_hand[0] = vkg_convolution(g, xr, wr, geometry);
+    by_hand[1] = vkg_convolution_input_gradient(g, dyr, wr, geometry, size);
+    by_hand[2] = vkg_convolution_weight_gradient(g, xr, dyr, geometry, kernel);
+    by_hand[3] = vkg_convolution_weight_gradient(g, rounded(g, u, precision), dyr, geometry, kernel);
+    for (int i = 0; i < RESULTS; i++)
+        vkg_output(g, "mixed", mixed[i]), vkg_output(g, "by hand", by_hand[i]);
+    vkg_output(g, "plain", plain);
+    build(&run);
+    for (int i = 0; i < 4; i++) {
+        float *data = vkg_program_input(run.program, inputs[i], 0);
+        for (uint64_t k = 0; k < vkg_tensor_elements(inputs[i]); k++)
+            data[k] = (float)test_random(1 << 20) / (1 << 19) - 1;
+    }
+    assert_int_equal(vkg_program_run(run.program), VKG_OK);
+    const vkg_device_caps *caps = vkg_device_get_caps(test_device());
+    const bool matrices = (precision == VKG_FLOAT16 ? caps->matrix_float16 : caps->matrix_bfloat16).m > 0;
+    for (int i = 0; i < RESULTS; i++) {
+        assert_int_equal(mixed[i]->dtype, VKG_FLOAT32);
+        assert_true(difference(run.program, mixed[i], by_hand[i]) <= (matrices ? 1e-5 : 0));
+    }
+    assert_true(difference(run.program, mixed[0], plain) > 1e-4);
+    finish(&run);
+}
+
+/* Halves that a program brings itself: the other operand becomes what they are, and so does the gradient that meets
+ * them. They hold the numbers exactly, so that all is as in float32. */
+static void halves_meet_float32(void **unused)
+{
+    (void)unused;
+    struct run run;
+    begin(&run);
+    vkg_graph *g = run.graph;
+    vkg_tensor *x = vkg_input_typed(g, "x", VKG_SHAPE(7, 5), VKG_BFLOAT16), *w = vkg_input(g, "w", VKG_SHAPE(5, 3));
+    vkg_tensor *y = vkg_matmul(g, x, w, false, false), *gradients[2];
+    vkg_gradients(g, vkg_mean(g, vkg_square(g, y), VKG_ALL_AXES, false), (vkg_tensor *[]){x, w}, 2, gradients);
+    vkg_tensor *outputs[] = {y, gradients[0], gradients[1]};
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(outputs[i]->dtype, VKG_FLOAT32);
+        vkg_output(g, "output", outputs[i]);
+    }
+    build(&run);
+    uint16_t *px = vkg_program_input(run.program, x, 0);
+    float *pw = vkg_program_input(run.program, w, 0);
+    for (int i = 0; i < 35; i++)
+        px[i] = i % 2 ? 0x3f80 : 0xc000; /* 1, −2 */
+    for (int i = 0; i < 15; i++)
+        pw[i] = (float)(i % 4);
+    assert_int_equal(vkg_program_run(run.program), VKG_OK);
+    const float *py = vkg_program_output(run.program, y, 0), *dw = vkg_program_output(run.program, gradients[1], 0);
+    for (int c = 0; c < 3; c++) {
+        float slope[5] = {0};
+        for (int r = 0; r < 7; r++) {
+            float sum = 0;
+            for (int k = 0; k < 5; k++)
+                sum += half_of(px[r * 5 + k], true) * pw[k * 3 + c];
+            assert_true(py[r * 3 + c] == sum);
+            for (int k = 0; k < 5; k++)
+                slope[k] += 2 * sum / 21 * half_of(px[r * 5 + k], true);
+        }
+        for (int k = 0; k < 5; k++)
+            assert_true(fabsf(dw[k * 3 + c] - slope[k]) < 0.03f); /* 2·y/21 is rounded to 8 bits */
+    }
+    finish(&run);
+}
+
+/* The memory of a step through eight linear layers, of which little but the operands waits for the gradients. */
+static uint64_t step_bytes(vkg_dtype precision)
+{
+    enum { LAYERS = 8, CHANNELS = 16 };
+    struct run run;
+    begin(&run);
+    vkg_graph *g = run.graph;
+    vkg_graph_set_precision(g, precision);
+    vkg_tensor *weights[LAYERS], *gradients[LAYERS];
+    vkg_tensor *a = vkg_input(g, "x", VKG_SHAPE(8, 16, 16, CHANNELS));
+    for (int i = 0; i < LAYERS; i++) {
+        weights[i] = vkg_input(g, "w", VKG_SHAPE(1, 1, CHANNELS, CHANNELS));
+        a = vkg_convolution(g, vkg_affine(g, a, 0.5f, 0), weights[i], (vkg_conv_geometry){0});
+    }
+    vkg_gradients(g, vkg_sum(g, vkg_square(g, a), VKG_ALL_AXES, false), weights, LAYERS, gradients);
+    for (int i = 0; i < LAYERS; i++)
+        vkg_output(g, "gradient", gradients[i]);
+    build(&run);
+    const uint64_t bytes = vkg_program_get_stats(run.program).temporary_bytes;
+    finish(&run);
+    return bytes;
+}
+
+static void what_waits_takes_half(void **unused)
+{
+    (void)unused;
+    const vkg_device_caps *caps = vkg_device_get_caps(test_device());
+    const uint64_t whole = step_bytes(VKG_FLOAT32);
+    const vkg_dtype halves[] = {VKG_FLOAT16, VKG_BFLOAT16};
+    for (int i = 0; i < 2; i++) {
+        const uint64_t bytes = step_bytes(halves[i]);
+        print_message("%s: %llu bytes of temporary memory, float32 %llu\n", vkg_dtype_name(halves[i]),
+                      (unsigned long long)bytes, (unsigned long long)whole);
+        const bool is_read = (i == 0 ? caps->matrix_float16 : caps->matrix_bfloat16).m ||
+                             (i == 0 && caps->kernels == VKG_KERNELS_TEXEL && caps->fp16_texels);
+        assert_true(bytes < (is_read ? whole * 3 / 4 : whole)); /* else copies in float32 come and go */
+    }
+}
+
+static void convolutions_read_in_the_graphs_precision(void **unused)
+{
+    (void)unused;
+    check_precision(VKG_FLOAT16);
+    check_precision(VKG_BFLOAT16);
+    struct run run;
+    begin(&run);
+    test_expect_errors(true);
+    vkg_graph_set_precision(run.graph, VKG_INT32);
+    assert_non_null(strstr(vkg_graph_error(run.graph), "int32 is not float32, float16 or bfloat16"));
+    test_expect_errors(false);
+    vkg_graph_destroy(&run.graph);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_type_is_read_as_a_number), cmocka_unit_test(results_are_stored_as_their_type),
-        cmocka_unit_test(what_cannot_be_stored_is_refused), cmocka_unit_test(the_first_greatest_is_found)};
+        cmocka_unit_test(what_cannot_be_stored_is_refused), cmocka_unit_test(the_first_greatest_is_found),
+        cmocka_unit_test(convolutions_read_in_the_graphs_precision), cmocka_unit_test(halves_meet_float32),
+        cmocka_unit_test(what_waits_takes_half)};
     return cmocka_run_group_tests(tests, NULL, test_device_close);
 }

@@ -99,6 +99,7 @@ typedef struct vkg_device_caps {
     /* Enabled where the device has them. */
     bool fp16_storage;   /* 16-bit floats in storage buffers */
     bool shader_float16; /* arithmetic on them */
+    bool fp16_texels;    /* texel buffers of them, of one and of four */
     bool timeline_semaphore;
     bool robust_buffer_access; /* only where it was asked for */
     /* VK_KHR_cooperative_matrix with a shape below, and all that the kernels need beside it: Vulkan 1.2 with its memory

@@ -89,6 +89,8 @@ typedef struct vkg_trainer_desc {
     uint32_t latent;
     uint64_t seed;
     uint32_t in_flight; /* steps that may be queued at once; 0 means 2 */
+    vkg_dtype precision; /* of all phases, see vkg_graph_set_precision: float32 (0), bfloat16 or float16, which turns
+                          * loss_scaling on */
     /* For every phase that has none of its own (adam.loss_scaling); each phase has a scaler to itself. Where any phase
      * has one, every step reports "loss_scale", the least of them after the step, and "skipped_updates", of all phases
      * since the run began. */

@@ -55,7 +55,7 @@ VKG_API vkg_tensor *vkg_less_equal(vkg_graph *graph, vkg_tensor *a, vkg_tensor *
 VKG_API vkg_tensor *vkg_where(vkg_graph *graph, vkg_tensor *condition, vkg_tensor *a, vkg_tensor *b);
 /* The same numbers as another type. To integers: towards zero, and no gradient passes; to uint8 within [0, 255]. To
  * float16 and bfloat16: rounded to the nearest. uint8 results need an innermost dimension that is a multiple of four
- * (after dimensions that no operation tells apart are merged); the halves need that or a device with 16-bit storage. */
+ * (after dimensions that no operation tells apart are merged). */
 VKG_API vkg_tensor *vkg_cast(vkg_graph *graph, vkg_tensor *a, vkg_dtype dtype);
 
 /* --- shape: int32 and uint32 stay what they are; smaller types become float32, but for reshape and detach --- */

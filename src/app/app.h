@@ -17,6 +17,7 @@ struct options {
     const char *out, *device, *kernels, *output, *trace;
     double steps, batch, seed, width, latent, size, channels, sample_every, checkpoint_every, log_every, count, minutes;
     double lr, beta1;
+    double precision; /* 0, 1 or 2: option_precision */
     bool resume, json, help, profile;
     uint64_t given; /* a bit a row of the table: on the command line, rather than by default */
 };
@@ -41,9 +42,11 @@ struct setting {
     double *value; /* in the options */
     double low, high;
     bool whole, fixed; /* fixed: resuming cannot change it */
+    bool choice; /* where a config file, of an earlier version, lacks it, it is the first one */
 };
 /* Calls back for every one. */
 void options_each_setting(struct options *options, void (*visit)(void *user, const struct setting *setting), void *user);
+vkg_dtype option_precision(const struct options *options);
 
 /* --- messages --- */
 

@@ -154,7 +154,8 @@ static vkg_result measure(struct app *app, const uint32_t image[3], const vkg_ne
     if (result == VKG_OK)
         result = vkg_trainer_create(app->device, &(vkg_trainer_desc){
             .phases = phases, .phase_count = 2, .batch = (uint32_t)o->batch, .image = {image[0], image[1], image[2]},
-            .latent = settings->latent, .seed = (uint64_t)o->seed}, &trainer);
+            .latent = settings->latent, .seed = (uint64_t)o->seed,
+            .precision = option_precision(o)}, &trainer);
     if (result == VKG_OK)
         result = time_steps(trainer, batch, o->profile ? 1 : (uint32_t)o->steps, begin, m);
     if (result == VKG_OK && o->profile)

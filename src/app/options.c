@@ -9,7 +9,10 @@
 
 enum command { TRAIN = 1, GENERATE = 2, BENCH = 4, DEVICES = 8 };
 
-enum kind { TEXT, WHOLE, REAL, FLAG };
+enum kind {
+    TEXT, WHOLE, REAL, FLAG,
+    CHOICE, /* one of the words of `argument`, "a|b": its number, which the config file has too */
+};
 
 /* What becomes of an option in a run's config.json. */
 enum memory {
@@ -42,6 +45,8 @@ static const struct row rows[] = {
     {"channels", "N", "1 grey or 3 colour [0: as in the data]", WHOLE, TRAIN | BENCH, AT(channels), 0, 3, FIXED},
     {"lr", "X", "learning rate of both networks", REAL, TRAIN, AT(lr), 1e-9, 1, FIXED},
     {"beta1", "X", "Adam's decay of the first moment", REAL, TRAIN, AT(beta1), 0, 0.9999, FIXED},
+    {"precision", "fp32|bf16|fp16", "what convolutions read; sums and all else are fp32; in the config file 0|1|2 [fp32]",
+     CHOICE, TRAIN | BENCH, AT(precision), 0, 2, FIXED},
     {"seed", "N", "of everything random: the same seed on the same device gives the same bits", WHOLE,
      TRAIN | GENERATE | BENCH, AT(seed), 0, 9007199254740992.0, FIXED},
     {"sample-every", "N", "a grid of samples every so many steps", WHOLE, TRAIN, AT(sample_every), 1, 1e12, REMEMBERED},
@@ -104,7 +109,7 @@ static void print_help(const struct app *app, int command)
             continue;
         char left[64];
         snprintf(left, sizeof left, "--%s %s", rows[i].name, rows[i].argument ? rows[i].argument : "");
-        printf("  %-22s %s", left, rows[i].help);
+        printf("  %-27s %s", left, rows[i].help);
         print_default(&app->options, &rows[i]);
         printf("\n");
     }
@@ -177,6 +182,22 @@ static bool set_number(const struct app *app, struct options *options, const str
     return true;
 }
 
+static bool set_choice(const struct app *app, struct options *options, const struct row *row, const char *text)
+{
+    const size_t length = strlen(text);
+    double number = 0;
+    for (const char *word = row->argument; *word; number++) {
+        size_t size = strcspn(word, "|");
+        if (size == length && strncmp(word, text, size) == 0) {
+            *(double *)(void *)((char *)options + row->offset) = number;
+            return true;
+        }
+        word += size + (word[size] == '|');
+    }
+    app_error(app, "--%s %s: expected %s", row->name, text, row->argument);
+    return false;
+}
+
 static bool set_option(struct app *app, int index, const char *value)
 {
     const struct row *row = &rows[index];
@@ -184,6 +205,8 @@ static bool set_option(struct app *app, int index, const char *value)
     void *field = (char *)&app->options + row->offset;
     if (row->kind == FLAG)
         *(bool *)field = true;
+    else if (row->kind == CHOICE)
+        return set_choice(app, &app->options, row, value);
     else if (row->kind != TEXT)
         return set_number(app, &app->options, row, value);
     else if (value[0])
@@ -306,6 +329,12 @@ void options_each_setting(struct options *options, void (*visit)(void *user, con
         if (rows[i].memory != FORGOTTEN)
             visit(user, &(struct setting){.name = rows[i].name,
                                           .value = (double *)(void *)((char *)options + rows[i].offset),
-                                          .low = rows[i].low, .high = rows[i].high, .whole = rows[i].kind == WHOLE,
-                                          .fixed = rows[i].memory == FIXED});
+                                          .low = rows[i].low, .high = rows[i].high, .whole = rows[i].kind != REAL,
+                                          .fixed = rows[i].memory == FIXED, .choice = rows[i].kind == CHOICE});
+}
+
+vkg_dtype option_precision(const struct options *options)
+{
+    static const vkg_dtype types[] = {VKG_FLOAT32, VKG_BFLOAT16, VKG_FLOAT16}; /* in the order of the option's words */
+    return types[(int)options->precision];
 }

@@ -105,7 +105,7 @@ static void read_setting(void *user, const struct setting *setting)
     struct reading *reading = user;
     const struct app *app = reading->app;
     const cJSON *item = cJSON_GetObjectItemCaseSensitive(reading->json, setting->name);
-    const double value = cJSON_IsNumber(item) ? item->valuedouble : NAN;
+    const double value = cJSON_IsNumber(item) ? item->valuedouble : !item && setting->choice ? 0 : NAN;
     const bool given = option_given(app, setting->name);
     if (reading->result != VKG_OK)
         return;

@@ -72,7 +72,8 @@ static vkg_result create_trainer(struct training *t)
     const vkg_trainer_desc desc = {
         .phases = phases, .phase_count = 2, .batch = (uint32_t)app->options.batch,
         .image = {t->run.image[0], t->run.image[1], t->run.image[2]}, .latent = t->settings.latent,
-        .seed = (uint64_t)app->options.seed};
+        .seed = (uint64_t)app->options.seed,
+        .precision = option_precision(&app->options)};
     vkg_result result = vkg_trainer_create(app->device, &desc, &t->trainer);
     if (result == VKG_OK)
         result = vkg_sampler_create(app->device, &(vkg_sampler_desc){

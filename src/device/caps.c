@@ -229,6 +229,13 @@ static void inspect_properties(vkg_device *device, struct candidate *candidate)
     caps->max_subgroup_size = control ? sizes.maxSubgroupSize : subgroup.subgroupSize;
 }
 
+static bool has_texels(vkg_device *device, struct candidate *candidate, VkFormat format)
+{
+    VkFormatProperties properties;
+    device->instance_vk.vkGetPhysicalDeviceFormatProperties(candidate->physical, format, &properties);
+    return properties.bufferFeatures & VK_FORMAT_FEATURE_UNIFORM_TEXEL_BUFFER_BIT;
+}
+
 static void inspect_memory(vkg_device *device, struct candidate *candidate)
 {
     vkg_device_caps *caps = &candidate->caps;
@@ -303,6 +310,8 @@ vkg_result candidate_inspect(vkg_device *device, struct candidate *candidate)
         return result;
     inspect_features(device, candidate);
     inspect_properties(device, candidate);
+    caps->fp16_texels = has_texels(device, candidate, VK_FORMAT_R16_SFLOAT) &&
+                        has_texels(device, candidate, VK_FORMAT_R16G16B16A16_SFLOAT);
     inspect_memory(device, candidate);
     apply_driver_facts(caps);
     result = cooperative_matrix_inspect(device, candidate);

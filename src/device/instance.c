@@ -38,6 +38,7 @@ bool instance_functions_load(struct instance_functions *functions, PFN_vkGetInst
     LOAD(vkSetDebugUtilsObjectNameEXT);
     return LOAD(vkGetDeviceProcAddr) && LOAD(vkDestroyInstance) && LOAD(vkEnumeratePhysicalDevices) &&
            LOAD(vkEnumerateDeviceExtensionProperties) && LOAD(vkGetPhysicalDeviceProperties) &&
+           LOAD(vkGetPhysicalDeviceFormatProperties) &&
            LOAD(vkGetPhysicalDeviceProperties2) && LOAD(vkGetPhysicalDeviceFeatures2) &&
            LOAD(vkGetPhysicalDeviceQueueFamilyProperties) && LOAD(vkGetPhysicalDeviceMemoryProperties) &&
            LOAD(vkCreateDevice);

@@ -152,6 +152,8 @@ static vkg_result build_variant(vkg_trainer *trainer, const vkg_trainer_desc *de
     *step = (struct vkg_step){.batch = desc->batch, .latent = desc->latent,
                               .image = {desc->image[0], desc->image[1], desc->image[2]}};
     vkg_result result = vkg_graph_create(&trainer->device->log, &step->graph);
+    if (result == VKG_OK)
+        vkg_graph_set_precision(step->graph, desc->precision);
     for (uint32_t p = 0; p < desc->phase_count && result == VKG_OK; p++) {
         const vkg_phase *phase = &desc->phases[p];
         for (uint32_t t = 0; variant->phases >> p & 1 && t < (phase->times ? phase->times : 1); t++)
@@ -192,6 +194,10 @@ static vkg_result check_desc(vkg_device *device, const vkg_trainer_desc *desc)
                         "%u (at most %d)",
                         desc->phase_count, desc->batch, desc->image[0], desc->image[1], desc->image[2], desc->in_flight,
                         MAX_IN_FLIGHT);
+    if (desc->precision != VKG_FLOAT32 && desc->precision != VKG_BFLOAT16 && desc->precision != VKG_FLOAT16)
+        return vkg_fail(&device->log, VKG_ERROR_INVALID,
+                        "vkg_trainer_create: training in %s is not possible, expected float32, bfloat16 or float16",
+                        vkg_dtype_name(desc->precision));
     return VKG_OK;
 }
 
@@ -203,12 +209,15 @@ static vkg_result create_state(vkg_trainer *trainer, uint64_t seed)
     return vkg_state_create(trainer->device, graphs, trainer->variant_count, seed, &trainer->state);
 }
 
-vkg_result vkg_trainer_create(vkg_device *device, const vkg_trainer_desc *desc, vkg_trainer **trainer)
+vkg_result vkg_trainer_create(vkg_device *device, const vkg_trainer_desc *given, vkg_trainer **trainer)
 {
     *trainer = NULL;
-    vkg_result result = check_desc(device, desc);
+    vkg_result result = check_desc(device, given);
     if (result != VKG_OK)
         return result;
+    vkg_trainer_desc scaled = *given;
+    scaled.loss_scaling.enabled |= given->precision == VKG_FLOAT16;
+    const vkg_trainer_desc *desc = &scaled;
     vkg_trainer *made = calloc(1, sizeof *made);
     if (!made)
         return vkg_fail(&device->log, VKG_ERROR_OUT_OF_MEMORY, "vkg_trainer_create: out of host memory");

@@ -83,6 +83,14 @@ void vkg_graph_destroy(vkg_graph **graph)
     *graph = NULL;
 }
 
+void vkg_graph_set_precision(vkg_graph *graph, vkg_dtype precision)
+{
+    if (precision != VKG_FLOAT32 && precision != VKG_FLOAT16 && precision != VKG_BFLOAT16)
+        graph_fail(graph, "vkg_graph_set_precision: %s is not float32, float16 or bfloat16", vkg_dtype_name(precision));
+    else
+        graph->precision = precision;
+}
+
 const char *vkg_graph_error(const vkg_graph *graph)
 {
     return graph->out_of_memory && !graph->error ? "the graph: out of memory" : graph->error;

@@ -117,6 +117,7 @@ struct vkg_graph {
     char *error; /* first broken rule */
     bool out_of_memory;
     char scope[256];
+    vkg_dtype precision; /* of what convolutions and matrix products read */
     const char *layer_call, *layer_name; /* the layer that is being built, or NULL */
     uint32_t layer_depth;
     vkg_tensor *poison;

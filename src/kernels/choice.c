@@ -5,21 +5,34 @@
 
 /* --- choices --- */
 
-/* The same problem may have other candidates under another VKGAN_KERNELS. */
-static void choice_key(const vkg_device *device, enum conv_direction direction, const struct conv_problem *p,
+/* The same problem may have other candidates under another VKGAN_KERNELS, and of another type. */
+static void choice_key(const vkg_device *device, enum conv_direction direction, const struct conv_plan *plan,
                        char key[CHOICE_KEY_BYTES])
 {
+    const struct conv_problem *p = &plan->push.problem;
     static const char *const names[] = {"forward", "input gradient", "weight gradient"};
     snprintf(key, CHOICE_KEY_BYTES,
              "%s convolution, %s: %u images %ux%u to %ux%u, channels %u to %u, kernel %ux%u, stride %ux%u, padding %ux%u, "
-             "dilation %ux%u, %u groups%s",
+             "dilation %ux%u, %u groups%s%s%s",
              vkg_kernel_family_name(device->caps.kernels), names[direction], p->n, p->ih, p->iw, p->oh, p->ow, p->ci,
-             p->co, p->kh, p->kw, p->sh, p->sw, p->ph, p->pw, p->dh, p->dw, p->groups, p->batched ? " batched" : "");
+             p->co, p->kh, p->kw, p->sh, p->sw, p->ph, p->pw, p->dh, p->dw, p->groups, p->batched ? " batched" : "",
+             plan->dtype == VKG_FLOAT32 ? "" : ", ", plan->dtype == VKG_FLOAT32 ? "" : vkg_dtype_name(plan->dtype));
+}
+
+void conv_kernel_name(const struct conv_plan *plan, char *name, size_t bytes)
+{
+    const struct conv_step *step = &plan->step;
+    if (step->tile[0])
+        snprintf(name, bytes, "%s %ux%u", step->shader, step->tile[0], step->tile[1]);
+    else
+        snprintf(name, bytes, "%s%s", step->shader, plan->dtype != VKG_FLOAT32 && !plan->unpacks ? " of halves" : "");
 }
 
 void conv_candidate_name(const struct conv_plan *plan, char *name, size_t bytes)
 {
-    snprintf(name, bytes, "%s split %u", plan->step.shader, plan->push.split);
+    char kernel[96];
+    conv_kernel_name(plan, kernel, sizeof kernel);
+    snprintf(name, bytes, "%s split %u", kernel, plan->push.split);
 }
 
 /* Does a note's value begin with that name, and nothing that goes on? */
@@ -35,7 +48,7 @@ bool conv_find_choice(const vkg_device *device, enum conv_direction direction, c
                       uint32_t count, uint32_t *choice)
 {
     char key[CHOICE_KEY_BYTES];
-    choice_key(device, direction, &plans[0].push.problem, key);
+    choice_key(device, direction, &plans[0], key);
     const char *value = device_note(device, key);
     for (uint32_t i = 0; i < count && value; i++)
         if (names_candidate(value, &plans[i])) {
@@ -49,7 +62,7 @@ vkg_result conv_note_choice(vkg_device *device, enum conv_direction direction, c
                             const char *times)
 {
     char key[CHOICE_KEY_BYTES], name[128], value[4096];
-    choice_key(device, direction, &plan->push.problem, key);
+    choice_key(device, direction, plan, key);
     conv_candidate_name(plan, name, sizeof name);
     snprintf(value, sizeof value, "%s; %s", name, times);
     return device_set_note(device, key, value);
@@ -60,35 +73,42 @@ uint32_t conv_choose(const vkg_device *device, enum conv_direction direction, co
 {
     uint32_t choice = 0;
     if (device->autotune && conv_find_choice(device, direction, plans, count, &choice) &&
-        kernel_trust(device, plans[choice].step.shader) != TRUST_WRONG)
+        conv_trust(device, &plans[choice]) != TRUST_WRONG)
         return choice;
     choice = 0;
-    while (choice + 1 < count && kernel_trust(device, plans[choice].step.shader) == TRUST_WRONG)
+    while (choice + 1 < count && conv_trust(device, &plans[choice]) == TRUST_WRONG)
         choice++;
     return choice;
 }
 
 /* --- trust --- */
 
-static void trust_key(const char *shader, char key[CHOICE_KEY_BYTES])
+static void trust_key(const char *kernel, char key[CHOICE_KEY_BYTES])
 {
-    snprintf(key, CHOICE_KEY_BYTES, "kernel %s", shader);
+    snprintf(key, CHOICE_KEY_BYTES, "kernel %s", kernel);
 }
 
-enum trust kernel_trust(const vkg_device *device, const char *shader)
+enum trust kernel_trust(const vkg_device *device, const char *kernel)
 {
     char key[CHOICE_KEY_BYTES];
     if (!device->self_test)
         return TRUST_GOOD;
-    trust_key(shader, key);
+    trust_key(kernel, key);
     const char *value = device_note(device, key);
     return !value ? TRUST_UNKNOWN : strncmp(value, "right", 5) == 0 ? TRUST_GOOD : TRUST_WRONG;
 }
 
-vkg_result kernel_note_trust(vkg_device *device, const char *shader, enum trust trust, const char *seen)
+enum trust conv_trust(const vkg_device *device, const struct conv_plan *plan)
+{
+    char name[96];
+    conv_kernel_name(plan, name, sizeof name);
+    return kernel_trust(device, name);
+}
+
+vkg_result kernel_note_trust(vkg_device *device, const char *kernel, enum trust trust, const char *seen)
 {
     char key[CHOICE_KEY_BYTES], value[64];
-    trust_key(shader, key);
+    trust_key(kernel, key);
     snprintf(value, sizeof value, "%s, %s", trust == TRUST_GOOD ? "right" : "wrong", seen);
     return device_set_note(device, key, value);
 }

@@ -8,6 +8,8 @@
 
 enum { CHOICE_KEY_BYTES = 320 };
 
+/* "conv_forward_coopmat_float16 64x64", "conv_forward_texel_wide_q4 of halves": what is trusted or not. */
+void conv_kernel_name(const struct conv_plan *plan, char *name, size_t bytes);
 /* "conv_forward_tiled split 4": tells a problem's candidates apart. */
 void conv_candidate_name(const struct conv_plan *plan, char *name, size_t bytes);
 
@@ -22,9 +24,11 @@ vkg_result conv_note_choice(vkg_device *device, enum conv_direction direction, c
 uint32_t conv_choose(const vkg_device *device, enum conv_direction direction, const struct conv_plan *plans,
                      uint32_t count);
 
-/* What the self-test said of a kernel on this device; `seen` is for people. Without self-tests all are good. */
+/* What the self-test said, on this device, of a kernel of that name; `seen` is for people. Without self-tests all are
+ * good. */
 enum trust { TRUST_UNKNOWN, TRUST_GOOD, TRUST_WRONG };
-enum trust kernel_trust(const vkg_device *device, const char *shader);
-vkg_result kernel_note_trust(vkg_device *device, const char *shader, enum trust trust, const char *seen);
+enum trust kernel_trust(const vkg_device *device, const char *kernel);
+enum trust conv_trust(const vkg_device *device, const struct conv_plan *plan);
+vkg_result kernel_note_trust(vkg_device *device, const char *kernel, enum trust trust, const char *seen);
 
 #endif

@@ -29,6 +29,7 @@ struct question {
     const vkg_device_caps *caps;
     enum conv_direction direction;
     const struct conv_problem *problem;
+    vkg_dtype dtype;
     struct sizes sizes;
 };
 
@@ -341,7 +342,7 @@ static const struct kernel kernels[] = {
     {VKG_KERNELS_PLAIN, plan_plain, OF_EACH_DIRECTION("plain")},
 };
 enum { KERNEL_COUNT = sizeof kernels / sizeof *kernels };
-_Static_assert((int)KERNEL_COUNT <= (int)CONV_MAX_CANDIDATES, "every kernel may be a candidate");
+_Static_assert((int)KERNEL_COUNT + 2 <= (int)CONV_MAX_CANDIDATES, "every kernel may be a candidate, and two tiles of matrices");
 
 /* Does a tiled kernel of this tile waste little of it, and leave a large device busy? */
 static bool is_guessed(const struct question *question, const struct kernel *kernel)
@@ -404,25 +405,11 @@ static struct conv_plan begin_plan(const struct question *question)
 {
     const struct conv_problem *p = question->problem;
     struct conv_plan plan = {
+        .dtype = question->dtype,
         .push = {.problem = *p, .chunk = (uint32_t)question->sizes.terms, .split = 1, .lane_columns = 1},
         .flops = flops_of(p)};
     set_layout(&plan.push);
     return plan;
-}
-
-uint32_t conv_candidates(const vkg_device_caps *caps, enum conv_direction direction,
-                         const struct conv_problem *problem, struct conv_plan plans[CONV_MAX_CANDIDATES + 1])
-{
-    struct question question = {.caps = caps, .direction = direction, .problem = problem};
-    if (!sizes_of(direction, problem, &question.sizes))
-        return 0;
-    const struct conv_plan unfinished = begin_plan(&question);
-    uint32_t count = 0;
-    if (caps->kernels == VKG_KERNELS_TEXEL)
-        count = add_family(&question, VKG_KERNELS_TEXEL, &unfinished, plans, count);
-    if (caps->kernels != VKG_KERNELS_PLAIN)
-        count = add_family(&question, VKG_KERNELS_TILED, &unfinished, plans, count);
-    return add_family(&question, VKG_KERNELS_PLAIN, &unfinished, plans, count);
 }
 
 /* --- cooperative matrices --- */
@@ -439,8 +426,7 @@ static uint32_t grain(uint32_t channels)
     return channels % 8 == 0 ? 8 : 1;
 }
 
-static bool plan_matrices(const struct question *question, const struct matrix_tile *t, bool brain,
-                          struct conv_plan *plan)
+static bool plan_matrices(const struct question *question, const struct matrix_tile *t, struct conv_plan *plan)
 {
     static const char *const names[2][3] = {OF_EACH_DIRECTION("coopmat_float16"), OF_EACH_DIRECTION("coopmat_bfloat16")};
     enum { MATRIX_DEPTH = 32 }; /* as in conv_coopmat.comp */
@@ -459,9 +445,10 @@ static bool plan_matrices(const struct question *question, const struct matrix_t
     struct sizes cut = *s; /* the terms of one phase */
     if (question->direction == CONV_INPUT_GRAD)
         cut.terms = taps_of_phase(p->kh, p->sh, p->dh) * taps_of_phase(p->kw, p->sw, p->dw) * p->co;
-    plan->step.shader = names[brain][question->direction];
+    plan->step.shader = names[question->dtype == VKG_BFLOAT16][question->direction];
     plan->step.workgroup = threads;
     plan->step.subgroup_size = caps->subgroup_size;
+    plan->step.tile[0] = tile.rows, plan->step.tile[1] = tile.columns;
     memcpy(plan->step.constants, t, sizeof *t);
     plan->step.constant_count = sizeof *t / sizeof(uint32_t);
     plan->step.formats[0] = plan->step.formats[1] = FORMAT_STORAGE;
@@ -470,24 +457,61 @@ static bool plan_matrices(const struct question *question, const struct matrix_t
            set_grid(caps, plan, tiles(s, &tile), s->groups, s->phases * plan->push.split);
 }
 
-uint32_t conv_half_candidates(const vkg_device_caps *caps, enum conv_direction direction,
-                              const struct conv_problem *problem, vkg_dtype dtype,
-                              struct conv_plan plans[CONV_MAX_CANDIDATES + 1])
+static uint32_t add_matrices(const struct question *question, const struct conv_plan *unfinished, struct conv_plan *plans)
 {
     enum { FEW_TILES = 128 }; /* fewer of the large tile leave a large device idle */
-    struct question question = {.caps = caps, .direction = direction, .problem = problem};
-    const vkg_matrix_shape shape = dtype == VKG_BFLOAT16 ? caps->matrix_bfloat16 : caps->matrix_float16;
-    if (!shape.m || !sizes_of(direction, problem, &question.sizes))
+    const struct conv_problem *p = question->problem;
+    const struct sizes *s = &question->sizes;
+    const vkg_matrix_shape none = {0}, shape = question->dtype == VKG_FLOAT16    ? question->caps->matrix_float16
+                                               : question->dtype == VKG_BFLOAT16 ? question->caps->matrix_bfloat16
+                                                                                 : none;
+    if (!shape.m)
         return 0;
-    const struct sizes *s = &question.sizes;
-    const uint32_t a = direction == CONV_INPUT_GRAD ? problem->co : problem->ci;
+    const uint32_t a = question->direction == CONV_INPUT_GRAD ? p->co : p->ci;
     const bool small = up(s->rows, shape.m * 8) * up(s->columns, shape.n * 8) * s->phases * s->groups < FEW_TILES;
     uint32_t count = 0;
     for (uint32_t i = 0; i < 2; i++) {
         const uint32_t fragments = (i == 0) == small ? 2 : 4;
-        const struct matrix_tile tile = {shape, 2, 2, fragments, fragments, {grain(a), grain(problem->co)}};
-        plans[count] = begin_plan(&question);
-        count += plan_matrices(&question, &tile, dtype == VKG_BFLOAT16, &plans[count]);
+        const struct matrix_tile tile = {shape, 2, 2, fragments, fragments, {grain(a), grain(p->co)}};
+        plans[count] = *unfinished;
+        count += plan_matrices(question, &tile, &plans[count]);
     }
     return count;
+}
+
+/* --- all of them --- */
+
+/* Lets a kernel that reads float32 take halves. false: copies of them would not fit into a buffer. */
+static bool take_halves(const struct question *question, struct conv_plan *plan)
+{
+    const vkg_device_caps *caps = question->caps;
+    const uint64_t *inputs = question->sizes.inputs;
+    enum binding_format *formats = plan->step.formats;
+    plan->unpacks = question->dtype != VKG_FLOAT16 || !caps->fp16_texels || formats[0] == FORMAT_STORAGE;
+    for (int i = 0; i < 2 && !plan->unpacks; i++)
+        formats[i] = formats[i] == FORMAT_TEXEL_VEC4 ? FORMAT_TEXEL_VEC4_HALF : FORMAT_TEXEL_SCALAR_HALF;
+    const uint64_t most = inputs[0] > inputs[1] ? inputs[0] : inputs[1];
+    return !plan->unpacks || most * 4 <= caps->max_storage_buffer_range;
+}
+
+uint32_t conv_candidates(const vkg_device_caps *caps, enum conv_direction direction,
+                         const struct conv_problem *problem, vkg_dtype dtype,
+                         struct conv_plan plans[CONV_MAX_CANDIDATES + 1])
+{
+    struct question question = {.caps = caps, .direction = direction, .problem = problem, .dtype = dtype};
+    if (!sizes_of(direction, problem, &question.sizes))
+        return 0;
+    const struct conv_plan unfinished = begin_plan(&question);
+    const uint32_t matrices = add_matrices(&question, &unfinished, plans);
+    uint32_t count = matrices, kept = matrices;
+    if (caps->kernels == VKG_KERNELS_TEXEL)
+        count = add_family(&question, VKG_KERNELS_TEXEL, &unfinished, plans, count);
+    if (caps->kernels != VKG_KERNELS_PLAIN)
+        count = add_family(&question, VKG_KERNELS_TILED, &unfinished, plans, count);
+    count = add_family(&question, VKG_KERNELS_PLAIN, &unfinished, plans, count);
+    for (uint32_t i = matrices; i < count && dtype != VKG_FLOAT32; i++) {
+        plans[kept] = plans[i];
+        kept += take_halves(&question, &plans[kept]);
+    }
+    return dtype == VKG_FLOAT32 ? count : kept;
 }

@@ -2,6 +2,8 @@
 #ifndef VKG_KERNELS_CONVOLUTION_H
 #define VKG_KERNELS_CONVOLUTION_H
 
+#include <stdbool.h>
+
 #include "kernels/binding_format.h"
 #include "kernels/convolution_problem.h"
 #include "vkgan/device.h"
@@ -24,12 +26,15 @@ struct conv_step {
     uint32_t constants[9];          /* those from 1 on, */
     uint32_t constant_count;        /* and how many they are */
     uint32_t subgroup_size;         /* as in pipeline_desc */
+    uint32_t tile[2];               /* of a shader that has several: rows and columns of a workgroup; else 0 */
     enum binding_format formats[2]; /* of the two inputs */
     uint32_t groups[3];
 };
 
 /* A kernel; where split > 1 it writes `split` parts of the result one after the other, to be added. */
 struct conv_plan {
+    vkg_dtype dtype; /* of both inputs */
+    bool unpacks;    /* the kernel reads float32: inputs of halves are copied to that first */
     struct conv_step step;
     struct conv_push push;
     double flops; /* products with padding do not count */
@@ -39,16 +44,13 @@ enum { CONV_MAX_CANDIDATES = 31 };
 
 /* Every way to run a problem on a device that its shape and the device's limits allow, best guess first: the device's
  * own family of kernels in several tiles and splits, then the slower ones, the plain kernel last. Each is complete, and
- * they differ in shader or split. The inputs are, by direction: forward x, w; input gradient dy, w; weight gradient x,
- * dy. Returns how many there are (plans[] has room for one more). 0 where not even the plain one fits: a tensor of more
+ * they differ in shader, tile or split. The inputs are, by direction: forward x, w; input gradient dy, w; weight
+ * gradient x, dy, both of `dtype`: float32, float16 or bfloat16; the result is float32. Kernels of cooperative matrices
+ * come first for halves, where the device has them for that type; the others read float16 through texel buffers that
+ * convert it, or copies in float32. Returns how many there are (plans[] has room for one more). 0 where not even the plain one fits: a tensor of more
  * than 2³¹ − 1 elements, more workgroups than the device runs, splits of more than a storage buffer's range. */
 uint32_t conv_candidates(const vkg_device_caps *caps, enum conv_direction direction,
-                         const struct conv_problem *problem, struct conv_plan plans[CONV_MAX_CANDIDATES + 1]);
-
-/* The same for two inputs of `dtype`, VKG_FLOAT16 or VKG_BFLOAT16: kernels of cooperative matrices, whose result is
- * float32. 0 also where the device has none for that type. */
-uint32_t conv_half_candidates(const vkg_device_caps *caps, enum conv_direction direction,
-                              const struct conv_problem *problem, vkg_dtype dtype,
-                              struct conv_plan plans[CONV_MAX_CANDIDATES + 1]);
+                         const struct conv_problem *problem, vkg_dtype dtype,
+                         struct conv_plan plans[CONV_MAX_CANDIDATES + 1]);
 
 #endif

@@ -53,6 +53,12 @@ struct store_text {
     const char *type, *value;
 };
 
+/* Halves one by one, which the device cannot store: floats are, and packed afterwards. */
+static bool packs_later(const struct fused_writer *w, const vkg_tensor *output)
+{
+    return w->dims.width == 1 && vkg_dtype_size(output->dtype) == 2 && !w->lowering->device->caps.fp16_storage;
+}
+
 static const struct store_text *store_of(const struct fused_writer *w, const vkg_tensor *output)
 {
     /* by type, and of one element or of four; values are whole numbers in the type's range already: op_cast */
@@ -64,7 +70,7 @@ static const struct store_text *store_of(const struct fused_writer *w, const vkg
         [VKG_FLOAT16] = {{"uint16_t", "uint16_t(float16_bits(%s%u))"}, {"uvec2", "float16s_from(%s%u)"}},
         [VKG_BFLOAT16] = {{"uint16_t", "uint16_t(bfloat16_bits(%s%u))"}, {"uvec2", "bfloat16s_from(%s%u)"}},
     };
-    return &texts[output->dtype][w->dims.width == 4];
+    return &texts[packs_later(w, output) ? VKG_FLOAT32 : output->dtype][w->dims.width == 4];
 }
 
 static void declare_outputs(struct fused_writer *w)
@@ -207,7 +213,7 @@ static bool stores_halves_one_by_one(const struct fused_writer *w)
 {
     bool halves = false;
     for (uint32_t i = 0; i < w->kernel->output_count && w->dims.width == 1; i++)
-        halves |= vkg_dtype_size(w->kernel->outputs[i]->dtype) == 2;
+        halves |= vkg_dtype_size(w->kernel->outputs[i]->dtype) == 2 && !packs_later(w, w->kernel->outputs[i]);
     return halves;
 }
 
@@ -227,14 +233,13 @@ static void write_frame(struct fused_writer *w, FILE *source, uint32_t count, co
 
 /* --- dispatches --- */
 
-/* Results smaller than a word are stored in fours wherever that is possible; else the device must be able to. */
+/* Bytes are stored in fours. */
 static vkg_result check_stores(const struct fused_writer *w)
 {
     const vkg_device_caps *caps = &w->lowering->device->caps;
     for (uint32_t i = 0; i < w->kernel->output_count; i++) {
         const vkg_tensor *output = w->kernel->outputs[i];
-        size_t size = vkg_dtype_size(output->dtype);
-        if (w->dims.width == 1 && (size == 1 || (size == 2 && !caps->fp16_storage)))
+        if (w->dims.width == 1 && vkg_dtype_size(output->dtype) == 1)
             return vkg_fail(&w->lowering->device->log, VKG_ERROR_UNSUPPORTED,
                             "a result of type %s and shape %s cannot be stored on %s: the innermost dimension must be a "
                             "multiple of four", vkg_dtype_name(output->dtype), SHAPE(&output->shape), caps->name);
@@ -303,21 +308,48 @@ static vkg_result emit(struct fused_writer *w, const struct sum_extents *extents
     return writer_bind_leaves(w, *dispatch);
 }
 
+/* Binds an output, or floats in the place of halves that are packed later. */
+static vkg_result bind_output(const struct fused_writer *w, struct dispatch *dispatch, const vkg_tensor *output,
+                              struct placement *floats)
+{
+    struct lowering *lowering = w->lowering;
+    if (!packs_later(w, output))
+        return lowering_bind_tensor(lowering, dispatch, output_memory(lowering, output), FORMAT_STORAGE, false, true);
+    const uint64_t bytes = shape_elements(&output->shape) * 4;
+    vkg_result result = lowering_add_storage(lowering, STORAGE_TEMPORARY, bytes, &floats->storage);
+    if (result == VKG_OK)
+        dispatch_bind(dispatch, *floats, bytes, FORMAT_STORAGE, false, true);
+    return result;
+}
+
+static vkg_result pack(const struct fused_writer *w, const vkg_tensor *output, struct placement floats)
+{
+    struct placement halves;
+    vkg_result result = lowering_place(w->lowering, output_memory(w->lowering, output), &halves);
+    return result == VKG_OK ? lowering_pack_halves(w->lowering, output->dtype, shape_elements(&output->shape), floats, halves)
+                            : result;
+}
+
 static vkg_result lower_pointwise(struct fused_writer *w)
 {
     struct dispatch *dispatch;
+    struct placement floats[FUSED_MAX_OUTPUTS] = {0};
     vkg_result result = check_stores(w);
     if (result == VKG_OK)
         result = emit(w, NULL, &dispatch);
     for (uint32_t i = 0; i < w->kernel->output_count && result == VKG_OK; i++)
-        result = lowering_bind_tensor(w->lowering, dispatch, output_memory(w->lowering, w->kernel->outputs[i]),
-                                      FORMAT_STORAGE, false, true);
+        result = bind_output(w, dispatch, w->kernel->outputs[i], &floats[i]);
     if (result != VKG_OK)
         return result;
     uint64_t elements = fused_extent(&w->dims, 0, w->dims.count), vectors = elements / w->dims.width;
     dispatch->most_read = elements * sizeof(float);
     bool cpu = w->lowering->device->caps.type == VKG_DEVICE_CPU;
-    return dispatch_grid(w->lowering, dispatch, workgroups(w->lowering, vectors, cpu ? 4 : 1));
+    if (result == VKG_OK)
+        result = dispatch_grid(w->lowering, dispatch, workgroups(w->lowering, vectors, cpu ? 4 : 1));
+    for (uint32_t i = 0; i < w->kernel->output_count && result == VKG_OK; i++)
+        if (packs_later(w, w->kernel->outputs[i]))
+            result = pack(w, w->kernel->outputs[i], floats[i]);
+    return result;
 }
 
 /* Enough parts to keep the device busy, each of at least 16 elements. */

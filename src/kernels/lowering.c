@@ -72,7 +72,9 @@ void dispatch_bind(struct dispatch *dispatch, struct placement placement, uint64
                    bool read, bool written)
 {
     assert(dispatch->binding_count < PIPELINE_MAX_BINDINGS);
-    uint64_t grain = format == FORMAT_TEXEL_SCALAR || format == FORMAT_TEXEL_INT ? 4 : 16; /* memory is given out in larger grains */
+    static const uint64_t grains[] = {[FORMAT_STORAGE] = 16, [FORMAT_TEXEL_VEC4] = 16, [FORMAT_TEXEL_SCALAR] = 4,
+                                      [FORMAT_TEXEL_VEC4_HALF] = 8, [FORMAT_TEXEL_SCALAR_HALF] = 2, [FORMAT_TEXEL_INT] = 4};
+    const uint64_t grain = grains[format]; /* memory is given out in larger ones */
     dispatch->bindings[dispatch->binding_count++] = (struct binding){
         .storage = placement.storage, .offset = placement.offset, .bytes = (bytes + grain - 1) / grain * grain,
         .format = format, .read = read, .written = written};
@@ -142,4 +144,37 @@ vkg_result lowering_reduce_parts(struct lowering *lowering, const struct partial
     dispatch_bind(dispatch, partial->at, bytes, format, true, false);
     vkg_result result = lowering_bind_tensor(lowering, dispatch, result_tensor, FORMAT_STORAGE, false, true);
     return result == VKG_OK ? dispatch_grid(lowering, dispatch, (count + workgroup - 1) / workgroup) : result;
+}
+
+static vkg_result convert_halves(struct lowering *lowering, const char *shader, uint64_t elements,
+                                 const struct placement places[2], const uint32_t sizes[2])
+{
+    const vkg_device_caps *caps = &lowering->device->caps;
+    const uint32_t count = (uint32_t)((elements + 3) / 4), workgroup = simple_workgroup(caps);
+    if (elements * 4 > caps->max_storage_buffer_range)
+        return vkg_fail(&lowering->device->log, VKG_ERROR_UNSUPPORTED,
+                        "%s: %llu elements are more than a buffer range on %s holds (maxStorageBufferRange): use a "
+                        "smaller batch or size", shader, (unsigned long long)elements, caps->name);
+    struct dispatch *dispatch = lowering_add_dispatch(lowering, shader, shader_find(shader));
+    if (!dispatch)
+        return lowering_out_of_memory(lowering);
+    dispatch_push(dispatch, &count, sizeof count);
+    dispatch->constants[dispatch->constant_count++] = workgroup;
+    for (int i = 0; i < 2; i++)
+        dispatch_bind(dispatch, places[i], elements * sizes[i], FORMAT_STORAGE, i == 0, i == 1);
+    return dispatch_grid(lowering, dispatch, (count + workgroup - 1) / workgroup);
+}
+
+vkg_result lowering_unpack_halves(struct lowering *lowering, vkg_dtype half, uint64_t elements, struct placement x,
+                                  struct placement y)
+{
+    return convert_halves(lowering, half == VKG_FLOAT16 ? "float16_to_float32" : "bfloat16_to_float32", elements,
+                          (struct placement[]){x, y}, (uint32_t[]){2, 4});
+}
+
+vkg_result lowering_pack_halves(struct lowering *lowering, vkg_dtype half, uint64_t elements, struct placement x,
+                                struct placement y)
+{
+    return convert_halves(lowering, half == VKG_FLOAT16 ? "float32_to_float16" : "float32_to_bfloat16", elements,
+                          (struct placement[]){x, y}, (uint32_t[]){4, 2});
 }

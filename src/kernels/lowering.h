@@ -106,6 +106,12 @@ struct partial_results {
 vkg_result lowering_reduce_parts(struct lowering *lowering, const struct partial_results *partial,
                                  const vkg_tensor *result);
 
+/* y = x, `elements` of them, from halves of that type to float32 or, of numbers that are rounded already, back. */
+vkg_result lowering_unpack_halves(struct lowering *lowering, vkg_dtype half, uint64_t elements, struct placement x,
+                                  struct placement y);
+vkg_result lowering_pack_halves(struct lowering *lowering, vkg_dtype half, uint64_t elements, struct placement x,
+                                struct placement y);
+
 /* The last dispatch of a program that draws random numbers: the next run gets fresh ones. ops/random.c */
 vkg_result lower_random_advance(struct lowering *lowering);
 

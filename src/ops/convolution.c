@@ -42,34 +42,75 @@ static void weight_gradient_gradient(vkg_graph *graph, vkg_tensor *node, vkg_ten
         gradients[1] = conv_node(graph, CONV_FORWARD, node->inputs[0], dw, p);
 }
 
-static vkg_result lower_convolution(struct lowering *lowering, const vkg_tensor *node, enum conv_direction direction)
+/* The candidate that runs a node. */
+static vkg_result choose_plan(const struct lowering *lowering, const vkg_tensor *node, enum conv_direction direction,
+                              struct conv_plan *plan)
 {
     struct conv_plan plans[CONV_MAX_CANDIDATES + 1];
     const vkg_device_caps *caps = &lowering->device->caps;
     const vkg_dtype dtype = node->inputs[0]->dtype;
-    const uint32_t count = dtype == VKG_FLOAT32
-                               ? conv_candidates(caps, direction, &node->attributes.conv, plans)
-                               : conv_half_candidates(caps, direction, &node->attributes.conv, dtype, plans);
+    const uint32_t count = conv_candidates(caps, direction, &node->attributes.conv, dtype, plans);
     if (!count)
         return vkg_fail(&lowering->device->log, VKG_ERROR_UNSUPPORTED, "%s of shape %s, of %s: no kernel can run it on %s",
                         node->op->name, SHAPE(&node->shape), vkg_dtype_name(dtype), caps->name);
-    const bool chosen = lowering->candidate == CANDIDATE_CHOSEN;
-    const uint32_t measured = chosen && dtype == VKG_FLOAT32 ? conv_choose(lowering->device, direction, plans, count) : 0;
-    const uint32_t forced = lowering->candidate < count ? lowering->candidate : count - 1;
-    const struct conv_plan plan = plans[chosen ? measured : forced];
+    *plan = plans[lowering->candidate == CANDIDATE_CHOSEN ? conv_choose(lowering->device, direction, plans, count)
+                  : lowering->candidate < count           ? lowering->candidate
+                                                          : count - 1];
+    return VKG_OK;
+}
+
+/* Copies of inputs of halves as float32, which live until the node's kernel has read them. */
+static vkg_result unpack_inputs(struct lowering *lowering, const vkg_tensor *node, struct placement floats[2])
+{
     vkg_result result = VKG_OK;
-    struct dispatch *dispatch = lowering_add_dispatch(lowering, plan.step.shader, shader_find(plan.step.shader));
+    for (int i = 0; i < 2 && result == VKG_OK; i++) {
+        const vkg_tensor *input = node->inputs[i];
+        const uint64_t elements = shape_elements(&input->shape);
+        struct placement halves;
+        floats[i] = (struct placement){0};
+        result = lowering_place(lowering, input, &halves);
+        if (result == VKG_OK)
+            result = lowering_add_storage(lowering, STORAGE_TEMPORARY, elements * 4, &floats[i].storage);
+        if (result == VKG_OK)
+            result = lowering_unpack_halves(lowering, input->dtype, elements, halves, floats[i]);
+    }
+    return result;
+}
+
+/* Starts the kernel's dispatch, its inputs bound. */
+static vkg_result add_dispatch(struct lowering *lowering, const vkg_tensor *node, const struct conv_plan *plan,
+                               struct dispatch **added)
+{
+    struct placement floats[2];
+    vkg_result result = plan->unpacks ? unpack_inputs(lowering, node, floats) : VKG_OK;
+    if (result != VKG_OK)
+        return result;
+    struct dispatch *dispatch = lowering_add_dispatch(lowering, plan->step.shader, shader_find(plan->step.shader));
     if (!dispatch)
         return lowering_out_of_memory(lowering);
     for (uint32_t i = 0; i < 2 && result == VKG_OK; i++)
-        result = lowering_bind_tensor(lowering, dispatch, node->inputs[i], plan.step.formats[i], true, false);
-    memcpy(dispatch->groups, plan.step.groups, sizeof plan.step.groups);
-    dispatch->constants[dispatch->constant_count++] = plan.step.workgroup;
-    memcpy(dispatch->constants + 1, plan.step.constants, plan.step.constant_count * sizeof plan.step.constants[0]);
-    dispatch->constant_count += plan.step.constant_count;
-    dispatch->subgroup_size = plan.step.subgroup_size;
-    dispatch->flops = plan.flops;
-    dispatch_push(dispatch, &plan.push, sizeof plan.push);
+        if (plan->unpacks)
+            dispatch_bind(dispatch, floats[i], shape_elements(&node->inputs[i]->shape) * 4, plan->step.formats[i], true, false);
+        else
+            result = lowering_bind_tensor(lowering, dispatch, node->inputs[i], plan->step.formats[i], true, false);
+    memcpy(dispatch->groups, plan->step.groups, sizeof plan->step.groups);
+    dispatch->constants[dispatch->constant_count++] = plan->step.workgroup;
+    memcpy(dispatch->constants + 1, plan->step.constants, plan->step.constant_count * sizeof plan->step.constants[0]);
+    dispatch->constant_count += plan->step.constant_count;
+    dispatch->subgroup_size = plan->step.subgroup_size;
+    dispatch->flops = plan->flops;
+    dispatch_push(dispatch, &plan->push, sizeof plan->push);
+    *added = dispatch;
+    return result;
+}
+
+static vkg_result lower_convolution(struct lowering *lowering, const vkg_tensor *node, enum conv_direction direction)
+{
+    struct conv_plan plan;
+    struct dispatch *dispatch = NULL;
+    vkg_result result = choose_plan(lowering, node, direction, &plan);
+    if (result == VKG_OK)
+        result = add_dispatch(lowering, node, &plan, &dispatch);
     if (result != VKG_OK || plan.push.split == 1)
         return result == VKG_OK ? lowering_bind_tensor(lowering, dispatch, node, FORMAT_STORAGE, false, true) : result;
     struct partial_results sum = {.outer = 1, .parts = plan.push.split, .inner = shape_elements(&node->shape)};
@@ -127,12 +168,26 @@ vkg_shape conv_operand_shape(const struct conv_problem *p, enum conv_operand ope
     return shape;
 }
 
+static bool is_half(const vkg_tensor *a)
+{
+    return vkg_dtype_size(a->dtype) == 2;
+}
+
+/* float32 operands become the other's halves, so that gradients meet what they belong to, or the graph's precision. */
+static vkg_tensor *in_precision(vkg_graph *graph, vkg_tensor *a, const vkg_tensor *other)
+{
+    return a->dtype == VKG_FLOAT32 ? vkg_cast(graph, a, is_half(other) ? other->dtype : graph->precision) : a;
+}
+
 vkg_tensor *conv_node(vkg_graph *graph, enum conv_direction direction, vkg_tensor *a, vkg_tensor *b,
                       const struct conv_problem *p)
 {
+    if (a->poisoned || b->poisoned)
+        return graph->poison;
+    vkg_tensor *inputs[2] = {in_precision(graph, a, b), in_precision(graph, b, a)};
     return graph_add_node(graph, &(struct node_desc){
         .op = &convolutions[direction], .shape = conv_operand_shape(p, conv_operands[direction][2]), .input_count = 2,
-        .inputs = (vkg_tensor *[]){a, b}, .attributes.conv = *p});
+        .inputs = inputs, .attributes.conv = *p});
 }
 
 /* --- the public calls --- */

@@ -77,10 +77,11 @@ vkg_result run_send(struct vkg_program *program, uint32_t slot, const struct seg
 vkg_result program_create_candidate(vkg_device *device, vkg_graph *graph, vkg_state *state,
                                     const vkg_program_desc *desc, uint32_t candidate, vkg_program **program);
 
-/* trials.c: a program that is one convolution, run by that candidate; tensors: its inputs and its result. Destroy the
+/* trials.c: a program that is one convolution of inputs of `dtype`, run by that candidate; tensors: its inputs and its result. Destroy the
  * program, then the graph, after an error too. */
 vkg_result conv_trial_create(vkg_device *device, enum conv_direction direction, const struct conv_problem *problem,
-                             uint32_t candidate, vkg_graph **graph, vkg_program **program, vkg_tensor *tensors[3]);
+                             vkg_dtype dtype, uint32_t candidate, vkg_graph **graph, vkg_program **program,
+                             vkg_tensor *tensors[3]);
 
 /* run.c: submits these commands at once, and waits. Slot 0 must not be in flight. */
 vkg_result program_submit_commands(struct vkg_program *program, uint32_t count, const VkCommandBuffer *commands);

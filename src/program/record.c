@@ -36,9 +36,11 @@ static struct range range_of(const struct recorder *r, const struct binding *bin
 
 static VkFormat view_format(enum binding_format format)
 {
-    return format == FORMAT_TEXEL_VEC4  ? VK_FORMAT_R32G32B32A32_SFLOAT
-           : format == FORMAT_TEXEL_INT ? VK_FORMAT_R32_SINT
-                                        : VK_FORMAT_R32_SFLOAT;
+    static const VkFormat formats[] = {
+        [FORMAT_TEXEL_VEC4] = VK_FORMAT_R32G32B32A32_SFLOAT, [FORMAT_TEXEL_SCALAR] = VK_FORMAT_R32_SFLOAT,
+        [FORMAT_TEXEL_VEC4_HALF] = VK_FORMAT_R16G16B16A16_SFLOAT, [FORMAT_TEXEL_SCALAR_HALF] = VK_FORMAT_R16_SFLOAT,
+        [FORMAT_TEXEL_INT] = VK_FORMAT_R32_SINT};
+    return formats[format];
 }
 
 static vkg_result find_view(struct recorder *r, const struct binding *binding, VkBufferView *view)

@@ -96,37 +96,40 @@ static struct conv_problem small_problem(uint32_t ci, uint32_t co, uint32_t grou
                                  .sh = 2, .sw = 2, .ph = 1, .pw = 1, .dh = 1, .dw = 1, .groups = groups};
 }
 
-/* The candidate of the problem that is that shader, with its sums in so many parts at the least. */
+/* The candidate of the problem that is that kernel, with its sums in so many parts at the least. */
 static bool find_candidate(const vkg_device *device, enum conv_direction direction, const struct conv_problem *problem,
-                           const char *shader, uint32_t least_parts, uint32_t *candidate)
+                           vkg_dtype dtype, const char *kernel, uint32_t least_parts, uint32_t *candidate)
 {
     struct conv_plan plans[CONV_MAX_CANDIDATES + 1];
-    const uint32_t count = conv_candidates(&device->caps, direction, problem, plans);
-    for (*candidate = 0; *candidate < count; ++*candidate)
-        if (strcmp(plans[*candidate].step.shader, shader) == 0 && plans[*candidate].push.split >= least_parts)
+    const uint32_t count = conv_candidates(&device->caps, direction, problem, dtype, plans);
+    for (*candidate = 0; *candidate < count; ++*candidate) {
+        char name[96];
+        conv_kernel_name(&plans[*candidate], name, sizeof name);
+        if (strcmp(name, kernel) == 0 && plans[*candidate].push.split >= least_parts)
             return true;
+    }
     return false;
 }
 
-static bool find_problem_of(const vkg_device *device, enum conv_direction direction, const char *shader,
-                            uint32_t least_parts, struct conv_problem *problem, uint32_t *candidate)
+static bool find_problem_of(const vkg_device *device, enum conv_direction direction, vkg_dtype dtype,
+                            const char *kernel, uint32_t least_parts, struct conv_problem *problem, uint32_t *candidate)
 {
     static const uint32_t channels[] = {20, 8, 5, 1};
     for (int i = 0; i < 16; i++) {
         *problem = small_problem(channels[i / 4], channels[i % 4], 1);
-        if (find_candidate(device, direction, problem, shader, least_parts, candidate))
+        if (find_candidate(device, direction, problem, dtype, kernel, least_parts, candidate))
             return true;
     }
     *problem = small_problem(1, 1, 8);
-    return find_candidate(device, direction, problem, shader, least_parts, candidate);
+    return find_candidate(device, direction, problem, dtype, kernel, least_parts, candidate);
 }
 
 /* One whose sums are made of parts, where there is one, so that the kernel that adds them is tested too. */
-static bool find_problem(const vkg_device *device, enum conv_direction direction, const char *shader,
+static bool find_problem(const vkg_device *device, enum conv_direction direction, vkg_dtype dtype, const char *kernel,
                          struct conv_problem *problem, uint32_t *candidate)
 {
-    return find_problem_of(device, direction, shader, 2, problem, candidate) ||
-           find_problem_of(device, direction, shader, 1, problem, candidate);
+    return find_problem_of(device, direction, dtype, kernel, 2, problem, candidate) ||
+           find_problem_of(device, direction, dtype, kernel, 1, problem, candidate);
 }
 
 /* --- convolutions: the loop on the processor --- */
@@ -166,51 +169,86 @@ static void add_product(void *user, const uint64_t at[3])
 
 /* --- convolutions: the test --- */
 
+/* The bits, in a type of 16, of a number that it holds exactly and that is 0 or not below 2⁻¹⁴. */
+static uint16_t half_bits(float number, vkg_dtype dtype)
+{
+    uint32_t bits;
+    memcpy(&bits, &number, sizeof bits);
+    if (dtype == VKG_BFLOAT16)
+        return (uint16_t)(bits >> 16);
+    const uint32_t magnitude = bits & 0x7fffffff, shift = 112u << 23; /* of the exponent */
+    return (uint16_t)((bits >> 16 & 0x8000) | (magnitude ? (magnitude - shift) >> 13 : 0));
+}
+
+/* Numbers in −1 … 1 that differ from test to test, since memory may still hold the result of an earlier one; halves
+ * hold them exactly. They go to the program's input as its type, and to `numbers`. */
+static void fill_typed(void *input, vkg_dtype dtype, float *numbers, uint64_t count, uint64_t seed)
+{
+    for (uint64_t i = 0; i < count; i++) {
+        seed = seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+        const int32_t word = (int32_t)(seed >> 32);
+        numbers[i] = dtype == VKG_FLOAT32 ? (float)(word >> 16) / 32768.0f : (float)(word >> 24) / 128.0f;
+        if (dtype == VKG_FLOAT32)
+            ((float *)input)[i] = numbers[i];
+        else
+            ((uint16_t *)input)[i] = half_bits(numbers[i], dtype);
+    }
+}
+
 static vkg_result compare(vkg_program *program, enum conv_direction direction, vkg_tensor *const tensors[3],
-                          const char *shader, double *error)
+                          const char *kernel, double *error)
 {
     const struct conv_problem *p = &tensors[2]->attributes.conv;
-    const uint64_t count = shape_elements(&tensors[2]->shape);
-    struct expected expected = {.operands = conv_operands[direction], .sums = calloc(count, sizeof(double))};
-    if (!expected.sums)
-        return vkg_fail(&program->device->log, VKG_ERROR_OUT_OF_MEMORY, "testing a kernel: out of host memory");
-    for (int i = 0; i < 2; i++) {
-        float *input = vkg_program_input(program, tensors[i], 0);
-        fill(input, shape_elements(&tensors[i]->shape), hash_text(HASH_START + (uint64_t)i, shader));
-        expected.inputs[i] = input;
+    uint64_t counts[3];
+    for (int i = 0; i < 3; i++)
+        counts[i] = shape_elements(&tensors[i]->shape);
+    float *numbers = calloc(counts[0] + counts[1], sizeof *numbers);
+    struct expected expected = {.operands = conv_operands[direction], .inputs = {numbers, numbers + counts[0]},
+                                .sums = calloc(counts[2], sizeof(double))};
+    vkg_result result = VKG_OK;
+    if (!numbers || !expected.sums) {
+        result = vkg_fail(&program->device->log, VKG_ERROR_OUT_OF_MEMORY, "testing a kernel: out of host memory");
+        goto done;
     }
-    const vkg_result result = vkg_program_run(program);
+    for (uint32_t i = 0; i < 2; i++)
+        fill_typed(vkg_program_input(program, tensors[i], 0), tensors[i]->dtype, numbers + (i ? counts[0] : 0), counts[i],
+             hash_text(HASH_START + i, kernel));
+    result = vkg_program_run(program);
     each_product(p, add_product, &expected);
     if (result == VKG_OK)
-        *error = largest_error(vkg_program_output(program, tensors[2], 0), expected.sums, count);
+        *error = largest_error(vkg_program_output(program, tensors[2], 0), expected.sums, counts[2]);
+done:
+    free(numbers);
     free(expected.sums);
     return result;
 }
 
 static vkg_result measure_error(vkg_device *device, enum conv_direction direction, const struct conv_problem *problem,
-                                uint32_t candidate, const char *shader, double *error)
+                                vkg_dtype dtype, uint32_t candidate, const char *kernel, double *error)
 {
     vkg_program *program = NULL;
     vkg_graph *graph;
     vkg_tensor *tensors[3];
-    vkg_result result = conv_trial_create(device, direction, problem, candidate, &graph, &program, tensors);
+    vkg_result result = conv_trial_create(device, direction, problem, dtype, candidate, &graph, &program, tensors);
     if (result == VKG_OK)
-        result = compare(program, direction, tensors, shader, error);
+        result = compare(program, direction, tensors, kernel, error);
     vkg_program_destroy(&program);
     vkg_graph_destroy(&graph);
     return result;
 }
 
-vkg_result self_test(vkg_device *device, enum conv_direction direction, const char *shader)
+vkg_result self_test(vkg_device *device, enum conv_direction direction, const struct conv_plan *plan)
 {
     struct conv_problem problem;
     uint32_t candidate;
     struct test test;
-    if (kernel_trust(device, shader) != TRUST_UNKNOWN)
+    char kernel[96];
+    conv_kernel_name(plan, kernel, sizeof kernel);
+    if (kernel_trust(device, kernel) != TRUST_UNKNOWN)
         return VKG_OK;
-    begin_test(&test, device, shader);
-    if (find_problem(device, direction, shader, &problem, &candidate))
-        test.result = measure_error(device, direction, &problem, candidate, shader, &test.error);
+    begin_test(&test, device, kernel);
+    if (find_problem(device, direction, plan->dtype, kernel, &problem, &candidate))
+        test.result = measure_error(device, direction, &problem, plan->dtype, candidate, kernel, &test.error);
     return end_test(&test, "it is not used");
 }
 

@@ -12,9 +12,10 @@
  * Errors: UNSUPPORTED (one of those is distrusted too), and those of memory and a lost device. */
 vkg_result self_test_device(vkg_device *device);
 
-/* A convolution kernel: runs a small problem by that shader. A shader that no small problem reaches is trusted.
+/* A convolution's kernel: runs a small problem by it, on inputs of the plan's type. A kernel that no small problem
+ * reaches is trusted.
  * Errors: those of memory and a lost device. */
-vkg_result self_test(vkg_device *device, enum conv_direction direction, const char *shader);
+vkg_result self_test(vkg_device *device, enum conv_direction direction, const struct conv_plan *plan);
 
 /* UNSUPPORTED, with a message: `kernel` is distrusted, and nothing can run instead. */
 vkg_result self_test_fail(vkg_device *device, const char *kernel);

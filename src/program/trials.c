@@ -15,6 +15,7 @@
 struct task {
     enum conv_direction direction;
     const struct conv_problem *problem;
+    vkg_dtype dtype;
     struct conv_plan plans[CONV_MAX_CANDIDATES + 1];
     uint32_t count;
 };
@@ -29,7 +30,8 @@ static double seconds_now(void)
 /* --- programs of one convolution --- */
 
 vkg_result conv_trial_create(vkg_device *device, enum conv_direction direction, const struct conv_problem *problem,
-                             uint32_t candidate, vkg_graph **graph, vkg_program **program, vkg_tensor *tensors[3])
+                             vkg_dtype dtype, uint32_t candidate, vkg_graph **graph, vkg_program **program,
+                             vkg_tensor *tensors[3])
 {
     static const char *const names[2] = {"a", "b"};
     *program = NULL;
@@ -38,7 +40,7 @@ vkg_result conv_trial_create(vkg_device *device, enum conv_direction direction, 
     if (result != VKG_OK)
         return result;
     for (int i = 0; i < 2; i++)
-        tensors[i] = vkg_input(*graph, names[i], conv_operand_shape(problem, conv_operands[direction][i]));
+        tensors[i] = vkg_input_typed(*graph, names[i], conv_operand_shape(problem, conv_operands[direction][i]), dtype);
     tensors[2] = conv_node(*graph, direction, tensors[0], tensors[1], problem);
     vkg_output(*graph, "result", tensors[2]);
     return program_create_candidate(device, *graph, NULL, &(vkg_program_desc){.name = "trial of a kernel"}, candidate,
@@ -92,9 +94,9 @@ static vkg_result time_candidate(vkg_device *device, const struct task *task, ui
     vkg_graph *graph;
     vkg_tensor *tensors[3];
     vkg_result result =
-        conv_trial_create(device, task->direction, task->problem, candidate, &graph, &program, tensors);
-    for (int i = 0; i < 2 && result == VKG_OK; i++) /* 0.0115: zeros may take less power than a training */
-        memset(vkg_program_input(program, tensors[i], 0), 0x3c, shape_elements(&tensors[i]->shape) * 4);
+        conv_trial_create(device, task->direction, task->problem, task->dtype, candidate, &graph, &program, tensors);
+    for (int i = 0; i < 2 && result == VKG_OK; i++) /* numbers of any type: zeros may take less power than a training */
+        memset(vkg_program_input(program, tensors[i], 0), 0x3c, tensor_bytes(tensors[i]));
     if (result == VKG_OK)
         result = program->segment_count == 1 ? vkg_program_run(program) : VKG_ERROR_UNSUPPORTED;
     if (result == VKG_OK)
@@ -132,10 +134,10 @@ static vkg_result tune(vkg_device *device, const struct task *task, double deadl
     const vkg_log log = device->log;
     for (uint32_t i = 0; i < candidates_to_time(task) && seconds_now() < deadline && !device->lost; i++) {
         double seconds = 0;
-        vkg_result result = self_test(device, task->direction, task->plans[i].step.shader);
+        vkg_result result = self_test(device, task->direction, &task->plans[i]);
         if (result != VKG_OK)
             return result;
-        if (kernel_trust(device, task->plans[i].step.shader) == TRUST_WRONG)
+        if (conv_trust(device, &task->plans[i]) == TRUST_WRONG)
             continue;
         device->log = (vkg_log){0}; /* a candidate that fails is no error */
         result = time_candidate(device, task, i, best, &seconds);
@@ -156,14 +158,14 @@ static vkg_result tune(vkg_device *device, const struct task *task, double deadl
 static vkg_result test_choice(vkg_device *device, const struct task *task)
 {
     vkg_result result = VKG_OK;
-    const char *shader = NULL, *next;
+    const struct conv_plan *plan = NULL, *next;
     while (result == VKG_OK &&
-           (next = task->plans[conv_choose(device, task->direction, task->plans, task->count)].step.shader) != shader) {
-        shader = next;
-        result = self_test(device, task->direction, shader);
+           (next = &task->plans[conv_choose(device, task->direction, task->plans, task->count)]) != plan) {
+        plan = next;
+        result = self_test(device, task->direction, plan);
     }
-    if (result == VKG_OK && kernel_trust(device, shader) == TRUST_WRONG)
-        result = self_test_fail(device, shader);
+    if (result == VKG_OK && conv_trust(device, plan) == TRUST_WRONG)
+        result = self_test_fail(device, plan->step.shader);
     return result;
 }
 
@@ -174,7 +176,7 @@ static bool is_tuned(const vkg_device *device, const struct task *task)
     double bytes = 0;
     for (int i = 0; i < 3; i++) {
         const vkg_shape shape = conv_operand_shape(task->problem, (enum conv_operand)i);
-        bytes += 4.0 * (double)shape_elements(&shape);
+        bytes += (double)vkg_dtype_size(task->dtype) * (double)shape_elements(&shape);
     }
     return device->autotune && task->plans[0].flops >= least && bytes <= most_bytes;
 }
@@ -192,10 +194,11 @@ static size_t list_tasks(const vkg_device *device, const struct fusion *fusion, 
     for (size_t u = 0; u < fusion->unit_count; u++) {
         const vkg_tensor *node = fusion->units[u].node;
         struct task *task = &tasks[count];
-        if (!node || !conv_is_node(node, &task->direction) || node->inputs[0]->dtype != VKG_FLOAT32)
+        if (!node || !conv_is_node(node, &task->direction))
             continue;
         task->problem = &node->attributes.conv;
-        task->count = conv_candidates(&device->caps, task->direction, task->problem, task->plans);
+        task->dtype = node->inputs[0]->dtype;
+        task->count = conv_candidates(&device->caps, task->direction, task->problem, task->dtype, task->plans);
         count += task->count > 0;
     }
     qsort(tasks, count, sizeof *tasks, compare_work);

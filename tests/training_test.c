@@ -207,20 +207,22 @@ static void stays_near(vkg_dtype precision, double most_early, double most_mean)
 {
     struct trace t;
     open_trace(&t, precision);
+    /* the other families take minutes for all of them on a processor */
+    const uint32_t steps = vkg_device_get_caps(test_device())->kernels == VKG_KERNELS_TEXEL ? STEPS : 10;
     double worst_early = 0, sum = 0;
-    for (uint32_t step = 0; step < STEPS; step++) {
+    for (uint32_t step = 0; step < steps; step++) {
         run_step(&t, step);
         const vkg_tensor *const outputs[] = {t.loss_d, t.loss_g};
         for (int i = 0; i < 2; i++) {
             double expected = t.losses[step * 4 + i], found = *(const float *)vkg_program_output(t.program, outputs[i], 0);
             double error = fabs(found - expected) / fabs(expected);
-            sum += error / (2 * STEPS);
+            sum += error / (2 * steps);
             if (step < 20)
                 worst_early = fmax(worst_early, error);
         }
     }
-    printf("%s: losses off by at most %.1e in the first 20 steps, by %.1e in the mean of all\n", vkg_dtype_name(precision),
-           worst_early, sum);
+    printf("%s: losses off by at most %.1e in the first 20 steps, by %.1e in the mean of %u\n", vkg_dtype_name(precision),
+           worst_early, sum, steps);
     assert_true(worst_early > 1e-6 && worst_early < most_early && sum < most_mean);
     close_trace(&t);
 }

@@ -136,21 +136,6 @@ static void scaling_changes_no_result(void **unused)
     vkg_trainer_destroy(&plain), vkg_trainer_destroy(&scaled);
 }
 
-/* Every bit of both states. */
-static bool same_state(vkg_state *a, vkg_state *b)
-{
-    bool same = vkg_state_count(a) == vkg_state_count(b);
-    for (uint32_t i = 0; same && i < vkg_state_count(a); i++) {
-        size_t bytes = vkg_state_get(a, i)->elements * 4;
-        void *left = malloc(bytes), *right = malloc(bytes);
-        assert_int_equal(vkg_state_read(a, i, left), VKG_OK);
-        assert_int_equal(vkg_state_read(b, i, right), VKG_OK);
-        same = memcmp(left, right, bytes) == 0;
-        free(left), free(right);
-    }
-    return same;
-}
-
 static float state_value(vkg_trainer *trainer, const char *name)
 {
     float value[4]; /* bias corrections have four */
@@ -182,7 +167,7 @@ static void resuming_changes_no_bit(void **unused)
     train_gan(after, 5);
     assert_true(state_value(after, "optimizer.generator.loss_scale") == 262144);
     assert_true(state_value(after, "optimizer.generator.good_steps") == 2);
-    assert_true(same_state(vkg_trainer_state(whole), vkg_trainer_state(after)));
+    assert_true(test_same_state(vkg_trainer_state(whole), vkg_trainer_state(after)));
     vkg_trainer_destroy(&whole), vkg_trainer_destroy(&before), vkg_trainer_destroy(&after);
     unlink(path);
 }

@@ -88,3 +88,17 @@ float test_random_float(void)
 {
     return (float)test_random(20001) / 10000.0f - 1.0f;
 }
+
+bool test_same_state(vkg_state *a, vkg_state *b)
+{
+    bool same = vkg_state_count(a) == vkg_state_count(b);
+    for (uint32_t i = 0; same && i < vkg_state_count(a); i++) {
+        size_t bytes = vkg_state_get(a, i)->elements * 4;
+        void *left = malloc(bytes), *right = malloc(bytes);
+        assert_int_equal(vkg_state_read(a, i, left), VKG_OK);
+        assert_int_equal(vkg_state_read(b, i, right), VKG_OK);
+        same = memcmp(left, right, bytes) == 0;
+        free(left), free(right);
+    }
+    return same;
+}

@@ -22,6 +22,9 @@ uint32_t test_error_count(void);
 const char *test_last_error(void);
 const vkg_log *test_log(void);
 
+/* Whether every bit of both states is the same. */
+bool test_same_state(vkg_state *a, vkg_state *b);
+
 /* Fresh at every run; the seed is printed, and VKGAN_TEST_SEED sets it. */
 uint32_t test_random(uint32_t below);
 float test_random_float(void); /* in [−1, 1] */

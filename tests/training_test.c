@@ -271,28 +271,13 @@ static void train(vkg_trainer *trainer, uint32_t steps)
     assert_int_equal(vkg_trainer_finish(trainer, NULL), VKG_OK);
 }
 
-/* Every bit of both states. */
-static bool same_state(vkg_state *a, vkg_state *b)
-{
-    bool same = vkg_state_count(a) == vkg_state_count(b);
-    for (uint32_t i = 0; same && i < vkg_state_count(a); i++) {
-        size_t bytes = vkg_state_get(a, i)->elements * 4;
-        void *left = malloc(bytes), *right = malloc(bytes);
-        assert_int_equal(vkg_state_read(a, i, left), VKG_OK);
-        assert_int_equal(vkg_state_read(b, i, right), VKG_OK);
-        same = memcmp(left, right, bytes) == 0;
-        free(left), free(right);
-    }
-    return same;
-}
-
 static void a_seed_decides_every_bit(void **unused)
 {
     (void)unused;
     vkg_trainer *first = make_trainer(7, 1), *second = make_trainer(7, 3), *other = make_trainer(8, 1);
     train(first, 4), train(second, 4), train(other, 4);
-    assert_true(same_state(vkg_trainer_state(first), vkg_trainer_state(second)));
-    assert_false(same_state(vkg_trainer_state(first), vkg_trainer_state(other)));
+    assert_true(test_same_state(vkg_trainer_state(first), vkg_trainer_state(second)));
+    assert_false(test_same_state(vkg_trainer_state(first), vkg_trainer_state(other)));
     vkg_trainer_destroy(&first), vkg_trainer_destroy(&second), vkg_trainer_destroy(&other);
 }
 
@@ -310,9 +295,9 @@ static void check_resuming(vkg_dtype precision)
     assert_int_equal(vkg_state_load(vkg_trainer_state(after), path, NULL, &step), VKG_OK);
     assert_int_equal(step, 5);
     vkg_trainer_set_step(after, step);
-    assert_true(same_state(vkg_trainer_state(before), vkg_trainer_state(after)));
+    assert_true(test_same_state(vkg_trainer_state(before), vkg_trainer_state(after)));
     train(after, 5);
-    assert_true(same_state(vkg_trainer_state(whole), vkg_trainer_state(after)));
+    assert_true(test_same_state(vkg_trainer_state(whole), vkg_trainer_state(after)));
     vkg_trainer_destroy(&whole), vkg_trainer_destroy(&before), vkg_trainer_destroy(&after);
     unlink(path);
 }
@@ -379,7 +364,7 @@ static void a_wrong_checkpoint_changes_nothing(void **unused)
     assert_int_equal(test_error_count(), 1);
     assert_non_null(strstr(test_last_error(), "there is no tensor"));
     test_expect_errors(false);
-    assert_true(same_state(vkg_trainer_state(trainer), vkg_trainer_state(untouched)));
+    assert_true(test_same_state(vkg_trainer_state(trainer), vkg_trainer_state(untouched)));
     vkg_trainer_destroy(&trainer), vkg_trainer_destroy(&untouched);
 }
 

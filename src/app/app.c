@@ -77,13 +77,6 @@ bool app_settings(const struct app *app, const uint32_t image[3], vkg_network_se
     return true;
 }
 
-double seconds_now(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-}
-
 const char *duration_text(double seconds, char text[32])
 {
     unsigned whole = seconds > 4e9 ? 4000000000u : (unsigned)(seconds + 0.5);

@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "vkgan/app.h"
 #include "vkgan/data.h"
@@ -87,7 +88,6 @@ int command_bench(struct app *app);
 int command_devices(struct app *app);
 
 /* --- time and progress --- */
-double seconds_now(void);
 /* "1 h 02 min", "3 min 20 s", "45 s" */
 const char *duration_text(double seconds, char text[32]);
 

@@ -3,8 +3,8 @@
 #include "program/pace.h"
 
 #include <stdlib.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "program/commands.h"
 #include "program/profile.h"
 
@@ -24,21 +24,14 @@ void pace_estimate(struct vkg_program *program)
         program->dispatches[i].seconds = work_of(&program->dispatches[i]) / rate;
 }
 
-static double now(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
-}
-
 /* Without timestamps: the run's time, shared out by work. */
 static vkg_result measure_whole(struct vkg_program *program, uint32_t slot)
 {
-    double start = now(), work = 0;
+    double start = seconds_now(), work = 0;
     vkg_result result = run_send(program, slot, program->segments, program->segment_count);
     if (result == VKG_OK)
         result = vkg_program_wait(program, slot);
-    double seconds = now() - start;
+    double seconds = seconds_now() - start;
     for (uint32_t i = 0; i < program->stats.dispatches; i++)
         work += work_of(&program->dispatches[i]);
     for (uint32_t i = 0; i < program->stats.dispatches && work > 0; i++)

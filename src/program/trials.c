@@ -3,8 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "kernels/choice.h"
 #include "ops/convolution.h"
@@ -19,13 +19,6 @@ struct task {
     struct conv_plan plans[CONV_MAX_CANDIDATES + 1];
     uint32_t count;
 };
-
-static double seconds_now(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
 
 /* --- programs of one convolution --- */
 

@@ -25,11 +25,11 @@ static vkg_result create_trainer(struct training *t)
 {
     struct app *app = t->app;
     vkg_phase phases[2];
-    vkg_adam_desc adam_d = app->desc->adam_d, adam_g = app->desc->adam_g;
-    adam_d.lr = adam_g.lr = (float)app->options.lr;
-    adam_d.beta1 = adam_g.beta1 = app->options.beta1 > 0 ? (float)app->options.beta1 : -1; /* −1 is 0: optimizer.h */
+    vkg_optimizer_desc d = app->desc->optimizer_d, g = app->desc->optimizer_g;
+    d.lr = g.lr = (float)app->options.lr;
+    d.beta1 = g.beta1 = app->options.beta1 > 0 ? (float)app->options.beta1 : -1; /* −1 is 0: optimizer.h */
     t->gan = (vkg_gan_desc){.generator = app->desc->generator, .discriminator = app->desc->discriminator,
-                            .settings = t->settings, .loss = app->desc->loss, .adam_d = adam_d, .adam_g = adam_g};
+                            .settings = t->settings, .loss = app->desc->loss, .optimizer_d = d, .optimizer_g = g};
     vkg_gan_phases(&t->gan, phases);
     const vkg_trainer_desc desc = {
         .phases = phases, .phase_count = 2, .batch = (uint32_t)app->options.batch,

@@ -139,12 +139,12 @@ static vkg_result measure(struct app *app, const uint32_t image[3], const vkg_ne
 {
     const struct options *o = &app->options;
     double begin = seconds_now();
-    vkg_phase phases[2];
+    vkg_phase phases[VKG_GAN_MAX_PHASES];
     vkg_trainer *trainer = NULL;
     vkg_gan_desc gan = {.generator = app->desc->generator, .discriminator = app->desc->discriminator, .settings = *settings,
                         .loss = app->desc->loss, .optimizer_g = app->desc->optimizer_g,
                         .optimizer_d = app->desc->optimizer_d};
-    vkg_gan_phases(&gan, phases);
+    const uint32_t phase_count = vkg_gan_phases(&gan, phases);
     size_t elements = (size_t)o->batch * image[0] * image[1] * image[2];
     float *batch = malloc(elements * sizeof *batch);
     if (!batch)
@@ -154,7 +154,7 @@ static vkg_result measure(struct app *app, const uint32_t image[3], const vkg_ne
     vkg_result result = app_open_device(app);
     if (result == VKG_OK)
         result = vkg_trainer_create(app->device, &(vkg_trainer_desc){
-            .phases = phases, .phase_count = 2, .batch = (uint32_t)o->batch, .image = {image[0], image[1], image[2]},
+            .phases = phases, .phase_count = phase_count, .batch = (uint32_t)o->batch, .image = {image[0], image[1], image[2]},
             .latent = settings->latent, .seed = (uint64_t)o->seed,
             .precision = option_precision(o)}, &trainer);
     if (result == VKG_OK)

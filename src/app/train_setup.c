@@ -24,15 +24,15 @@ static vkg_result open_data(struct training *t, const char *path)
 static vkg_result create_trainer(struct training *t)
 {
     struct app *app = t->app;
-    vkg_phase phases[2];
+    vkg_phase phases[VKG_GAN_MAX_PHASES];
     vkg_optimizer_desc d = app->desc->optimizer_d, g = app->desc->optimizer_g;
     d.lr = g.lr = (float)app->options.lr;
     d.beta1 = g.beta1 = app->options.beta1 > 0 ? (float)app->options.beta1 : -1; /* −1 is 0: optimizer.h */
     t->gan = (vkg_gan_desc){.generator = app->desc->generator, .discriminator = app->desc->discriminator,
                             .settings = t->settings, .loss = app->desc->loss, .optimizer_d = d, .optimizer_g = g};
-    vkg_gan_phases(&t->gan, phases);
+    const uint32_t phase_count = vkg_gan_phases(&t->gan, phases);
     const vkg_trainer_desc desc = {
-        .phases = phases, .phase_count = 2, .batch = (uint32_t)app->options.batch,
+        .phases = phases, .phase_count = phase_count, .batch = (uint32_t)app->options.batch,
         .image = {t->run.image[0], t->run.image[1], t->run.image[2]}, .latent = t->settings.latent,
         .seed = (uint64_t)app->options.seed,
         .precision = option_precision(&app->options)};

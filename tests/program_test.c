@@ -169,7 +169,7 @@ static void toy_create(struct toy *toy, uint64_t seed)
     vkg_tensor *parameters[8], *gradients[8];
     uint32_t count = vkg_graph_parameters(g, "", parameters, 8);
     vkg_gradients(g, toy->loss, parameters, count, gradients);
-    vkg_adam(g, "all", parameters, gradients, count, &(vkg_adam_desc){.lr = 0.01f});
+    vkg_optimize(g, "all", parameters, gradients, count, &(vkg_optimizer_desc){.lr = 0.01f});
     vkg_output(g, "loss", toy->loss);
     vkg_output(g, "y", toy->y);
     assert_int_equal(vkg_state_create(test_device(), &toy->graph, 1, seed, &toy->state), VKG_OK);

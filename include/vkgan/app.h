@@ -17,7 +17,7 @@ typedef struct vkg_app_desc {
     bool (*check)(const vkg_network_settings *settings, char *message, size_t message_size);
     uint32_t latent, width, batch; /* defaults of --latent, --width, --batch */
     vkg_loss loss;
-    vkg_adam_desc adam_g, adam_d;
+    vkg_optimizer_desc optimizer_g, optimizer_d;
 } vkg_app_desc;
 
 /* Runs `argv` as one of train, generate, bench, devices; returns the process's exit status. */

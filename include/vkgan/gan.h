@@ -52,7 +52,7 @@ typedef struct vkg_phase {
     vkg_tensor *(*loss)(vkg_step *step, void *user);
     void *user;
     const char *trains;  /* the parameters whose names begin with this: "discriminator." */
-    vkg_adam_desc adam;
+    vkg_optimizer_desc optimizer;
     uint32_t every;      /* runs at steps 0, every, 2·every, …; 0 means 1 */
     uint32_t times;      /* so often, one after the other, within a step; 0 means 1 */
 } vkg_phase;
@@ -67,7 +67,7 @@ typedef struct vkg_gan_desc {
     vkg_network generator, discriminator; /* required */
     vkg_network_settings settings;        /* image, latent and width required */
     vkg_loss loss;
-    vkg_adam_desc adam_g, adam_d;
+    vkg_optimizer_desc optimizer_g, optimizer_d;
     uint32_t discriminator_times;         /* discriminator updates a step; 0 means 1 */
 } vkg_gan_desc;
 
@@ -91,9 +91,9 @@ typedef struct vkg_trainer_desc {
     uint32_t in_flight; /* steps that may be queued at once; 0 means 2 */
     vkg_dtype precision; /* of all phases, see vkg_graph_set_precision: float32 (0), bfloat16 or float16, which turns
                           * loss_scaling on */
-    /* For every phase that has none of its own (adam.loss_scaling); each phase has a scaler to itself. Where any phase
-     * has one, every step reports "loss_scale", the least of them after the step, and "skipped_updates", of all phases
-     * since the run began. */
+    /* For every phase that has none of its own (optimizer.loss_scaling); each phase has a scaler to itself. Where any
+     * phase has one, every step reports "loss_scale", the least of them after the step, and "skipped_updates", of all
+     * phases since the run began. */
     vkg_loss_scaling loss_scaling;
 } vkg_trainer_desc;
 

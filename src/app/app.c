@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "app/app.h"
+#include "app/options.h"
 
 static void print_message(void *user, vkg_log_level level, const char *message)
 {
@@ -131,13 +131,13 @@ vkg_result write_samples(struct app *app, vkg_sampler *sampler, uint64_t seed, u
 
 int vkg_app_main(int argc, char **argv, const vkg_app_desc *desc)
 {
-    static int (*const commands[])(struct app *) = {command_train, command_generate, command_bench, command_devices};
     struct app app = {.desc = desc, .command = argc > 0 ? argv[0] : desc->name};
     app.log = (vkg_log){.callback = print_message, .user = &app};
     int status;
-    if (!options_parse(&app, argc, argv, &status))
+    const struct command_row *command = options_parse(&app, argc, argv, &status);
+    if (!command)
         return status;
-    status = commands[status](&app);
+    status = command->run(&app);
     vkg_device_destroy(&app.device);
     if (fflush(stdout) != 0 && status == 0)
         status = app_error(&app, "standard output could not be written");

@@ -31,10 +31,12 @@ struct app {
     vkg_device *device; /* opened by the commands that need one */
 };
 
-/* --- options.c --- */
+/* --- options*.c --- */
 
-/* Fills app->options. false: the message is out; *status is what the process ends with (0 after --help). */
-bool options_parse(struct app *app, int argc, char **argv, int *status);
+struct command_row; /* options.h */
+/* Fills app->options, and returns the command. NULL: the message is out; *status is what the process ends with (0 after
+ * --help). */
+const struct command_row *options_parse(struct app *app, int argc, char **argv, int *status);
 /* Was the option on the command line? name without dashes. */
 bool option_given(const struct app *app, const char *name);
 /* A setting that a run remembers in its config file: a row of the command line's table. */

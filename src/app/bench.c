@@ -142,7 +142,8 @@ static vkg_result measure(struct app *app, const uint32_t image[3], const vkg_ne
     vkg_phase phases[2];
     vkg_trainer *trainer = NULL;
     vkg_gan_desc gan = {.generator = app->desc->generator, .discriminator = app->desc->discriminator, .settings = *settings,
-                        .loss = app->desc->loss, .adam_g = app->desc->adam_g, .adam_d = app->desc->adam_d};
+                        .loss = app->desc->loss, .optimizer_g = app->desc->optimizer_g,
+                        .optimizer_d = app->desc->optimizer_d};
     vkg_gan_phases(&gan, phases);
     size_t elements = (size_t)o->batch * image[0] * image[1] * image[2];
     float *batch = malloc(elements * sizeof *batch);

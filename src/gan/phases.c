@@ -60,7 +60,7 @@ void vkg_gan_phases(const vkg_gan_desc *gan, vkg_phase phases[2])
 {
     void *user = (void *)gan; /* read only, as both loss functions take it */
     phases[0] = (vkg_phase){.name = "discriminator", .loss = discriminator_loss, .user = user,
-                            .trains = "discriminator.", .adam = gan->adam_d, .times = gan->discriminator_times};
+                            .trains = "discriminator.", .optimizer = gan->optimizer_d, .times = gan->discriminator_times};
     phases[1] = (vkg_phase){.name = "generator", .loss = generator_loss, .user = user, .trains = "generator.",
-                            .adam = gan->adam_g};
+                            .optimizer = gan->optimizer_g};
 }

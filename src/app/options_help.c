@@ -1,0 +1,76 @@
+/* --help, and "did you mean". */
+#include "app/options.h"
+
+#include <string.h>
+
+void options_print_usage(const struct app *app, FILE *out)
+{
+    const char *name = app->desc->name;
+    fprintf(out, "%s: %s\n\nusage:\n", name, app->desc->summary);
+    for (const struct command_row *row = command_rows; row < command_rows + COMMANDS; row++)
+        fprintf(out, "  %s %s %-16s %s\n", name, row->name, row->arguments, row->help);
+    fprintf(out, "  %s COMMAND --help     the command's options\n\nexamples:\n", name);
+    fprintf(out, "  %s train --out runs/fashion --steps 3000\n", name);
+    fprintf(out, "  %s train ~/photos --size 64 --out runs/photos\n", name);
+    fprintf(out, "  %s train --out runs/fashion --resume --steps 6000\n", name);
+    fprintf(out, "  %s generate runs/fashion --count 100 --output samples.png\n", name);
+}
+
+/* The default, as it stands in the options before parsing. */
+static void print_default(struct options *options, const struct option_row *row)
+{
+    const double value = row->kind == WHOLE || row->kind == REAL ? *(double *)option_field(options, row) : 0;
+    if (value != 0)
+        printf(" [%g]", value);
+}
+
+void options_print_help(struct app *app, const struct command_row *command)
+{
+    printf("%s %s %s: %s\n\n", app->desc->name, command->name, command->arguments, command->help);
+    for (const struct option_row *row = option_rows; row < option_rows + option_row_count; row++) {
+        if (!(row->commands & command->command))
+            continue;
+        char left[64];
+        snprintf(left, sizeof left, "--%s %s", row->name, row->argument ? row->argument : "");
+        printf("  %-27s %s", left, row->help);
+        print_default(&app->options, row);
+        printf("\n");
+    }
+}
+
+/* --- did you mean --- */
+
+/* Levenshtein's distance of two short words. */
+static unsigned distance(const char *a, const char *b)
+{
+    unsigned row[64], la = (unsigned)strlen(a), lb = (unsigned)strlen(b);
+    if (la > 60 || lb > 60)
+        return 60;
+    for (unsigned j = 0; j <= lb; j++)
+        row[j] = j;
+    for (unsigned i = 1; i <= la; i++) {
+        unsigned diagonal = row[0];
+        row[0] = i;
+        for (unsigned j = 1; j <= lb; j++) {
+            unsigned best = diagonal + (a[i - 1] != b[j - 1]);
+            best = best < row[j] + 1 ? best : row[j] + 1;
+            best = best < row[j - 1] + 1 ? best : row[j - 1] + 1;
+            diagonal = row[j];
+            row[j] = best;
+        }
+    }
+    return row[lb];
+}
+
+const char *nearest_name(const char *word, const char *const *names, int count)
+{
+    const char *best = NULL;
+    unsigned least = 3;
+    for (int i = 0; i < count; i++)
+        if (distance(word, names[i]) < least) {
+            least = distance(word, names[i]);
+            best = names[i];
+        }
+    return best;
+}
+

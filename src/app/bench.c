@@ -36,7 +36,7 @@ static int by_value(const void *a, const void *b)
 static vkg_result timed_step(vkg_trainer *trainer, const float *batch, double *wall, double *host)
 {
     double wall_start = seconds_now(), host_start = thread_seconds();
-    vkg_result result = vkg_trainer_step(trainer, &batch, NULL);
+    vkg_result result = vkg_trainer_step(trainer, &(vkg_batch){.images = batch}, NULL);
     *host = thread_seconds() - host_start;
     if (result == VKG_OK)
         result = vkg_trainer_finish(trainer, NULL);
@@ -125,7 +125,7 @@ static vkg_result profile(vkg_app *app, vkg_trainer *trainer, const float *batch
     if (!dispatches)
         return vkg_fail(&app->log, VKG_ERROR_OUT_OF_MEMORY, "out of memory for a profile of %u dispatches", count);
     if (result == VKG_OK)
-        result = vkg_trainer_profile(trainer, &batch, dispatches, &count);
+        result = vkg_trainer_profile(trainer, &(vkg_batch){.images = batch}, dispatches, &count);
     if (result == VKG_OK)
         result = profile_print(stdout, dispatches, count, (struct ceilings){0});
     if (result == VKG_OK && app->options.trace)

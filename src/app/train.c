@@ -59,7 +59,7 @@ static vkg_result one_step(struct training *t, uint64_t *seen)
     vkg_trainer_report report;
     vkg_result result = vkg_loader_acquire(t->loader, &slot, &pixels);
     if (result == VKG_OK)
-        result = vkg_trainer_step(t->trainer, &pixels, &report);
+        result = vkg_trainer_step(t->trainer, &(vkg_batch){.images = pixels}, &report);
     if (result == VKG_OK)
         result = vkg_loader_release(t->loader, slot);
     return result == VKG_OK ? look_at(t, &report, seen) : result;

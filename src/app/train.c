@@ -109,6 +109,8 @@ static vkg_result run_loop(struct training *t)
         result = training_save_checkpoint(t);
     if (result == VKG_OK && step > t->first_step)
         result = training_save_samples(t);
+    if (result == VKG_OK && step > t->first_step)
+        result = film_write(t->app, t->folder, t->film);
     return result;
 }
 

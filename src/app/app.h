@@ -18,7 +18,9 @@ struct options {
     const char *target; /* DATA of train; DIR or FILE of generate */
     const char *out, *device, *kernels, *output, *trace, *run;
     double steps, batch, seed, width, latent, size, channels, sample_every, checkpoint_every, log_every, count, minutes;
-    double lr, beta1;
+    double lr, lr_g, lr_d, beta1, beta2; /* lr_g, lr_d: 0 is lr */
+    double loss;                         /* a vkg_loss */
+    double d_steps, gradient_penalty, r1, r2, dragan;
     double precision; /* 0, 1 or 2: option_precision */
     double recipe;    /* 0: none */
     bool resume, json, help, profile;

@@ -1,8 +1,10 @@
 /* The table of options and the table of commands: the common ones, and the program's own behind them. */
 #include "app/options.h"
 
-#include <math.h>
+#include <stdlib.h>
 #include <string.h>
+
+_Static_assert(VKG_LOSS_COUNT == 6, "--loss names every loss, in its order");
 
 enum { EVERY_OWN = ~(OWN - 1) }; /* all commands of the program's own */
 
@@ -20,8 +22,21 @@ static const struct option_row common[] = {
     {"size", "N", "image size; images are cut square and resized [0: as in the data]", WHOLE, TRAIN | BENCH, AT(size), 0,
      4096, FIXED},
     {"channels", "N", "1 grey or 3 colour [0: as in the data]", WHOLE, TRAIN | BENCH, AT(channels), 0, 3, FIXED},
-    {"lr", "X", "learning rate of both networks", REAL, TRAIN, AT(lr), 1e-9, 1, FIXED},
+    {"loss", "non-saturating|minimax|least-squares|wasserstein|hinge|relativistic",
+     "what the networks are trained on; minimax is the original of 2014", CHOICE, TRAIN | BENCH, AT(loss), 0, 0, FIXED},
+    {"d-steps", "N", "updates of the discriminator a step, each with a batch of its own", WHOLE, TRAIN | BENCH, AT(d_steps), 1,
+     64, FIXED},
+    {"gradient-penalty", "X", "weight of the penalty of WGAN-GP, which has 10 [0: none]", REAL, TRAIN | BENCH,
+     AT(gradient_penalty), 0, 1e6, FIXED},
+    {"r1", "X", "γ of the discriminator's gradient penalty at real images; StyleGAN2 has 10 [0: none]", REAL, TRAIN | BENCH,
+     AT(r1), 0, 1e6, FIXED},
+    {"r2", "X", "the same at generated images [0: none]", REAL, TRAIN | BENCH, AT(r2), 0, 1e6, FIXED},
+    {"dragan", "X", "weight of the penalty of DRAGAN, which has 10 [0: none]", REAL, TRAIN | BENCH, AT(dragan), 0, 1e6, FIXED},
+    {"lr", "X", "learning rate", REAL, TRAIN, AT(lr), 1e-9, 1, FIXED},
+    {"lr-g", "X", "of the generator [0: as --lr]", REAL, TRAIN, AT(lr_g), 0, 1, FIXED},
+    {"lr-d", "X", "of the discriminator [0: as --lr]", REAL, TRAIN, AT(lr_d), 0, 1, FIXED},
     {"beta1", "X", "Adam's decay of the first moment", REAL, TRAIN, AT(beta1), 0, 0.9999, FIXED},
+    {"beta2", "X", "Adam's decay of the second moment", REAL, TRAIN, AT(beta2), 0, 0.999999, FIXED},
     {"precision", "fp32|bf16|fp16", "what convolutions read; sums and all else are fp32",
      CHOICE, TRAIN | BENCH, AT(precision), 0, 2, FIXED},
     {"seed", "N", "of everything random: the same seed on the same device gives the same bits", WHOLE,
@@ -150,18 +165,43 @@ bool options_build_tables(vkg_app *app)
     return good;
 }
 
+/* A float's digits are not a double's: 0.0002f is to print as 0.0002. */
+static double plain(float value)
+{
+    char digits[32];
+    snprintf(digits, sizeof digits, "%.6g", (double)value);
+    return strtod(digits, NULL);
+}
+
+static double or_else(double value, double otherwise)
+{
+    return value > 0 ? value : otherwise;
+}
+
+/* The program's own defaults of what every program has. */
+static void fill_gan_defaults(struct options *o, const vkg_gan_desc *gan)
+{
+    const vkg_optimizer_desc *g = &gan->optimizer_g, *d = &gan->optimizer_d;
+    o->loss = gan->loss;
+    o->d_steps = or_else(gan->discriminator_times, 1);
+    o->gradient_penalty = plain(gan->regularizers.gradient_penalty);
+    o->r1 = plain(gan->regularizers.r1);
+    o->r2 = plain(gan->regularizers.r2);
+    o->dragan = plain(gan->regularizers.dragan);
+    o->lr = or_else(plain(g->lr), 0.0002);
+    o->lr_d = d->lr > 0 && d->lr != g->lr ? plain(d->lr) : 0;
+    o->beta1 = g->beta1 < 0 ? 0 : or_else(plain(g->beta1), 0.5);
+    o->beta2 = g->beta2 < 0 ? 0 : or_else(plain(g->beta2), 0.999);
+}
+
 void options_fill_defaults(vkg_app *app, const struct command_row *command)
 {
     const vkg_app_desc *desc = app->desc;
     app->options = (struct options){
-        .steps = command->command == BENCH ? 20 : desc->steps ? desc->steps : 3000, .batch = desc->batch ? desc->batch : 64,
-        .width = desc->width ? desc->width : 64, .latent = desc->latent ? desc->latent : 100, .seed = 1,
-        .sample_every = desc->sample_every ? desc->sample_every : 250, .checkpoint_every = 1000, .log_every = 10, .count = 64,
-        .lr = desc->gan.optimizer_g.lr > 0 ? (double)desc->gan.optimizer_g.lr : 0.0002,
-        .beta1 = desc->gan.optimizer_g.beta1 > 0 ? (double)desc->gan.optimizer_g.beta1 : 0.5};
-    /* a float's digits are not a double's: 0.0002f is to print as 0.0002 */
-    app->options.lr = round(app->options.lr * 1e9) / 1e9;
-    app->options.beta1 = round(app->options.beta1 * 1e6) / 1e6;
+        .steps = command->command == BENCH ? 20 : or_else(desc->steps, 3000), .batch = or_else(desc->batch, 64),
+        .width = or_else(desc->width, 64), .latent = or_else(desc->latent, 100), .seed = 1,
+        .sample_every = or_else(desc->sample_every, 250), .checkpoint_every = 1000, .log_every = 10, .count = 64};
+    fill_gan_defaults(&app->options, &desc->gan);
     for (const vkg_app_option *own = desc->options; own && own->name; own++)
         if (kind_of(own) != TEXT && kind_of(own) != FLAG)
             app->options.own[own - desc->options].number = own->value;

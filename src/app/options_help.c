@@ -38,9 +38,9 @@ void options_print_help(vkg_app *app, const struct command_row *command)
     for (const struct option_row *row = app->rows; row < app->rows + app->row_count; row++) {
         if (!(row->commands & command->command))
             continue;
-        char left[64];
+        char left[128];
         snprintf(left, sizeof left, "--%s %s", row->name, row->argument ? row->argument : "");
-        printf("  %-27s %s", left, row->help);
+        printf("  %-27s%s%s", left, strlen(left) > 26 ? "\n                              " : " ", row->help);
         print_default(&app->options, row);
         printf("\n");
     }

@@ -104,6 +104,28 @@ static vkg_result open_log(struct training *t)
     return json_lines_open(&t->app->log, path, &t->log);
 }
 
+/* Steps may take different numbers of batches. */
+static uint64_t batches_before(vkg_trainer *trainer, uint64_t step)
+{
+    uint64_t batches = 0;
+    for (uint64_t s = 0; s < step; s++) {
+        vkg_trainer_set_step(trainer, s);
+        batches += vkg_trainer_batches(trainer);
+    }
+    vkg_trainer_set_step(trainer, step);
+    return batches;
+}
+
+/* Some batches more than a step holds, to read ahead. */
+static vkg_result open_loader(struct training *t)
+{
+    const struct options *options = &t->app->options;
+    const uint32_t most = vkg_trainer_most_batches(t->trainer);
+    return vkg_loader_create(t->dataset, &(vkg_loader_desc){
+        .batch = (uint32_t)options->batch, .seed = (uint64_t)options->seed, .slots = most < 62 ? most + 2 : 64,
+        .first_step = batches_before(t->trainer, t->first_step)}, &t->loader);
+}
+
 vkg_result training_set_up(struct training *t)
 {
     vkg_app *app = t->app;
@@ -121,11 +143,7 @@ vkg_result training_set_up(struct training *t)
         result = app->options.resume ? load_checkpoint(t) : run_write_config(app, t->folder, &t->run);
     if (result == VKG_OK)
         result = open_log(t);
-    if (result == VKG_OK)
-        result = vkg_loader_create(t->dataset, &(vkg_loader_desc){
-            .batch = (uint32_t)app->options.batch, .seed = (uint64_t)app->options.seed, .first_step = t->first_step},
-            &t->loader);
-    return result;
+    return result == VKG_OK ? open_loader(t) : result;
 }
 
 void training_tear_down(struct training *t)

@@ -171,10 +171,10 @@ static vkg_tensor *discriminator(vkg_graph *g, vkg_tensor *x, const vkg_network_
     uint32_t size = s->image[0];
     for (uint32_t i = 0; i <= p.doublings; i++) {
         const bool down = i < p.doublings;
-        size = down ? size / 2 : size;
         enter_block(g, i);
-        x = block_down(g, x, width_at(s, 2 * size), i == 0, down, s);
+        x = block_down(g, x, width_at(s, size), i == 0, down, s);
         vkg_graph_leave(g);
+        size /= 2;
         if (down && size == attention_size(s))
             x = attend(g, x, s);
     }

@@ -206,8 +206,8 @@ static vkg_result check_index(const vkg_dataset *dataset, uint32_t index)
     const struct source *source = &dataset->source;
     if (index < source->count)
         return VKG_OK;
-    return vkg_fail(&source->log, VKG_ERROR_INVALID, "%s: image %u asked for, there are %u", source->path, index,
-                    source->count);
+    return vkg_fail(&source->log, VKG_ERROR_INVALID, "%s: image %u asked for, there are %u", source->path,
+                    index, source->count);
 }
 
 vkg_result vkg_dataset_size(const vkg_dataset *dataset, uint32_t index, uint32_t *height, uint32_t *width)

@@ -1,4 +1,5 @@
-/* A folder of PNG and JPEG files, or one such file: sizes are read at opening, pixels when they are asked for. */
+/* A folder of PNG and JPEG files, or one such file: sizes are read at opening, pixels when they are asked
+ * for. */
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
@@ -19,8 +20,8 @@ static const uint64_t MAX_FILE_BYTES = UINT64_C(256) << 20;
 
 struct folder_state {
     struct arena names;
-    const char **paths;  /* sorted; `count` of the source */
-    const char **below;  /* of each path, what follows the folder's name and its slash */
+    const char **paths; /* sorted; `count` of the source */
+    const char **below; /* of each path, what follows the folder's name and its slash */
     const char **classes;
     size_t count, capacity;
 };
@@ -138,7 +139,8 @@ static bool find_classes(struct folder_state *state, size_t *count)
             return true;
         }
     }
-    qsort(state->classes, *count, sizeof *state->classes, compare_paths); /* "a" before "a-b", unlike "a/", "a-b/" */
+    /* "a" comes before "a-b", but "a/" comes after "a-b/" */
+    qsort(state->classes, *count, sizeof *state->classes, compare_paths);
     return true;
 }
 

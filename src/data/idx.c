@@ -212,8 +212,8 @@ static vkg_result load_labels(struct source *source, const char *images)
         result = vkg_fail(&source->log, VKG_ERROR_FORMAT, "%s: has %u labels, but there are %u images", path,
                           labels.dims[0], source->count);
     if (result == VKG_OK && !(source->labels = calloc(source->count, sizeof *source->labels)))
-        result = vkg_fail(&source->log, VKG_ERROR_OUT_OF_MEMORY, "%s: no memory for %u labels", path,
-                          source->count);
+        result =
+            vkg_fail(&source->log, VKG_ERROR_OUT_OF_MEMORY, "%s: no memory for %u labels", path, source->count);
     for (uint32_t i = 0; result == VKG_OK && i < source->count; ++i)
         source->labels[i] = ((const uint8_t *)labels.data)[i];
     free(labels.data);

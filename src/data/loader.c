@@ -201,8 +201,8 @@ vkg_result vkg_loader_create(vkg_dataset *dataset, const vkg_loader_desc *desc, 
     result = choose_view(made, desc);
     if (result == VKG_OK && !allocate(made, desc))
         result = vkg_fail(dataset_log(dataset), VKG_ERROR_OUT_OF_MEMORY,
-                          "loader: no memory for %u batches of %u images of %zu floats", made->slots, made->batch,
-                          made->image + made->input);
+                          "loader: no memory for %u batches of %u images of %zu floats", made->slots,
+                          made->batch, made->image + made->input);
     if (result == VKG_OK)
         result = start(made);
     if (result == VKG_OK)

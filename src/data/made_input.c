@@ -1,3 +1,4 @@
+/* Inputs of pairs that are made of their targets, in floats. */
 #include "data/made_input.h"
 
 #include <assert.h>
@@ -34,16 +35,18 @@ static void write_edges(const struct picture *target, const float *pixels, float
             float across = 0, down = 0;
             for (int k = -1; k <= 1; ++k) {
                 float weight = SMOOTH[k + 1];
-                across += weight * (luma_at(target, pixels, x + 1, y + k) - luma_at(target, pixels, x - 1, y + k));
-                down += weight * (luma_at(target, pixels, x + k, y + 1) - luma_at(target, pixels, x + k, y - 1));
+                across +=
+                    weight * (luma_at(target, pixels, x + 1, y + k) - luma_at(target, pixels, x - 1, y + k));
+                down +=
+                    weight * (luma_at(target, pixels, x + k, y + 1) - luma_at(target, pixels, x + k, y - 1));
             }
             input[y * target->width + x] = fmaxf(-1, 1 - sqrtf(across * across + down * down));
         }
     }
 }
 
-static void write_block(const struct picture *target, const float *pixels, uint32_t x, uint32_t y, uint32_t size,
-                        float *input)
+static void write_block(const struct picture *target, const float *pixels, uint32_t x, uint32_t y,
+                        uint32_t size, float *input)
 {
     uint32_t right = target->width - x < size ? target->width : x + size;
     uint32_t bottom = target->height - y < size ? target->height : y + size;
@@ -59,8 +62,8 @@ static void write_block(const struct picture *target, const float *pixels, uint3
     }
 }
 
-bool make_input(vkg_pairing pairing, uint32_t factor, const struct picture *target, struct scratch_block *scratch,
-                float *input)
+bool make_input(vkg_pairing pairing, uint32_t factor, const struct picture *target,
+                struct scratch_block *scratch, float *input)
 {
     size_t count = (size_t)target->width * target->height * target->channels;
     float *pixels = scratch_reserve(scratch, count * sizeof *pixels);

@@ -26,7 +26,8 @@ static int compare_stems(const void *a, const void *b)
     return order ? order : p->length < q->length ? -1 : p->length > q->length;
 }
 
-static vkg_result match(const vkg_dataset *dataset, const vkg_dataset *inputs, struct stem *stems, uint32_t *partners)
+static vkg_result match(const vkg_dataset *dataset, const vkg_dataset *inputs, struct stem *stems,
+                        uint32_t *partners)
 {
     vkg_dataset_info info = vkg_dataset_get_info(dataset), other = vkg_dataset_get_info(inputs);
     for (uint32_t i = 0; i < other.count; ++i)
@@ -37,8 +38,8 @@ static vkg_result match(const vkg_dataset *dataset, const vkg_dataset *inputs, s
         const struct stem *found = bsearch(&stem, stems, other.count, sizeof *stems, compare_stems);
         if (!found)
             return vkg_fail(dataset_log(dataset), VKG_ERROR_INVALID,
-                            "%s: %s has no partner, expected %.*s.png, .jpg or .jpeg in %s", info.path, stem.name,
-                            (int)stem.length, stem.name, other.path);
+                            "%s: %s has no partner, expected %.*s.png, .jpg or .jpeg in %s", info.path,
+                            stem.name, (int)stem.length, stem.name, other.path);
         partners[i] = found->index;
     }
     return VKG_OK;
@@ -48,8 +49,9 @@ static vkg_result match_indices(const vkg_dataset *dataset, const vkg_dataset *i
 {
     vkg_dataset_info info = vkg_dataset_get_info(dataset), other = vkg_dataset_get_info(inputs);
     if (info.count != other.count)
-        return vkg_fail(dataset_log(dataset), VKG_ERROR_INVALID, "%s: %u images, but %s has %u; expected as many",
-                        info.path, info.count, other.path, other.count);
+        return vkg_fail(dataset_log(dataset), VKG_ERROR_INVALID,
+                        "%s: %u images, but %s has %u; expected as many", info.path, info.count, other.path,
+                        other.count);
     for (uint32_t i = 0; i < info.count; ++i)
         partners[i] = i;
     return VKG_OK;

@@ -143,8 +143,9 @@ bool picture_resize(struct picture *picture, vkg_image_filter filter, uint32_t w
                     struct scratch_block *block)
 {
     size_t element = picture->floats ? sizeof(float) : 1;
-    const struct resize_source source = {picture->pixels, picture->width * picture->channels * element, picture->width,
-                                         picture->height, picture->channels, picture->floats};
+    const struct resize_source source = {picture->pixels,   picture->width * picture->channels * element,
+                                         picture->width,    picture->height,
+                                         picture->channels, picture->floats};
     struct picture made = {width, height, picture->channels, picture->floats, NULL};
     void *pixels = scratch_reserve(block, picture_bytes(&made));
     if (!pixels || !resize_pixels(&source, filter, width, height, pixels))
@@ -167,7 +168,8 @@ bool picture_take(struct picture *picture, const struct picture_part *part, stru
     if (!pixels)
         return false;
     for (uint32_t y = 0; y < part->height; ++y) {
-        const char *from = (const char *)picture->pixels + ((part->y + y) * (size_t)picture->width + part->x) * pixel;
+        const char *from =
+            (const char *)picture->pixels + ((part->y + y) * (size_t)picture->width + part->x) * pixel;
         char *to = pixels + (size_t)y * part->width * pixel;
         if (!part->mirror)
             memcpy(to, from, part->width * pixel);

@@ -48,7 +48,8 @@ struct picture_part {
     uint32_t x, y, width, height;
     bool mirror;
 };
-/* Narrows `picture` to a part; the result lies in `block` where that is not the whole. false when memory is out. */
+/* Narrows `picture` to a part; the result lies in `block` where that is not the whole. false when memory is
+ * out. */
 bool picture_take(struct picture *picture, const struct picture_part *part, struct scratch_block *block);
 
 /* Writes width × height × channels floats, front to back. */

@@ -25,14 +25,14 @@ struct source {
 
     /* Set by open. */
     uint32_t count;
-    uint32_t width, height;    /* 0 where any_size and the sizes differ */
+    uint32_t width, height;     /* 0 where any_size and the sizes differ */
     struct picture_size *sizes; /* one a picture, malloced, or NULL where all have the size above */
-    uint32_t channels;         /* 1 or 3; what read gives may have fewer */
-    int32_t *labels;           /* one a picture, malloced, or NULL */
-    const char **class_names;  /* one a class, or NULL; the format's own, like `names` */
-    uint32_t class_count;      /* of class_names */
-    const char **names;        /* one a picture, or NULL */
-    void *state;               /* the format's own */
+    uint32_t channels;          /* 1 or 3; what read gives may have fewer */
+    int32_t *labels;            /* one a picture, malloced, or NULL */
+    const char **class_names;   /* one a class, or NULL; the format's own, like `names` */
+    uint32_t class_count;       /* of class_names */
+    const char **names;         /* one a picture, or NULL */
+    void *state;                /* the format's own */
 };
 
 /* What is known of a path before a format is chosen. */

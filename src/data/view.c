@@ -88,12 +88,13 @@ static vkg_result check_desc(const vkg_dataset *dataset, const vkg_view_desc *de
                         desc->inputs ? "a dataset of inputs without VKG_PAIRING_DATASET"
                                      : "VKG_PAIRING_DATASET without a dataset of inputs");
     if (desc->resize && desc->crop > desc->resize)
-        return vkg_fail(log, VKG_ERROR_INVALID, "view: a crop of %u from images resized to %u, expected at most %u",
-                        desc->crop, desc->resize, desc->resize);
+        return vkg_fail(log, VKG_ERROR_INVALID,
+                        "view: a crop of %u from images resized to %u, expected at most %u", desc->crop,
+                        desc->resize, desc->resize);
     uint32_t cut = desc->crop ? desc->crop : desc->resize;
     if (desc->pairing == VKG_PAIRING_SMALL && cut % desc->factor)
-        return vkg_fail(log, VKG_ERROR_INVALID, "view: images of %u, expected a multiple of the factor, %u", cut,
-                        desc->factor);
+        return vkg_fail(log, VKG_ERROR_INVALID, "view: images of %u, expected a multiple of the factor, %u",
+                        cut, desc->factor);
     return VKG_OK;
 }
 
@@ -220,7 +221,8 @@ static bool take_steps(const vkg_view *view, const uint32_t shape[3], const stru
     if (desc->resize &&
         !picture_resize(picture, VKG_IMAGE_BICUBIC, desc->resize, desc->resize, &scratch->resized[which]))
         return false;
-    struct picture_part part = {.height = shape[0], .width = shape[1], .mirror = chance && desc->mirror && chance->mirror};
+    struct picture_part part = {
+        .height = shape[0], .width = shape[1], .mirror = chance && desc->mirror && chance->mirror};
     if (desc->crop) {
         part.x = place_crop(picture->width, part.width, chance ? &chance->x : NULL);
         part.y = place_crop(picture->height, part.height, chance ? &chance->y : NULL);
@@ -257,8 +259,8 @@ static bool write_input(const vkg_view *view, const struct picture *target, stru
         return make_input(desc->pairing, desc->factor, target, &scratch->floats, values);
     if (!read) {
         *input = *target;
-        if (!picture_resize(input, VKG_IMAGE_BICUBIC, target->width / desc->factor, target->height / desc->factor,
-                            &scratch->small))
+        if (!picture_resize(input, VKG_IMAGE_BICUBIC, target->width / desc->factor,
+                            target->height / desc->factor, &scratch->small))
             return false;
     }
     picture_write_floats(input, values);
@@ -282,8 +284,9 @@ vkg_result view_read(const vkg_view *view, uint32_t index, const struct view_cha
     if (good && input_values && shape.input[2])
         good = write_input(view, &target, &input, scratch, input_values);
     return good ? VKG_OK
-                : vkg_fail(dataset_log(view->dataset), VKG_ERROR_OUT_OF_MEMORY, "%s: no memory for a view of image %u",
-                           vkg_dataset_get_info(view->dataset).path, index);
+                : vkg_fail(dataset_log(view->dataset), VKG_ERROR_OUT_OF_MEMORY,
+                           "%s: no memory for a view of image %u", vkg_dataset_get_info(view->dataset).path,
+                           index);
 }
 
 vkg_result vkg_view_read(const vkg_view *view, uint32_t index, float *target, float *input)

@@ -1,5 +1,5 @@
-/* Separable resizing: along the rows, then along the columns, each result rounded to the pixels' type. The numbers are
- * those of PIL's Image.resize; bytes are equal to the bit, which wants its fixed-point weights too. */
+/* Separable resizing: along the rows, then along the columns, each result rounded to the pixels' type. Bytes
+ * are those of PIL's Image.resize to the bit, which wants its fixed-point weights too. */
 #include "io/resize.h"
 
 #include <math.h>
@@ -85,9 +85,11 @@ static bool axis_create(struct axis *axis, vkg_image_filter filter, uint32_t fro
 {
     double widening = fmax((double)from / to, 1);
     uint32_t taps = (uint32_t)ceil(FILTERS[filter].support * widening) * 2 + 1;
-    *axis = (struct axis){from, to, taps, calloc(to, sizeof *axis->first), calloc(to, sizeof *axis->counts),
-                          calloc((size_t)to * taps, sizeof *axis->weights),
-                          calloc((size_t)to * taps, sizeof *axis->fixed)};
+    *axis = (struct axis){.from = from, .to = to, .taps = taps};
+    axis->first = calloc(to, sizeof *axis->first);
+    axis->counts = calloc(to, sizeof *axis->counts);
+    axis->weights = calloc((size_t)to * taps, sizeof *axis->weights);
+    axis->fixed = calloc((size_t)to * taps, sizeof *axis->fixed);
     if (!axis->first || !axis->counts || !axis->weights || !axis->fixed)
         return false;
     for (uint32_t j = 0; j < to; ++j)
@@ -115,8 +117,8 @@ static float sum_floats(const float *pixels, size_t stride, const double *weight
 }
 
 /* [lines][axis->from][inner], lines `pitch` bytes apart, to [lines][axis->to][inner]. */
-static void apply(const struct axis *axis, const void *from, size_t pitch, size_t lines, size_t inner, bool floats,
-                  void *to)
+static void apply(const struct axis *axis, const void *from, size_t pitch, size_t lines, size_t inner,
+                  bool floats, void *to)
 {
     size_t place = 0;
     for (size_t line = 0; line < lines; ++line) {
@@ -125,11 +127,11 @@ static void apply(const struct axis *axis, const void *from, size_t pitch, size_
             size_t first = axis->first[j] * inner, row = (size_t)j * axis->taps;
             for (size_t k = 0; k < inner; ++k, ++place) {
                 if (floats)
-                    ((float *)to)[place] = sum_floats((const float *)pixels + first + k, inner, axis->weights + row,
-                                                      axis->counts[j]);
+                    ((float *)to)[place] = sum_floats((const float *)pixels + first + k, inner,
+                                                      axis->weights + row, axis->counts[j]);
                 else
-                    ((uint8_t *)to)[place] = sum_bytes((const uint8_t *)pixels + first + k, inner, axis->fixed + row,
-                                                       axis->counts[j]);
+                    ((uint8_t *)to)[place] = sum_bytes((const uint8_t *)pixels + first + k, inner,
+                                                       axis->fixed + row, axis->counts[j]);
             }
         }
     }
@@ -144,7 +146,8 @@ bool resize_pixels(const struct resize_source *source, vkg_image_filter filter, 
     bool good = narrowed && axis_create(&columns, filter, source->width, width) &&
                 axis_create(&rows, filter, source->height, height);
     if (good) {
-        apply(&columns, source->pixels, source->pitch, source->height, source->channels, source->floats, narrowed);
+        apply(&columns, source->pixels, source->pitch, source->height, source->channels, source->floats,
+              narrowed);
         apply(&rows, narrowed, 0, 1, row, source->floats, pixels);
     }
     axis_free(&columns);
@@ -166,8 +169,9 @@ vkg_result vkg_image_resize(const vkg_log *log, const vkg_image *image, uint32_t
                         "resize: %u×%u of %u channels to %u×%u by filter %d, expected sides of 1 to %d, 1 to 4 "
                         "channels, and a vkg_image_filter",
                         image->width, image->height, image->channels, width, height, (int)filter, MAX_SIDE);
-    const struct resize_source source = {image->pixels, (size_t)image->width * image->channels, image->width,
-                                         image->height, image->channels, false};
+    const struct resize_source source = {image->pixels,   (size_t)image->width * image->channels,
+                                         image->width,    image->height,
+                                         image->channels, false};
     uint8_t *pixels = malloc((size_t)width * height * image->channels);
     if (!pixels || !resize_pixels(&source, filter, width, height, pixels)) {
         free(pixels);

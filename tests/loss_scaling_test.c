@@ -185,7 +185,7 @@ static vkg_tensor *toy_loss(vkg_step *step, void *user)
 static vkg_result create_toy(vkg_loss_scaling scaling, vkg_trainer **trainer)
 {
     static char name[] = "toy";
-    const vkg_phase phase = {.name = name, .loss = toy_loss, .trains = "toy.", .adam = {.lr = 1}};
+    const vkg_phase phase = {.name = name, .loss = toy_loss, .trains = "toy.", .optimizer = {.lr = 1}};
     const vkg_trainer_desc desc = {.phases = &phase, .phase_count = 1, .batch = 1, .image = {1, 1, 1}, .latent = 1,
                                    .loss_scaling = scaling};
     return vkg_trainer_create(test_device(), &desc, trainer);

@@ -71,7 +71,7 @@ static void update(vkg_graph *g, const char *name, const char *prefix, vkg_tenso
     vkg_tensor *parameters[32], *gradients[32];
     uint32_t count = vkg_graph_parameters(g, prefix, parameters, 32);
     vkg_gradients(g, loss, parameters, count, gradients);
-    vkg_adam(g, name, parameters, gradients, count, &(vkg_adam_desc){.lr = 2e-4f, .beta1 = 0.5f, .beta2 = 0.999f});
+    vkg_optimize(g, name, parameters, gradients, count, &(vkg_optimizer_desc){.lr = 2e-4f, .beta1 = 0.5f, .beta2 = 0.999f});
 }
 
 /* The step of reference/dcgan.py, its latents given from outside. */
@@ -246,10 +246,10 @@ static vkg_trainer *make_trainer_in(vkg_dtype precision, uint64_t seed, uint32_t
 {
     static vkg_gan_desc gan; /* read while the trainer is created only */
     gan = (vkg_gan_desc){.generator = generator, .discriminator = discriminator, .settings = settings};
-    vkg_phase phases[2];
+    vkg_phase phases[VKG_GAN_MAX_PHASES];
     vkg_trainer *trainer;
-    vkg_gan_phases(&gan, phases);
-    const vkg_trainer_desc desc = {.phases = phases, .phase_count = 2, .batch = BATCH, .image = {28, 28, 1},
+    const uint32_t phase_count = vkg_gan_phases(&gan, phases);
+    const vkg_trainer_desc desc = {.phases = phases, .phase_count = phase_count, .batch = BATCH, .image = {28, 28, 1},
                                    .latent = LATENT, .seed = seed, .in_flight = in_flight, .precision = precision};
     assert_int_equal(vkg_trainer_create(test_device(), &desc, &trainer), VKG_OK);
     return trainer;
@@ -392,9 +392,9 @@ static void phases_run_when_they_should(void **unused)
     (void)unused;
     static char a[] = "a", b[] = "b", c[] = "c";
     const vkg_phase phases[3] = {
-        {.name = a, .loss = toy_loss, .user = a, .trains = a, .adam = {.lr = 1}},
-        {.name = b, .loss = toy_loss, .user = b, .trains = b, .adam = {.lr = 1}, .times = 3},
-        {.name = c, .loss = toy_loss, .user = c, .trains = c, .adam = {.lr = 1}, .every = 2}};
+        {.name = a, .loss = toy_loss, .user = a, .trains = a, .optimizer = {.lr = 1}},
+        {.name = b, .loss = toy_loss, .user = b, .trains = b, .optimizer = {.lr = 1}, .times = 3},
+        {.name = c, .loss = toy_loss, .user = c, .trains = c, .optimizer = {.lr = 1}, .every = 2}};
     vkg_trainer *trainer;
     const vkg_trainer_desc desc = {.phases = phases, .phase_count = 3, .batch = 1, .image = {1, 1, 1}, .latent = 1};
     assert_int_equal(vkg_trainer_create(test_device(), &desc, &trainer), VKG_OK);

@@ -47,7 +47,7 @@ typedef struct vkg_dataset_desc {
 
 typedef struct vkg_dataset_info {
     const char *path;                 /* what was opened */
-    const char *format;               /* "IDX", "image folder", "npy" */
+    const char *format;               /* "IDX", "image folder", "npy", "own" */
     uint32_t count;                   /* of images, at least 1 */
     uint32_t height, width, channels; /* as vkg_dataset_read gives them; 0×0 where sizes differ (any_size) */
     uint32_t classes;                 /* the greatest label + 1; 0 where there are no labels */
@@ -57,6 +57,21 @@ typedef struct vkg_dataset_info {
  * copied; its user pointer must outlive the dataset. Errors: IO (nothing there), FORMAT (damaged; images of
  * several sizes; no image), INVALID, UNSUPPORTED, OUT_OF_MEMORY; *dataset is NULL then. */
 VKG_API vkg_result vkg_dataset_open(const vkg_log *log, const vkg_dataset_desc *desc, vkg_dataset **dataset);
+/* A set that the program makes itself: anything that is [height, width, channels] numbers. The strings and arrays are copied;
+ * `user` must outlive the dataset. */
+typedef struct vkg_dataset_source {
+    const char *name;  /* for messages, and what vkg_dataset_info calls its path */
+    uint32_t count;    /* of samples, at least 1 */
+    uint32_t height, width, channels;
+    const int32_t *labels; /* one a sample, −1 for one without; NULL: none */
+    /* Writes sample `index`, height × width × channels numbers: the same at every call. Thread-safety: any. */
+    vkg_result (*read)(void *user, uint32_t index, float *values);
+    void (*close)(void *user); /* called once, when the set is closed, and not when vkg_dataset_create fails; may be NULL */
+    void *user;
+} vkg_dataset_source;
+
+/* Errors: INVALID (no read, a number that is 0 or a sample of more than 2³⁰ numbers), OUT_OF_MEMORY; *dataset is NULL then. */
+VKG_API vkg_result vkg_dataset_create(const vkg_log *log, const vkg_dataset_source *source, vkg_dataset **dataset);
 /* Frees the set and clears the handle. Loaders of it must be gone. NULL is fine. */
 VKG_API void vkg_dataset_close(vkg_dataset **dataset);
 /* The strings belong to the dataset. */
@@ -85,8 +100,8 @@ typedef enum vkg_pairing {
     VKG_PAIRING_DATASET, /* the image of the same name, endings apart, of another set; of the same index where
                           * images are no files */
     /* Made from the target: */
-    VKG_PAIRING_GREY,   /* its luma, 1 channel */
-    VKG_PAIRING_EDGES,  /* 1 channel, dark on white: 1 − |Sobel's gradient of the luma|, at least −1 */
+    VKG_PAIRING_GREY,   /* its luma, 1 channel; of targets of 1 or 3 */
+    VKG_PAIRING_EDGES,  /* the same, dark on white: 1 − |Sobel's gradient of the luma|, at least −1 */
     VKG_PAIRING_BLOCKS, /* each block of factor × factor pixels becomes its average; the size stays */
     VKG_PAIRING_SMALL,  /* smaller by factor: bicubic, antialiased, rounded to bytes, as vkg_image_resize: what
                          * super-resolution is trained on. Targets are cut to a multiple at right and bottom */
@@ -97,7 +112,7 @@ typedef struct vkg_view_desc {
     vkg_pairing pairing;
     const vkg_dataset *inputs; /* VKG_PAIRING_DATASET; must outlive the view */
     uint32_t factor;           /* BLOCKS: 0 means 8; SMALL: 0 means 4 */
-    uint32_t resize;           /* to resize × resize, whatever the aspect was: bicubic, antialiased */
+    uint32_t resize;           /* to resize × resize, whatever the aspect: bicubic, antialiased, within [−1, 1] */
     uint32_t crop;             /* a part of crop × crop: chance says where; the middle in vkg_view_read */
     bool mirror;               /* left and right change places in half of all cases; never in vkg_view_read */
 } vkg_view_desc;

@@ -22,13 +22,13 @@ typedef struct vkg_loss_scaling {
 
 /* Adam, Kingma and Ba 2015, algorithm 1, with PyTorch's placing of epsilon:
  * p ← p − lr/(1 − β₁ᵗ) · m / (√(v/(1 − β₂ᵗ)) + ε). Zero fields mean the defaults in brackets. */
-typedef struct vkg_adam_desc {
+typedef struct vkg_optimizer_desc {
     float lr;      /* [2e-4] */
     float beta1;   /* [0.5, as DCGAN; write a negative number for 0] */
     float beta2;   /* [0.999] */
     float epsilon; /* [1e-8] */
     vkg_loss_scaling loss_scaling; /* enabled: the gradients are those of a loss times vkg_loss_scale of the same name */
-} vkg_adam_desc;
+} vkg_optimizer_desc;
 
 /* Updates parameters[i] by gradients[i] (same shape). From here on, in this graph, vkg_parameter and
  * vkg_graph_parameters give the updated versions; tensors built earlier keep the old numbers.
@@ -37,10 +37,11 @@ typedef struct vkg_adam_desc {
  * "exp_avg.PARAMETER" and "exp_avg_sq.PARAMETER", bias corrections as "optimizer.NAME.corrections" =
  * [1 − β₁ᵗ, 1 − β₂ᵗ, –, –], and the learning rate as "optimizer.NAME.lr" [1], which the host may change between
  * runs by vkg_state_write. */
-VKG_API void vkg_adam(vkg_graph *graph, const char *name, vkg_tensor *const *parameters,
-                      vkg_tensor *const *gradients, uint32_t count, const vkg_adam_desc *desc);
+VKG_API void vkg_optimize(vkg_graph *graph, const char *name, vkg_tensor *const *parameters,
+                          vkg_tensor *const *gradients, uint32_t count, const vkg_optimizer_desc *desc);
 
-/* The present loss scale of an optimiser, a scalar: before its vkg_adam to multiply the loss by, after it to be seen.
+/* The present loss scale of an optimiser, a scalar: before its vkg_optimize to multiply the loss by, after it to be
+ * seen.
  * Where a loss is made of gradients (a gradient penalty), only the whole is multiplied: the gradients within are those of
  * unscaled losses. The scaler of optimiser NAME lasts in the state, and so in checkpoints, as
  * "optimizer.NAME.loss_scale", "optimizer.NAME.good_steps" and "optimizer.NAME.skipped_updates", [1] each; a

@@ -87,6 +87,11 @@ static vkg_result check_desc(const vkg_dataset *dataset, const vkg_view_desc *de
         return vkg_fail(log, VKG_ERROR_INVALID, "view: %s, expected both or neither of the two",
                         desc->inputs ? "a dataset of inputs without VKG_PAIRING_DATASET"
                                      : "VKG_PAIRING_DATASET without a dataset of inputs");
+    uint32_t channels = vkg_dataset_get_info(dataset).channels;
+    bool coloured = desc->pairing == VKG_PAIRING_GREY || desc->pairing == VKG_PAIRING_EDGES;
+    if (coloured && channels != 1 && channels != 3)
+        return vkg_fail(log, VKG_ERROR_INVALID, "view: grey or edges of images of %u channels, expected 1 or 3",
+                        channels);
     if (desc->resize && desc->crop > desc->resize)
         return vkg_fail(log, VKG_ERROR_INVALID,
                         "view: a crop of %u from images resized to %u, expected at most %u", desc->crop,

@@ -114,17 +114,17 @@ static void build_phase(struct vkg_step *step, const vkg_phase *phase, const vkg
         return;
     }
     vkg_graph_parameters(graph, phase->trains, parameters, count);
-    vkg_adam_desc adam = phase->adam;
-    adam.loss_scaling = *scaling;
+    vkg_optimizer_desc optimizer = phase->optimizer;
+    optimizer.loss_scaling = *scaling;
     if (scaling->enabled)
         loss = vkg_mul(graph, loss, vkg_loss_scale(graph, phase->name, scaling));
     vkg_gradients(graph, loss, parameters, count, gradients);
-    vkg_adam(graph, phase->name, parameters, gradients, count, &adam);
+    vkg_optimize(graph, phase->name, parameters, gradients, count, &optimizer);
 }
 
 static const vkg_loss_scaling *phase_scaling(const vkg_trainer_desc *desc, const vkg_phase *phase)
 {
-    return phase->adam.loss_scaling.enabled ? &phase->adam.loss_scaling : &desc->loss_scaling;
+    return phase->optimizer.loss_scaling.enabled ? &phase->optimizer.loss_scaling : &desc->loss_scaling;
 }
 
 /* Of all phases, also those that this step leaves out, so that every step reports the same things. */
@@ -282,6 +282,15 @@ static uint32_t variant_at(const vkg_trainer *trainer, uint64_t step)
 uint32_t vkg_trainer_batches(const vkg_trainer *trainer)
 {
     return trainer->variants[variant_at(trainer, trainer->steps_done)].step.real_count;
+}
+
+uint32_t vkg_trainer_most_batches(const vkg_trainer *trainer)
+{
+    uint32_t most = 0;
+    for (uint32_t v = 0; v < trainer->variant_count; v++)
+        if (trainer->variants[v].step.real_count > most)
+            most = trainer->variants[v].step.real_count;
+    return most;
 }
 
 /* What a finished step reported. */

@@ -97,7 +97,7 @@ struct declaration {
     vkg_tensor *current; /* the version that later calls see */
 };
 
-/* One optimiser update: vkg_adam's call. */
+/* One optimiser update: a call of vkg_optimize. */
 struct adam_update {
     uint32_t count;
     uint32_t *parameters, *first_moments, *second_moments; /* declarations, `count` of each */

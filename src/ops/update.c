@@ -246,18 +246,18 @@ static bool check_adam(vkg_graph *graph, const char *name, vkg_tensor *const *pa
             return false;
         if (p->op != &op_state || graph->declarations[p->attributes.index].current != p ||
             !graph->declarations[p->attributes.index].trained) {
-            graph_fail(graph, "adam \"%s\": parameter %u (\"%s\") is not the present version of a parameter", name,
+            graph_fail(graph, "optimizer \"%s\": parameter %u (\"%s\") is not the present version of a parameter", name,
                        i, p->name);
             return false;
         }
         if (!shape_equal(&p->shape, &gradients[i]->shape)) {
-            graph_fail(graph, "adam \"%s\": \"%s\" has shape %s, its gradient %s", name, p->name, SHAPE(&p->shape),
+            graph_fail(graph, "optimizer \"%s\": \"%s\" has shape %s, its gradient %s", name, p->name, SHAPE(&p->shape),
                        SHAPE(&gradients[i]->shape));
             return false;
         }
     }
     if (count == 0)
-        graph_fail(graph, "adam \"%s\": there are no parameters to train", name);
+        graph_fail(graph, "optimizer \"%s\": there are no parameters to train", name);
     return count > 0;
 }
 
@@ -275,8 +275,8 @@ static uint32_t declare_setting(vkg_graph *graph, const char *name, const char *
     return setting->poisoned ? UINT32_MAX : setting->attributes.index;
 }
 
-void vkg_adam(vkg_graph *graph, const char *name, vkg_tensor *const *parameters, vkg_tensor *const *gradients,
-              uint32_t count, const vkg_adam_desc *desc)
+void vkg_optimize(vkg_graph *graph, const char *name, vkg_tensor *const *parameters, vkg_tensor *const *gradients,
+                  uint32_t count, const vkg_optimizer_desc *desc)
 {
     if (!check_adam(graph, name, parameters, gradients, count))
         return;

@@ -106,7 +106,7 @@ static void expect_softmax(const struct check *check, double *elements)
 /* --- Adam --- */
 
 enum { TRAINED = 22, UPDATES = 2 };
-static const vkg_adam_desc adam = {.lr = 0.25f, .beta1 = 0.5f, .beta2 = 0.75f, .epsilon = 1e-6f};
+static const vkg_optimizer_desc adam = {.lr = 0.25f, .beta1 = 0.5f, .beta2 = 0.75f, .epsilon = 1e-6f};
 
 static vkg_tensor *trained(vkg_graph *graph)
 {
@@ -118,7 +118,7 @@ static void build_adam(struct check *check)
     for (int i = 0; i < UPDATES; i++) {
         vkg_tensor *parameter = trained(check->graph), *gradient = add_numbers(check, VKG_SHAPE(TRAINED));
         gradient = vkg_affine(check->graph, gradient, 2, 0);
-        vkg_adam(check->graph, "check", &parameter, &gradient, 1, &adam);
+        vkg_optimize(check->graph, "check", &parameter, &gradient, 1, &adam);
     }
     check->result = vkg_affine(check->graph, trained(check->graph), 1, 1);
 }

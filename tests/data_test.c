@@ -1,4 +1,5 @@
 #include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -188,6 +189,46 @@ static void test_default_set(void **state)
     }
 }
 
+/* --- sets that a program makes --- */
+
+static vkg_result read_own(void *user, uint32_t index, float *values)
+{
+    for (uint32_t i = 0; i < 4; ++i)
+        values[i] = (float)index * 10 + (float)i;
+    return *(bool *)user ? VKG_ERROR_IO : VKG_OK;
+}
+
+static void close_own(void *user)
+{
+    *(bool *)user = true;
+}
+
+static void test_own(void **state)
+{
+    struct messages messages;
+    vkg_dataset *dataset;
+    bool closed = false;
+    int32_t labels[] = {2, -1, 0};
+    float values[4];
+    (void)state;
+    messages_init(&messages);
+    vkg_dataset_source source = {.name = "points", .count = 3, .height = 1, .width = 1, .channels = 4,
+                                 .labels = labels, .read = read_own, .close = close_own, .user = &closed};
+    assert_int_equal(vkg_dataset_create(&messages.log, &source, &dataset), VKG_OK);
+    labels[0] = 7; /* copied */
+    assert_int_equal(vkg_dataset_get_info(dataset).classes, 3);
+    assert_int_equal(vkg_dataset_label(dataset, 0), 2);
+    assert_int_equal(vkg_dataset_label(dataset, 1), -1);
+    assert_int_equal(vkg_dataset_read(dataset, 2, values), VKG_OK);
+    assert_true(values[0] == 20 && values[3] == 23);
+    vkg_dataset_close(&dataset);
+    assert_true(closed);
+    source.channels = 0;
+    expect_failure(&messages, VKG_ERROR_INVALID, vkg_dataset_create(&messages.log, &source, &dataset), "points",
+                   "1×1×0");
+    assert_null(dataset);
+}
+
 /* --- .npy --- */
 
 static void test_npy(void **state)
@@ -266,6 +307,7 @@ int main(void)
         cmocka_unit_test(test_idx_hostile),
         cmocka_unit_test(test_unknown_files),
         cmocka_unit_test(test_default_set),
+        cmocka_unit_test(test_own),
         cmocka_unit_test(test_npy),
         cmocka_unit_test(test_npy_refusals),
     };

@@ -13,6 +13,7 @@
 #include "vkgan/optimizer.h"
 #include "vkgan/program.h"
 #include "vkgan/gan.h"
+#include "vkgan/measures.h"
 #include "vkgan/io.h"
 #include "vkgan/data.h"
 

@@ -1,11 +1,14 @@
 /* Trains the small classifier whose features measure how good samples are (vkgan/measures.h), and writes its weights.
  *
  *     classifier [--data FILE] [--test FILE] [--epochs N] [--seed N] [--output FILE]
+ *     classifier --check WEIGHTS [--test FILE]
  *
  * Data are any labelled set that vkg_dataset_open reads (Fashion-MNIST, if none is named); --test is what the accuracy is
  * measured on. The weights that come with the library were made by
  *
- *     classifier --epochs 6 --seed 1 --output src/measures/fashion_mnist.safetensors */
+ *     classifier --epochs 8 --seed 1 --output src/measures/fashion_mnist.safetensors
+ *
+ * on a processor (lavapipe), in seven minutes of its time: 90.53 % of the test images are right. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +20,7 @@ enum { BATCH = 128 };
 
 struct options {
     const char *data, *test, *output;
+    const char *check; /* weights whose accuracy is measured, instead of training */
     uint32_t epochs;
     uint64_t seed;
 };
@@ -180,7 +184,7 @@ static vkg_result measure_accuracy(struct classifier *c, double *accuracy)
     const uint32_t classes = vkg_tensor_shape(c->logits).dims[1];
     const uint64_t pixels = vkg_tensor_elements(c->test_images) / BATCH;
     uint32_t right = 0;
-    vkg_result result = take_weights(c);
+    vkg_result result = VKG_OK;
     for (uint32_t first = 0; first < info.count && result == VKG_OK; first += BATCH) {
         const uint32_t count = info.count - first < BATCH ? info.count - first : BATCH;
         float *images = vkg_program_input(c->judge, c->test_images, 0);
@@ -212,7 +216,9 @@ static vkg_result train(struct classifier *c, const struct options *options)
             result = one_step(c, loader, step);
         loss += result == VKG_OK ? (double)*(const float *)vkg_program_output(c->trainer, c->loss, 0) : 0;
         if (result == VKG_OK && (step + 1) % steps_an_epoch == 0) {
-            result = measure_accuracy(c, &accuracy);
+            result = take_weights(c);
+            if (result == VKG_OK)
+                result = measure_accuracy(c, &accuracy);
             printf("epoch %u of %u: loss %.4f, %.2f %% of the test images right, %.0f s\n",
                    (unsigned)(step / steps_an_epoch) + 1, options->epochs, loss / (double)steps_an_epoch, 100 * accuracy,
                    seconds_now() - start);
@@ -222,6 +228,17 @@ static vkg_result train(struct classifier *c, const struct options *options)
     }
     vkg_loader_destroy(&loader);
     return result == VKG_OK ? vkg_state_save(c->weights, options->output, steps) : result;
+}
+
+static vkg_result check(struct classifier *c, const char *path)
+{
+    double accuracy;
+    vkg_result result = vkg_state_load(c->weights, path, NULL, NULL);
+    if (result == VKG_OK)
+        result = measure_accuracy(c, &accuracy);
+    if (result == VKG_OK)
+        printf("%.2f %% of the test images right\n", 100 * accuracy);
+    return result;
 }
 
 static void tear_down(struct classifier *c)
@@ -249,6 +266,8 @@ static bool parse(int argc, char **argv, struct options *options)
             options->test = value;
         else if (strcmp(argv[i], "--output") == 0)
             options->output = value;
+        else if (strcmp(argv[i], "--check") == 0)
+            options->check = value;
         else if (strcmp(argv[i], "--epochs") == 0 && atoi(value) > 0)
             options->epochs = (uint32_t)atoi(value);
         else if (strcmp(argv[i], "--seed") == 0)
@@ -261,17 +280,18 @@ static bool parse(int argc, char **argv, struct options *options)
 
 int main(int argc, char **argv)
 {
-    struct options options = {.output = "classifier.safetensors", .epochs = 6, .seed = 1};
+    struct options options = {.output = "classifier.safetensors", .epochs = 8, .seed = 1};
     struct classifier c = {0};
     if (!parse(argc, argv, &options)) {
-        fprintf(stderr, "usage: classifier [--data FILE] [--test FILE] [--epochs N] [--seed N] [--output FILE]\n");
+        fprintf(stderr, "usage: classifier [--data FILE] [--test FILE] [--epochs N] [--seed N] [--output FILE]\n"
+                        "       classifier --check WEIGHTS [--test FILE]\n");
         return 2;
     }
     vkg_result result = set_up(&c, &options);
     if (result == VKG_OK)
-        result = train(&c, &options);
-    if (result == VKG_OK)
+        result = options.check ? check(&c, options.check) : train(&c, &options);
+    if (result == VKG_OK && !options.check)
         printf("wrote %s\n", options.output);
     tear_down(&c);
-    return result != VKG_OK;
+    return result != VKG_OK || fflush(stdout) != 0;
 }

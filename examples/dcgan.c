@@ -80,8 +80,8 @@ int main(int argc, char **argv)
 {
     return vkg_app_main(argc, argv, &(vkg_app_desc){
         .name = "dcgan", .summary = "learns to draw images like yours (DCGAN, Radford et al. 2016)",
-        .generator = generator, .discriminator = discriminator, .check = check,
-        .latent = 100, .width = 64, .batch = 64, .loss = VKG_LOSS_NON_SATURATING,
-        .optimizer_g = {.lr = 2e-4f, .beta1 = 0.5f, .beta2 = 0.999f},
-        .optimizer_d = {.lr = 2e-4f, .beta1 = 0.5f, .beta2 = 0.999f}});
+        .check = check, .latent = 100, .width = 64, .batch = 64,
+        .gan = {.generator = generator, .discriminator = discriminator, .loss = VKG_LOSS_NON_SATURATING,
+                .optimizer_g = {.lr = 2e-4f, .beta1 = 0.5f, .beta2 = 0.999f},
+                .optimizer_d = {.lr = 2e-4f, .beta1 = 0.5f, .beta2 = 0.999f}}});
 }

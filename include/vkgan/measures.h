@@ -57,8 +57,9 @@ VKG_API vkg_result vkg_features_compute(vkg_features *features, const float *ima
 
 /* --- two sets of features --- */
 
-/* Mean [size] and unbiased covariance [size,size] of values [count,size], count at least 2. Values are centred in double,
- * products are summed in float32 over blocks of 256 samples, blocks in double. */
+/* Mean [size] and unbiased covariance [size,size] of values [count,size], all of them finite, count at least 2. The mean
+ * is summed in double; deviations from it are rounded to 2⁻²² of a feature's greatest one, and their products summed
+ * exactly: the same bits on every device. */
 VKG_API vkg_result vkg_feature_moments(vkg_device *device, const float *values, uint32_t count, uint32_t size,
                                        double *mean, double *covariance);
 /* The Fréchet distance of two normal distributions, |m₁ − m₂|² + tr(C₁ + C₂ − 2·(C₁C₂)^½), in double. Fréchet 1957; of

@@ -11,14 +11,14 @@
 
 static void print_message(void *user, vkg_log_level level, const char *message)
 {
-    const struct app *app = user;
+    const vkg_app *app = user;
     if (level > VKG_LOG_WARNING)
         return;
     fprintf(stderr, "%s%s: %s%s\n", isatty(2) ? "\r\x1b[K" : "", app->desc->name, /* over the progress line */
             level == VKG_LOG_WARNING ? "warning: " : "", message);
 }
 
-int app_error(const struct app *app, const char *format, ...)
+int app_error(const vkg_app *app, const char *format, ...)
 {
     char message[1024];
     va_list arguments;
@@ -29,7 +29,7 @@ int app_error(const struct app *app, const char *format, ...)
     return 1;
 }
 
-vkg_result app_open_device(struct app *app)
+vkg_result app_open_device(vkg_app *app)
 {
     return vkg_device_create(&(vkg_device_desc){.log = &app->log, .name = app->options.device,
                                                 .kernels = app->options.kernels}, &app->device);
@@ -43,7 +43,7 @@ static bool all_finite(const float *values, uint64_t count)
     return true;
 }
 
-vkg_result find_broken(struct app *app, vkg_state *state, const char **broken)
+vkg_result find_broken(vkg_app *app, vkg_state *state, const char **broken)
 {
     uint64_t most = 0;
     *broken = NULL;
@@ -64,18 +64,6 @@ vkg_result find_broken(struct app *app, vkg_state *state, const char **broken)
     return result;
 }
 
-bool app_settings(const struct app *app, const uint32_t image[3], vkg_network_settings *settings)
-{
-    char message[256] = "";
-    *settings = (vkg_network_settings){.image = {image[0], image[1], image[2]}, .latent = (uint32_t)app->options.latent,
-                                       .width = (uint32_t)app->options.width};
-    if (app->desc->check && !app->desc->check(settings, message, sizeof message)) {
-        app_error(app, "images of %u×%u, %u channels: %s", image[0], image[1], image[2], message);
-        return false;
-    }
-    return true;
-}
-
 const char *duration_text(double seconds, char text[32])
 {
     unsigned whole = seconds > 4e9 ? 4000000000u : (unsigned)(seconds + 0.5);
@@ -88,7 +76,7 @@ const char *duration_text(double seconds, char text[32])
     return text;
 }
 
-vkg_result draw_samples(struct app *app, vkg_sampler *sampler, uint64_t seed, uint32_t count, const uint32_t image[3],
+vkg_result draw_samples(vkg_app *app, vkg_sampler *sampler, uint64_t seed, uint32_t count, const uint32_t image[3],
                         const char *path, uint8_t **bytes)
 {
     enum { PART = 64 }; /* as floats at one time, which take four times the memory of bytes */
@@ -113,7 +101,7 @@ vkg_result draw_samples(struct app *app, vkg_sampler *sampler, uint64_t seed, ui
     return result;
 }
 
-vkg_result write_samples(struct app *app, vkg_sampler *sampler, uint64_t seed, uint32_t count, const uint32_t image[3],
+vkg_result write_samples(vkg_app *app, vkg_sampler *sampler, uint64_t seed, uint32_t count, const uint32_t image[3],
                          const char *path)
 {
     vkg_image grid = {0};
@@ -131,7 +119,7 @@ vkg_result write_samples(struct app *app, vkg_sampler *sampler, uint64_t seed, u
 
 int vkg_app_main(int argc, char **argv, const vkg_app_desc *desc)
 {
-    struct app app = {.desc = desc, .command = argc > 0 ? argv[0] : desc->name};
+    vkg_app app = {.desc = desc, .command = argc > 0 ? argv[0] : desc->name};
     app.log = (vkg_log){.callback = print_message, .user = &app};
     int status;
     const struct command_row *command = options_parse(&app, argc, argv, &status);

@@ -23,7 +23,7 @@ struct options {
     uint64_t given; /* a bit a row of the table: on the command line, rather than by default */
 };
 
-struct app {
+struct vkg_app {
     const vkg_app_desc *desc;
     const char *command; /* how the program was called, for commands that are suggested */
     struct options options;
@@ -36,9 +36,9 @@ struct app {
 struct command_row; /* options.h */
 /* Fills app->options, and returns the command. NULL: the message is out; *status is what the process ends with (0 after
  * --help). */
-const struct command_row *options_parse(struct app *app, int argc, char **argv, int *status);
+const struct command_row *options_parse(vkg_app *app, int argc, char **argv, int *status);
 /* Was the option on the command line? name without dashes. */
-bool option_given(const struct app *app, const char *name);
+bool option_given(const vkg_app *app, const char *name);
 /* A setting that a run remembers in its config file: a row of the command line's table. */
 struct setting {
     const char *name;
@@ -54,14 +54,19 @@ vkg_dtype option_precision(const struct options *options);
 /* --- messages --- */
 
 /* Prints an error, as the library's are printed, and returns 1, a command's exit status. */
-__attribute__((format(printf, 2, 3))) int app_error(const struct app *app, const char *format, ...);
+__attribute__((format(printf, 2, 3))) int app_error(const vkg_app *app, const char *format, ...);
 /* Opens the device of --device and --kernels. */
-vkg_result app_open_device(struct app *app);
+vkg_result app_open_device(vkg_app *app);
 /* Reads every number of a state. *broken: the name of the first entry that holds one that is not finite, or NULL. The
  * losses of a step tell of what broke before it, not of its own update. */
-vkg_result find_broken(struct app *app, vkg_state *state, const char **broken);
+vkg_result find_broken(vkg_app *app, vkg_state *state, const char **broken);
+
+/* --- gan.c --- */
+
 /* What the networks are told, for images of that size; false after a message when they cannot be. */
-bool app_settings(const struct app *app, const uint32_t image[3], vkg_network_settings *settings);
+bool app_settings(vkg_app *app, const uint32_t image[3], vkg_network_settings *settings);
+/* A trainer of the program's networks, as the options say. */
+vkg_result app_create_trainer(vkg_app *app, const vkg_network_settings *settings, vkg_trainer **trainer);
 
 /* --- run.c: the run folder --- */
 
@@ -70,34 +75,34 @@ struct run_image {
     uint32_t image[3];
 };
 
-bool run_path(const struct app *app, const char *folder, const char *name, char path[PATH_BYTES]);
+bool run_path(const vkg_app *app, const char *folder, const char *name, char path[PATH_BYTES]);
 /* Makes the folder and those in it. */
-vkg_result run_create(const struct app *app, const char *folder);
+vkg_result run_create(const vkg_app *app, const char *folder);
 bool run_exists(const char *folder);
 /* config.json: the settings that a run keeps, and its images. */
-vkg_result run_write_config(struct app *app, const char *folder, const struct run_image *image);
+vkg_result run_write_config(vkg_app *app, const char *folder, const struct run_image *image);
 /* Reads it into app->options; an option on the command line that says otherwise is an error. */
-vkg_result run_read_config(struct app *app, const char *folder, struct run_image *image);
+vkg_result run_read_config(vkg_app *app, const char *folder, struct run_image *image);
 /* The checkpoint of the highest step; *step is 0 and path "" where there is none. */
-vkg_result run_newest_checkpoint(const struct app *app, const char *folder, char path[PATH_BYTES], uint64_t *step);
+vkg_result run_newest_checkpoint(const vkg_app *app, const char *folder, char path[PATH_BYTES], uint64_t *step);
 /* Drops the lines of log.jsonl that are of later steps than `step`. */
-vkg_result run_trim_log(const struct app *app, const char *folder, uint64_t step);
+vkg_result run_trim_log(const vkg_app *app, const char *folder, uint64_t step);
 
 /* --- the commands; each returns the exit status --- */
-int command_train(struct app *app);
-int command_generate(struct app *app);
-int command_bench(struct app *app);
-int command_devices(struct app *app);
+int command_train(vkg_app *app);
+int command_generate(vkg_app *app);
+int command_bench(vkg_app *app);
+int command_devices(vkg_app *app);
 
 /* --- time and progress --- */
 /* "1 h 02 min", "3 min 20 s", "45 s" */
 const char *duration_text(double seconds, char text[32]);
 
 /* Samples 0 … count−1 of `seed` as bytes, [count, H, W, C]; free() them. `path` is named when memory is out. */
-vkg_result draw_samples(struct app *app, vkg_sampler *sampler, uint64_t seed, uint32_t count, const uint32_t image[3],
+vkg_result draw_samples(vkg_app *app, vkg_sampler *sampler, uint64_t seed, uint32_t count, const uint32_t image[3],
                         const char *path, uint8_t **bytes);
 /* A grid of them as PNG. */
-vkg_result write_samples(struct app *app, vkg_sampler *sampler, uint64_t seed, uint32_t count, const uint32_t image[3],
+vkg_result write_samples(vkg_app *app, vkg_sampler *sampler, uint64_t seed, uint32_t count, const uint32_t image[3],
                          const char *path);
 
 #endif

@@ -76,7 +76,7 @@ static void put_member(struct json_text *json, const char *name, const char *val
     json_put(json, ", ", 2);
 }
 
-static void print_json(const struct app *app, const uint32_t image[3], const struct measurement *m)
+static void print_json(const vkg_app *app, const uint32_t image[3], const struct measurement *m)
 {
     const vkg_device_caps *caps = vkg_device_get_caps(app->device);
     const struct options *o = &app->options;
@@ -99,7 +99,7 @@ static void print_json(const struct app *app, const uint32_t image[3], const str
     free(names.text);
 }
 
-static void print_text(const struct app *app, const uint32_t image[3], const struct measurement *m)
+static void print_text(const vkg_app *app, const uint32_t image[3], const struct measurement *m)
 {
     const vkg_device_caps *caps = vkg_device_get_caps(app->device);
     const vkg_program_stats *s = &m->stats;
@@ -117,7 +117,7 @@ static void print_text(const struct app *app, const uint32_t image[3], const str
 }
 
 /* The next step, dispatch by dispatch. */
-static vkg_result profile(struct app *app, vkg_trainer *trainer, const float *batch)
+static vkg_result profile(vkg_app *app, vkg_trainer *trainer, const float *batch)
 {
     uint32_t count = 0;
     vkg_result result = vkg_trainer_profile(trainer, NULL, NULL, &count);
@@ -134,17 +134,12 @@ static vkg_result profile(struct app *app, vkg_trainer *trainer, const float *ba
     return result;
 }
 
-static vkg_result measure(struct app *app, const uint32_t image[3], const vkg_network_settings *settings,
+static vkg_result measure(vkg_app *app, const uint32_t image[3], const vkg_network_settings *settings,
                           struct measurement *m)
 {
     const struct options *o = &app->options;
     double begin = seconds_now();
-    vkg_phase phases[2];
     vkg_trainer *trainer = NULL;
-    vkg_gan_desc gan = {.generator = app->desc->generator, .discriminator = app->desc->discriminator, .settings = *settings,
-                        .loss = app->desc->loss, .optimizer_g = app->desc->optimizer_g,
-                        .optimizer_d = app->desc->optimizer_d};
-    vkg_gan_phases(&gan, phases);
     size_t elements = (size_t)o->batch * image[0] * image[1] * image[2];
     float *batch = malloc(elements * sizeof *batch);
     if (!batch)
@@ -153,10 +148,7 @@ static vkg_result measure(struct app *app, const uint32_t image[3], const vkg_ne
         batch[i] = (float)sin((double)i * 0.7);
     vkg_result result = app_open_device(app);
     if (result == VKG_OK)
-        result = vkg_trainer_create(app->device, &(vkg_trainer_desc){
-            .phases = phases, .phase_count = 2, .batch = (uint32_t)o->batch, .image = {image[0], image[1], image[2]},
-            .latent = settings->latent, .seed = (uint64_t)o->seed,
-            .precision = option_precision(o)}, &trainer);
+        result = app_create_trainer(app, settings, &trainer);
     if (result == VKG_OK)
         result = time_steps(trainer, batch, o->profile ? 1 : (uint32_t)o->steps, begin, m);
     if (result == VKG_OK && o->profile)
@@ -168,7 +160,7 @@ static vkg_result measure(struct app *app, const uint32_t image[3], const vkg_ne
     return result;
 }
 
-int command_bench(struct app *app)
+int command_bench(vkg_app *app)
 {
     const uint32_t size = app->options.size > 0 ? (uint32_t)app->options.size : 28;
     const uint32_t image[3] = {size, size, app->options.channels > 0 ? (uint32_t)app->options.channels : 1};

@@ -7,7 +7,7 @@
 #include "app/app.h"
 
 struct generation {
-    struct app *app;
+    vkg_app *app;
     struct run_image run;
     vkg_network_settings settings;
     char folder[PATH_BYTES], checkpoint[PATH_BYTES];
@@ -41,7 +41,7 @@ static vkg_result find_checkpoint(struct generation *g)
 
 static vkg_result load(struct generation *g)
 {
-    struct app *app = g->app;
+    vkg_app *app = g->app;
     const double seed = app->options.seed; /* of the samples; the run's own is another thing */
     vkg_result result = find_checkpoint(g);
     if (result == VKG_OK)
@@ -52,7 +52,7 @@ static vkg_result load(struct generation *g)
     if (!app_settings(app, g->run.image, &g->settings))
         return VKG_ERROR_INVALID;
     result = app_open_device(app);
-    vkg_sampler_desc desc = {.generator = app->desc->generator, .settings = g->settings,
+    vkg_sampler_desc desc = {.generator = app->desc->gan.generator, .settings = g->settings,
                              .batch = app->options.count < 64 ? (uint32_t)app->options.count : 64};
     if (result == VKG_OK)
         result = vkg_sampler_create_state(app->device, &desc, &g->state);
@@ -85,7 +85,7 @@ static bool ends_with(const char *text, const char *end)
     return length > end_length && strcmp(text + length - end_length, end) == 0;
 }
 
-int command_generate(struct app *app)
+int command_generate(vkg_app *app)
 {
     struct generation g = {.app = app};
     const char *output = app->options.output ? app->options.output : "samples.png";

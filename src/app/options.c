@@ -46,21 +46,21 @@ const struct command_row command_rows[COMMANDS] = {
     {"devices", "", "list the Vulkan devices and what would be used of them", DEVICES, command_devices},
 };
 
-void options_fill_defaults(struct app *app, const struct command_row *command)
+void options_fill_defaults(vkg_app *app, const struct command_row *command)
 {
     const vkg_app_desc *desc = app->desc;
     app->options = (struct options){
         .steps = command->command == BENCH ? 20 : 3000, .batch = desc->batch ? desc->batch : 64,
         .width = desc->width ? desc->width : 64, .latent = desc->latent ? desc->latent : 100, .seed = 1,
         .sample_every = 250, .checkpoint_every = 1000, .log_every = 10, .count = 64,
-        .lr = desc->optimizer_g.lr > 0 ? (double)desc->optimizer_g.lr : 0.0002,
-        .beta1 = desc->optimizer_g.beta1 > 0 ? (double)desc->optimizer_g.beta1 : 0.5};
+        .lr = desc->gan.optimizer_g.lr > 0 ? (double)desc->gan.optimizer_g.lr : 0.0002,
+        .beta1 = desc->gan.optimizer_g.beta1 > 0 ? (double)desc->gan.optimizer_g.beta1 : 0.5};
     /* a float's digits are not a double's: 0.0002f is to print as 0.0002 */
     app->options.lr = round(app->options.lr * 1e9) / 1e9;
     app->options.beta1 = round(app->options.beta1 * 1e6) / 1e6;
 }
 
-bool option_given(const struct app *app, const char *name)
+bool option_given(const vkg_app *app, const char *name)
 {
     for (int i = 0; i < option_row_count; i++)
         if (strcmp(option_rows[i].name, name) == 0)

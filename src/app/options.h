@@ -44,19 +44,19 @@ extern const int option_row_count;
 struct command_row {
     const char *name, *arguments, *help;
     enum command command;
-    int (*run)(struct app *app); /* returns the exit status */
+    int (*run)(vkg_app *app); /* returns the exit status */
 };
 enum { COMMANDS = 4 };
 extern const struct command_row command_rows[COMMANDS];
 
-void options_fill_defaults(struct app *app, const struct command_row *command);
+void options_fill_defaults(vkg_app *app, const struct command_row *command);
 
 /* --- options_help.c --- */
 
 /* The program: its commands, and examples. */
-void options_print_usage(const struct app *app, FILE *out);
+void options_print_usage(const vkg_app *app, FILE *out);
 /* One command and its options; the defaults are what app->options holds. */
-void options_print_help(struct app *app, const struct command_row *command);
+void options_print_help(vkg_app *app, const struct command_row *command);
 /* The name most like a word that is none of them, for "did you mean"; or NULL. */
 const char *nearest_name(const char *word, const char *const *names, int count);
 

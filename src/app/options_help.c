@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-void options_print_usage(const struct app *app, FILE *out)
+void options_print_usage(const vkg_app *app, FILE *out)
 {
     const char *name = app->desc->name;
     fprintf(out, "%s: %s\n\nusage:\n", name, app->desc->summary);
@@ -24,7 +24,7 @@ static void print_default(struct options *options, const struct option_row *row)
         printf(" [%g]", value);
 }
 
-void options_print_help(struct app *app, const struct command_row *command)
+void options_print_help(vkg_app *app, const struct command_row *command)
 {
     printf("%s %s %s: %s\n\n", app->desc->name, command->name, command->arguments, command->help);
     for (const struct option_row *row = option_rows; row < option_rows + option_row_count; row++) {

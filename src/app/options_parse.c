@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool set_number(const struct app *app, struct options *options, const struct option_row *row, const char *text)
+static bool set_number(const vkg_app *app, struct options *options, const struct option_row *row, const char *text)
 {
     char *end = NULL;
     errno = 0;
@@ -22,7 +22,7 @@ static bool set_number(const struct app *app, struct options *options, const str
     return true;
 }
 
-static bool set_choice(const struct app *app, struct options *options, const struct option_row *row, const char *text)
+static bool set_choice(const vkg_app *app, struct options *options, const struct option_row *row, const char *text)
 {
     const size_t length = strlen(text);
     double number = 0;
@@ -38,7 +38,7 @@ static bool set_choice(const struct app *app, struct options *options, const str
     return false;
 }
 
-static bool set_option(struct app *app, const struct option_row *row, const char *value)
+static bool set_option(vkg_app *app, const struct option_row *row, const char *value)
 {
     app->options.given |= 1ull << (row - option_rows);
     void *field = option_field(&app->options, row);
@@ -55,7 +55,7 @@ static bool set_option(struct app *app, const struct option_row *row, const char
     return row->kind == FLAG || value[0];
 }
 
-static const struct option_row *find_row(const struct app *app, const struct command_row *command, const char *name, size_t length)
+static const struct option_row *find_row(const vkg_app *app, const struct command_row *command, const char *name, size_t length)
 {
     enum { MOST = 64 };
     const char *names[MOST];
@@ -75,7 +75,7 @@ static const struct option_row *find_row(const struct app *app, const struct com
     return NULL;
 }
 
-static const struct command_row *find_command(const struct app *app, const char *name)
+static const struct command_row *find_command(const vkg_app *app, const char *name)
 {
     const char *names[COMMANDS];
     for (int i = 0; i < COMMANDS; i++) {
@@ -90,7 +90,7 @@ static const struct command_row *find_command(const struct app *app, const char 
 }
 
 /* One word of the command line, and its value where it has one. Returns how many words were used, 0 for an error. */
-static int parse_word(struct app *app, const struct command_row *command, int words, char **argv)
+static int parse_word(vkg_app *app, const struct command_row *command, int words, char **argv)
 {
     const char *word = strcmp(argv[0], "-h") == 0 ? "--help" : argv[0];
     if (word[0] == 0 || (word[0] == '-' && word[1] != '-')) {
@@ -127,7 +127,7 @@ static int parse_word(struct app *app, const struct command_row *command, int wo
     return set_option(app, row, value) ? used : 0;
 }
 
-const struct command_row *options_parse(struct app *app, int argc, char **argv, int *status)
+const struct command_row *options_parse(vkg_app *app, int argc, char **argv, int *status)
 {
     *status = 2;
     if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {

@@ -11,7 +11,7 @@
 #include "app/app.h"
 #include "base/file.h"
 
-bool run_path(const struct app *app, const char *folder, const char *name, char path[PATH_BYTES])
+bool run_path(const vkg_app *app, const char *folder, const char *name, char path[PATH_BYTES])
 {
     if (snprintf(path, PATH_BYTES, "%s/%s", folder, name) < PATH_BYTES)
         return true;
@@ -20,7 +20,7 @@ bool run_path(const struct app *app, const char *folder, const char *name, char 
 }
 
 /* Makes a folder and those above it. */
-static vkg_result make_folders(const struct app *app, const char *folder)
+static vkg_result make_folders(const vkg_app *app, const char *folder)
 {
     char path[PATH_BYTES];
     if (snprintf(path, sizeof path, "%s", folder) >= (int)sizeof path)
@@ -40,7 +40,7 @@ static vkg_result make_folders(const struct app *app, const char *folder)
     }
 }
 
-vkg_result run_create(const struct app *app, const char *folder)
+vkg_result run_create(const vkg_app *app, const char *folder)
 {
     static const char *const parts[] = {"samples", "checkpoints"};
     for (int i = 0; i < 2; i++) {
@@ -68,7 +68,7 @@ static void add_setting(void *json, const struct setting *setting)
     cJSON_AddNumberToObject(json, setting->name, *setting->value);
 }
 
-vkg_result run_write_config(struct app *app, const char *folder, const struct run_image *image)
+vkg_result run_write_config(vkg_app *app, const char *folder, const struct run_image *image)
 {
     static const char *const names[3] = {"image_height", "image_width", "image_channels"};
     char path[PATH_BYTES];
@@ -94,7 +94,7 @@ vkg_result run_write_config(struct app *app, const char *folder, const struct ru
 }
 
 struct reading {
-    struct app *app;
+    vkg_app *app;
     const char *path;
     const cJSON *json;
     vkg_result result;
@@ -103,7 +103,7 @@ struct reading {
 static void read_setting(void *user, const struct setting *setting)
 {
     struct reading *reading = user;
-    const struct app *app = reading->app;
+    const vkg_app *app = reading->app;
     const cJSON *item = cJSON_GetObjectItemCaseSensitive(reading->json, setting->name);
     const double value = cJSON_IsNumber(item) ? item->valuedouble : !item && setting->choice ? 0 : NAN;
     const bool given = option_given(app, setting->name);
@@ -126,7 +126,7 @@ static vkg_result read_image(struct reading *reading, struct run_image *image)
     static const char *const names[3] = {"image_height", "image_width", "image_channels"};
     const cJSON *data = cJSON_GetObjectItemCaseSensitive(reading->json, "data");
     const cJSON *program = cJSON_GetObjectItemCaseSensitive(reading->json, "program");
-    const struct app *app = reading->app;
+    const vkg_app *app = reading->app;
     if (!cJSON_IsString(program) || strcmp(program->valuestring, app->desc->name) != 0)
         return vkg_fail(&app->log, VKG_ERROR_FORMAT, "%s: \"program\" is %s, expected \"%s\"", reading->path,
                         cJSON_IsString(program) ? program->valuestring : "missing", app->desc->name);
@@ -142,7 +142,7 @@ static vkg_result read_image(struct reading *reading, struct run_image *image)
     return VKG_OK;
 }
 
-vkg_result run_read_config(struct app *app, const char *folder, struct run_image *image)
+vkg_result run_read_config(vkg_app *app, const char *folder, struct run_image *image)
 {
     char path[PATH_BYTES];
     void *text;
@@ -179,7 +179,7 @@ static bool checkpoint_step(const char *name, uint64_t *step)
     return errno == 0 && strcmp(end, ".safetensors") == 0;
 }
 
-vkg_result run_newest_checkpoint(const struct app *app, const char *folder, char path[PATH_BYTES], uint64_t *step)
+vkg_result run_newest_checkpoint(const vkg_app *app, const char *folder, char path[PATH_BYTES], uint64_t *step)
 {
     char checkpoints[PATH_BYTES], name[PATH_BYTES];
     *step = 0;
@@ -206,7 +206,7 @@ vkg_result run_newest_checkpoint(const struct app *app, const char *folder, char
 
 /* --- log.jsonl --- */
 
-vkg_result run_trim_log(const struct app *app, const char *folder, uint64_t step)
+vkg_result run_trim_log(const vkg_app *app, const char *folder, uint64_t step)
 {
     char path[PATH_BYTES];
     void *text;

@@ -112,7 +112,7 @@ static vkg_result run_loop(struct training *t)
     return result;
 }
 
-int command_train(struct app *app)
+int command_train(vkg_app *app)
 {
     char folder[256];
     snprintf(folder, sizeof folder, "runs/%s", app->desc->name);

@@ -11,11 +11,10 @@ enum { SAMPLES = 64 }; /* in a grid */
 static const uint64_t NO_LAST_STEP = UINT64_MAX;
 
 struct training {
-    struct app *app;
+    vkg_app *app;
     const char *folder;
     struct run_image run;
     vkg_network_settings settings;
-    vkg_gan_desc gan;
     vkg_dataset *dataset;
     vkg_loader *loader;
     vkg_trainer *trainer;

@@ -23,23 +23,11 @@ static vkg_result open_data(struct training *t, const char *path)
 
 static vkg_result create_trainer(struct training *t)
 {
-    struct app *app = t->app;
-    vkg_phase phases[2];
-    vkg_optimizer_desc d = app->desc->optimizer_d, g = app->desc->optimizer_g;
-    d.lr = g.lr = (float)app->options.lr;
-    d.beta1 = g.beta1 = app->options.beta1 > 0 ? (float)app->options.beta1 : -1; /* −1 is 0: optimizer.h */
-    t->gan = (vkg_gan_desc){.generator = app->desc->generator, .discriminator = app->desc->discriminator,
-                            .settings = t->settings, .loss = app->desc->loss, .optimizer_d = d, .optimizer_g = g};
-    vkg_gan_phases(&t->gan, phases);
-    const vkg_trainer_desc desc = {
-        .phases = phases, .phase_count = 2, .batch = (uint32_t)app->options.batch,
-        .image = {t->run.image[0], t->run.image[1], t->run.image[2]}, .latent = t->settings.latent,
-        .seed = (uint64_t)app->options.seed,
-        .precision = option_precision(&app->options)};
-    vkg_result result = vkg_trainer_create(app->device, &desc, &t->trainer);
+    vkg_app *app = t->app;
+    vkg_result result = app_create_trainer(app, &t->settings, &t->trainer);
     if (result == VKG_OK)
         result = vkg_sampler_create(app->device, &(vkg_sampler_desc){
-            .generator = app->desc->generator, .settings = t->settings, .batch = SAMPLES,
+            .generator = app->desc->gan.generator, .settings = t->settings, .batch = SAMPLES,
             .state = vkg_trainer_state(t->trainer)}, &t->sampler);
     return result;
 }
@@ -47,7 +35,7 @@ static vkg_result create_trainer(struct training *t)
 /* A new run's folder, or the one to go on with; fills the settings that the run had. */
 static vkg_result open_run(struct training *t)
 {
-    struct app *app = t->app;
+    vkg_app *app = t->app;
     if (!app->options.resume) {
         if (run_exists(t->folder))
             return vkg_fail(&app->log, VKG_ERROR_INVALID,
@@ -112,7 +100,7 @@ static vkg_result open_log(struct training *t)
 
 vkg_result training_set_up(struct training *t)
 {
-    struct app *app = t->app;
+    vkg_app *app = t->app;
     vkg_result result = app_open_device(app);
     if (result == VKG_OK)
         result = open_run(t);

@@ -52,9 +52,9 @@ static void run_step(vkg_trainer *trainer, vkg_trainer_report *report)
     const uint64_t step = vkg_trainer_get_step(trainer);
     for (uint32_t i = 0; i < sizeof images / sizeof *images; i++)
         images[i] = sinf((float)i * 0.7f + (float)step);
-    const float *const reals[] = {images, images};
+    const vkg_batch batches[] = {{.images = images}, {.images = images}};
     assert_true(vkg_trainer_batches(trainer) <= 2);
-    assert_int_equal(vkg_trainer_step(trainer, reals, NULL), VKG_OK);
+    assert_int_equal(vkg_trainer_step(trainer, batches, NULL), VKG_OK);
     assert_int_equal(vkg_trainer_finish(trainer, report), VKG_OK);
 }
 

@@ -54,14 +54,17 @@ static vkg_result look_at(struct training *t, const vkg_trainer_report *report, 
 
 static vkg_result one_step(struct training *t, uint64_t *seen)
 {
-    uint32_t slot;
-    const float *pixels;
+    enum { MOST = 64 }; /* slots that a loader has at most */
+    uint32_t slots[MOST], count = vkg_trainer_batches(t->trainer);
+    vkg_batch batches[MOST] = {{0}};
     vkg_trainer_report report;
-    vkg_result result = vkg_loader_acquire(t->loader, &slot, &pixels);
+    vkg_result result = VKG_OK;
+    for (uint32_t i = 0; i < count && result == VKG_OK; i++)
+        result = vkg_loader_acquire(t->loader, &slots[i], &batches[i].images);
     if (result == VKG_OK)
-        result = vkg_trainer_step(t->trainer, &pixels, &report);
-    if (result == VKG_OK)
-        result = vkg_loader_release(t->loader, slot);
+        result = vkg_trainer_step(t->trainer, batches, &report);
+    for (uint32_t i = 0; i < count && result == VKG_OK; i++)
+        result = vkg_loader_release(t->loader, slots[i]);
     return result == VKG_OK ? look_at(t, &report, seen) : result;
 }
 
@@ -109,6 +112,8 @@ static vkg_result run_loop(struct training *t)
         result = training_save_checkpoint(t);
     if (result == VKG_OK && step > t->first_step)
         result = training_save_samples(t);
+    if (result == VKG_OK && step > t->first_step)
+        result = film_write(t->app, t->folder, t->film);
     return result;
 }
 

@@ -14,35 +14,11 @@ vkg_tensor *network_call(vkg_graph *graph, vkg_network network, const char *scop
     return output;
 }
 
-static vkg_tensor *discriminate(vkg_step *step, const vkg_gan_desc *gan, vkg_tensor *images)
-{
-    return network_call(vkg_step_graph(step), gan->discriminator, "discriminator", images, &gan->settings);
-}
-
-/* Images of fresh latents; *styles: what a generator with a mapping network makes them of, else the latents. */
-static vkg_tensor *generate(vkg_step *step, const vkg_gan_desc *gan, vkg_tensor **styles)
-{
-    vkg_network_settings settings = gan->settings;
-    settings.styles = styles;
-    *styles = vkg_step_latents(step);
-    return network_call(vkg_step_graph(step), gan->generator, "generator", *styles, &settings);
-}
-
-/* Images as the discriminator sees them, and what it makes of them. */
-static vkg_tensor *judge(vkg_step *step, const vkg_gan_desc *gan, vkg_tensor *images)
-{
-    vkg_graph *graph = vkg_step_graph(step);
-    if (gan->augment.kind == VKG_AUGMENT_DIFF)
-        images = vkg_diff_augment(graph, images, gan->augment.changes, NULL);
-    else if (gan->augment.kind == VKG_AUGMENT_ADA)
-        images = vkg_ada_augment(graph, images, gan->augment.changes, vkg_ada_probability(graph, "augment"), NULL);
-    return discriminate(step, gan, images);
-}
-
 /* --- what the phases of a step share --- */
 
 struct batches {
     vkg_tensor *real, *fake; /* of the newest discriminator's update; fake is not detached */
+    vkg_tensor *labels;      /* of both; NULL where the networks are to know none */
 };
 
 static struct batches *shared_batches(vkg_step *step)
@@ -57,6 +33,44 @@ static struct batches *shared_batches(vkg_step *step)
             step->graph->out_of_memory = true;
     }
     return *shared ? *shared : &lost;
+}
+
+static vkg_tensor *shared_labels(vkg_step *step, const vkg_gan_desc *gan)
+{
+    struct batches *batches = shared_batches(step);
+    if (!batches->labels && gan->settings.classes != 0)
+        batches->labels = vkg_step_labels(step);
+    return batches->labels;
+}
+
+/* --- the networks: generated images are of the real ones' classes --- */
+
+static vkg_tensor *discriminate(vkg_step *step, const vkg_gan_desc *gan, vkg_tensor *images)
+{
+    vkg_network_settings settings = gan->settings;
+    settings.labels = shared_labels(step, gan);
+    return network_call(vkg_step_graph(step), gan->discriminator, "discriminator", images, &settings);
+}
+
+/* Images of fresh latents; *styles: what a generator with a mapping network makes them of, else the latents. */
+static vkg_tensor *generate(vkg_step *step, const vkg_gan_desc *gan, vkg_tensor **styles)
+{
+    vkg_network_settings settings = gan->settings;
+    settings.labels = shared_labels(step, gan);
+    settings.styles = styles;
+    *styles = vkg_step_latents(step);
+    return network_call(vkg_step_graph(step), gan->generator, "generator", *styles, &settings);
+}
+
+/* Images as the discriminator sees them, and what it makes of them. */
+static vkg_tensor *judge(vkg_step *step, const vkg_gan_desc *gan, vkg_tensor *images)
+{
+    vkg_graph *graph = vkg_step_graph(step);
+    if (gan->augment.kind == VKG_AUGMENT_DIFF)
+        images = vkg_diff_augment(graph, images, gan->augment.changes, NULL);
+    else if (gan->augment.kind == VKG_AUGMENT_ADA)
+        images = vkg_ada_augment(graph, images, gan->augment.changes, vkg_ada_probability(graph, "augment"), NULL);
+    return discriminate(step, gan, images);
 }
 
 static vkg_tensor *shared_fake(vkg_step *step, const vkg_gan_desc *gan)
@@ -201,7 +215,12 @@ static vkg_tensor *shown_fake(vkg_step *step, const vkg_gan_desc *gan)
 {
     vkg_graph *graph = vkg_step_graph(step);
     vkg_tensor *fake = shared_fake(step, gan);
-    return gan->history ? vkg_history(graph, "history", fake, gan->history, NULL) : vkg_detach(graph, fake);
+    if (gan->history == 0)
+        return vkg_detach(graph, fake);
+    if (gan->settings.classes != 0)
+        return graph_fail(graph, "a history of %u images does not know their classes, of which there are %u", gan->history,
+                          gan->settings.classes);
+    return vkg_history(graph, "history", fake, gan->history, NULL);
 }
 
 static vkg_tensor *discriminator_loss(vkg_step *step, void *user)

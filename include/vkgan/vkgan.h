@@ -15,6 +15,7 @@
 #include "vkgan/augment.h"
 #include "vkgan/gan_loss.h"
 #include "vkgan/gan.h"
+#include "vkgan/measures.h"
 #include "vkgan/io.h"
 #include "vkgan/data.h"
 

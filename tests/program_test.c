@@ -564,10 +564,10 @@ static void a_step_allocates_nothing(void **unused)
     vkg_device *device = test_device();
     vkg_gan_desc gan = {.generator = counted_generator, .discriminator = counted_discriminator,
                         .settings = {.image = {4, 4, 1}, .latent = 3, .width = 1}};
-    vkg_phase phases[2];
+    vkg_phase phases[VKG_GAN_MAX_PHASES];
     vkg_trainer *trainer;
-    vkg_gan_phases(&gan, phases);
-    const vkg_trainer_desc desc = {.phases = phases, .phase_count = 2, .batch = 4, .image = {4, 4, 1}, .latent = 3,
+    const uint32_t phase_count = vkg_gan_phases(&gan, phases);
+    const vkg_trainer_desc desc = {.phases = phases, .phase_count = phase_count, .batch = 4, .image = {4, 4, 1}, .latent = 3,
                                    .loss_scaling = {.enabled = true}};
     assert_int_equal(vkg_trainer_create(device, &desc, &trainer), VKG_OK);
     driver = device->vk;

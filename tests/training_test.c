@@ -246,10 +246,10 @@ static vkg_trainer *make_trainer_in(vkg_dtype precision, uint64_t seed, uint32_t
 {
     static vkg_gan_desc gan; /* read while the trainer is created only */
     gan = (vkg_gan_desc){.generator = generator, .discriminator = discriminator, .settings = settings};
-    vkg_phase phases[2];
+    vkg_phase phases[VKG_GAN_MAX_PHASES];
     vkg_trainer *trainer;
-    vkg_gan_phases(&gan, phases);
-    const vkg_trainer_desc desc = {.phases = phases, .phase_count = 2, .batch = BATCH, .image = {28, 28, 1},
+    const uint32_t phase_count = vkg_gan_phases(&gan, phases);
+    const vkg_trainer_desc desc = {.phases = phases, .phase_count = phase_count, .batch = BATCH, .image = {28, 28, 1},
                                    .latent = LATENT, .seed = seed, .in_flight = in_flight, .precision = precision};
     assert_int_equal(vkg_trainer_create(test_device(), &desc, &trainer), VKG_OK);
     return trainer;

@@ -6,6 +6,7 @@
 #ifndef VKGAN_GAN_H
 #define VKGAN_GAN_H
 
+#include "vkgan/gan_loss.h"
 #include "vkgan/optimizer.h"
 #include "vkgan/program.h"
 
@@ -22,6 +23,9 @@ typedef struct vkg_network_settings {
     uint32_t width;       /* channels of the narrowest layer ("ngf", "ndf") */
     bool evaluation;      /* true: batch norms use running statistics */
     const void *user;     /* the program's own settings */
+    /* Not NULL: a generator with a mapping network puts here what its images are made of ("w", [N,…,C]), for path-length
+     * regularisation. Set by the library. */
+    vkg_tensor **styles;
 } vkg_network_settings;
 
 /* Records a network's layers. A generator takes [N, latent] and returns [N, H, W, C] in [−1, 1]; a discriminator
@@ -59,9 +63,14 @@ typedef struct vkg_phase {
 
 /* --- the common case --- */
 
-typedef enum vkg_loss {
-    VKG_LOSS_NON_SATURATING, /* BCE with logits; G maximises log D(G(z)). Goodfellow et al. 2014 */
-} vkg_loss;
+/* Weights of the regularisers (vkgan/gan_loss.h); 0 leaves one out. All are added to the loss of every update. */
+typedef struct vkg_regularizers {
+    float gradient_penalty; /* λ · vkg_gradient_penalty at vkg_between. WGAN-GP: 10 */
+    bool one_sided;         /* only gradients longer than 1 are penalised, by gradient_penalty and dragan */
+    float r1, r2;           /* γ/2 · vkg_squared_gradient at real, at generated images. StyleGAN2: r1 = 10; R3GAN: both */
+    float dragan;           /* λ · vkg_gradient_penalty at vkg_around. DRAGAN: 10 */
+    float path_length;      /* the generator's, by settings.styles where it sets them, else by its latents. StyleGAN2: 2 */
+} vkg_regularizers;
 
 typedef struct vkg_gan_desc {
     vkg_network generator, discriminator; /* required */
@@ -69,13 +78,19 @@ typedef struct vkg_gan_desc {
     vkg_loss loss;
     vkg_optimizer_desc optimizer_g, optimizer_d;
     uint32_t discriminator_times;         /* discriminator updates a step; 0 means 1 */
+    vkg_regularizers regularizers;
 } vkg_gan_desc;
 
-/* Writes two phases, discriminator then generator, after PyTorch's DCGAN example: the discriminator sees real and
- * fake images in separate batches (so that batch statistics do not mix), the generator's phase uses the same
- * fakes once more, judged by the updated discriminator. Reports loss_d, loss_g, d_real, d_fake (means of
- * σ(logits) in the discriminator's phase). `gan` must outlive the trainer's creation. */
-VKG_API void vkg_gan_phases(const vkg_gan_desc *gan, vkg_phase phases[2]);
+enum { VKG_GAN_MAX_PHASES = 4 };
+
+/* Writes the phases of a step, discriminator then generator, and returns how many there are. After PyTorch's DCGAN
+ * example: the discriminator sees real and fake images in separate batches (so that batch statistics do not mix), the
+ * generator's phase uses the same images once more, judged by the updated discriminator.
+ * Reports loss_d and loss_g, without regularisers; the judgement in the discriminator's phase: d_real and d_fake, means of
+ * σ(logits), where the loss makes probabilities of them (non-saturating, minimax), else score_real and score_fake, means of
+ * logits; and of the regularisers that are there, before they are weighted: gradient_penalty, r1, r2, dragan,
+ * path_penalty and path_length, the mean length. `gan` must outlive the trainer's creation. */
+VKG_API uint32_t vkg_gan_phases(const vkg_gan_desc *gan, vkg_phase phases[VKG_GAN_MAX_PHASES]);
 
 /* --- the trainer --- */
 

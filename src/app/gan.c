@@ -22,14 +22,14 @@ static void apply_options(const struct options *options, vkg_optimizer_desc *opt
 vkg_result app_create_trainer(vkg_app *app, const vkg_network_settings *settings, vkg_trainer **trainer)
 {
     const struct options *options = &app->options;
-    vkg_phase phases[2];
+    vkg_phase phases[VKG_GAN_MAX_PHASES];
     vkg_gan_desc gan = app->desc->gan;
     gan.settings = *settings;
     apply_options(options, &gan.optimizer_d);
     apply_options(options, &gan.optimizer_g);
-    vkg_gan_phases(&gan, phases);
+    const uint32_t phase_count = vkg_gan_phases(&gan, phases);
     return vkg_trainer_create(app->device, &(vkg_trainer_desc){
-        .phases = phases, .phase_count = 2, .batch = (uint32_t)options->batch,
+        .phases = phases, .phase_count = phase_count, .batch = (uint32_t)options->batch,
         .image = {settings->image[0], settings->image[1], settings->image[2]}, .latent = settings->latent,
         .seed = (uint64_t)options->seed, .precision = option_precision(options)}, trainer);
 }

@@ -237,31 +237,48 @@ static void test_thumbnails(void **state)
     (void)state;
     enum { COUNT = 8, SIZE = 40 * 50 * 3 };
     const uint32_t image[3] = {40, 50, 3};
-    uint8_t *bytes = calloc(COUNT, SIZE);
-    assert_non_null(bytes);
-    for (int n = 0; n < COUNT; n++)
-        memset(bytes + n * SIZE, n < 4 ? 100 : 100 + 10 * n, SIZE);
-    struct thumbnails thumbnails = thumbnails_of(bytes, COUNT, image);
-    assert_int_equal(thumbnails.size, 16 * 16 * 3);
-    assert_true(fabs((double)thumbnails.values[0] - 100 / 255.0) < 1e-6);
-    assert_int_equal(thumbnails_distinct(&thumbnails, 0), 5);
-    assert_int_equal(thumbnails_distinct(&thumbnails, 15 / 255.0), 2); /* 100; 140 and what is near it, step by step */
-    assert_true(fabs(thumbnails_nearest(&thumbnails) - 4 * 10 / 255.0 / 8) < 1e-6);
-    const double shades[COUNT] = {100, 100, 100, 100, 140, 150, 160, 170};
+    const float shades[COUNT] = {0.5f, 0.5f, 0.5f, 0.5f, 0.6f, 0.625f, 0.65f, 0.675f};
+    static float picture[SIZE];
+    struct thumbnails thumbnails;
+    assert_true(thumbnails_create(&thumbnails, COUNT, image));
     double mean = 0, variance = 0;
+    for (uint32_t n = 0; n < COUNT; n++) {
+        for (int i = 0; i < SIZE; i++)
+            picture[i] = shades[n];
+        thumbnails_put(&thumbnails, n, picture);
+        mean += (double)shades[n] / COUNT;
+    }
     for (int n = 0; n < COUNT; n++)
-        mean += shades[n] / COUNT;
-    for (int n = 0; n < COUNT; n++)
-        variance += (shades[n] - mean) * (shades[n] - mean) / COUNT;
-    assert_true(fabs(thumbnails_deviation(&thumbnails) - sqrt(variance) / 255) < 1e-6);
+        variance += ((double)shades[n] - mean) * ((double)shades[n] - mean) / COUNT;
+    assert_int_equal(thumbnails.size, 16 * 16 * 3);
+    assert_true(thumbnails.values[0] == 0.5f);
+    assert_int_equal(thumbnails_distinct(&thumbnails, 0), 5);
+    assert_int_equal(thumbnails_distinct(&thumbnails, 0.03), 2); /* 0.5; 0.6 and what is near it, step by step */
+    assert_true(fabs(thumbnails_nearest(&thumbnails) - 4 * 0.025 / 8) < 1e-6);
+    assert_true(fabs(thumbnails_deviation(&thumbnails) - sqrt(variance)) < 1e-6);
     const int32_t labels[COUNT] = {1, 1, 1, 1, 2, 2, 2, 3};
     assert_true(fabs(thumbnails_agreement(&thumbnails, labels) - 7.0 / 8) < 1e-6);
-    thumbnails_free(&thumbnails);
-    thumbnails = thumbnails_of(bytes, 4, image); /* all the same */
+    thumbnails.count = 4; /* all the same */
     assert_true(thumbnails_deviation(&thumbnails) == 0);
     assert_int_equal(thumbnails_distinct(&thumbnails, 0), 1);
     thumbnails_free(&thumbnails);
-    free(bytes);
+}
+
+/* A block is the mean of its pixels. */
+static void test_blocks(void **state)
+{
+    (void)state;
+    const uint32_t image[3] = {1, 32, 1};
+    struct thumbnails thumbnails;
+    float picture[32];
+    for (int i = 0; i < 32; i++)
+        picture[i] = (float)i;
+    assert_true(thumbnails_create(&thumbnails, 1, image));
+    thumbnails_put(&thumbnails, 0, picture);
+    assert_int_equal(thumbnails.size, 16);
+    for (int i = 0; i < 16; i++)
+        assert_true(thumbnails.values[i] == 2 * (float)i + 0.5f);
+    thumbnails_free(&thumbnails);
 }
 
 int main(void)
@@ -270,7 +287,7 @@ int main(void)
         cmocka_unit_test(test_healthy), cmocka_unit_test(test_limit),      cmocka_unit_test(test_causes),
         cmocka_unit_test(test_data),    cmocka_unit_test(test_samples),    cmocka_unit_test(test_weak),
         cmocka_unit_test(test_gradients), cmocka_unit_test(test_classifier), cmocka_unit_test(test_room),
-        cmocka_unit_test(test_thumbnails),
+        cmocka_unit_test(test_thumbnails), cmocka_unit_test(test_blocks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

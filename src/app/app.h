@@ -16,7 +16,7 @@ enum { PATH_BYTES = 4096 };
 struct options {
     const char *target; /* DATA of train; DIR or FILE of generate */
     const char *out, *device, *kernels, *output, *trace;
-    double steps, batch, seed, width, latent, size, channels, sample_every, checkpoint_every, log_every, count, minutes;
+    double steps, batch, seed, width, latent, size, channels, sample_every, checkpoint_every, log_every, histogram_every, count, minutes;
     double lr, beta1;
     double precision; /* 0, 1 or 2: option_precision */
     bool resume, json, help, profile;

@@ -6,29 +6,39 @@
 
 enum { SIDE = 16 };
 
-static void shrink(const uint8_t *picture, const uint32_t image[3], uint32_t rows, uint32_t columns, float *small)
+static uint32_t side(uint32_t length)
 {
-    for (uint32_t y = 0; y < rows; y++)
-        for (uint32_t x = 0; x < columns; x++)
-            for (uint32_t c = 0; c < image[2]; c++) {
-                const uint32_t top = y * image[0] / rows, bottom = (y + 1) * image[0] / rows;
-                const uint32_t left = x * image[1] / columns, right = (x + 1) * image[1] / columns;
-                uint64_t sum = 0;
-                for (uint32_t i = top; i < bottom; i++)
-                    for (uint32_t j = left; j < right; j++)
-                        sum += picture[((uint64_t)i * image[1] + j) * image[2] + c];
-                *small++ = (float)((double)sum / ((double)(bottom - top) * (right - left) * 255));
-            }
+    return length < SIDE ? length : SIDE;
 }
 
-struct thumbnails thumbnails_of(const uint8_t *bytes, uint32_t count, const uint32_t image[3])
+bool thumbnails_create(struct thumbnails *thumbnails, uint32_t count, const uint32_t image[3])
 {
-    const uint32_t rows = image[0] < SIDE ? image[0] : SIDE, columns = image[1] < SIDE ? image[1] : SIDE;
-    struct thumbnails made = {.count = count, .size = rows * columns * image[2]};
-    made.values = malloc(((size_t)count * made.size + 1) * sizeof *made.values);
-    for (uint32_t n = 0; n < count && made.values; n++)
-        shrink(bytes + (size_t)n * image[0] * image[1] * image[2], image, rows, columns, made.values + (size_t)n * made.size);
-    return made;
+    *thumbnails = (struct thumbnails){.count = count, .size = side(image[0]) * side(image[1]) * image[2],
+                                      .image = {image[0], image[1], image[2]}};
+    thumbnails->values = calloc((size_t)count * thumbnails->size + 1, sizeof *thumbnails->values);
+    return thumbnails->values;
+}
+
+static float block_mean(const float *picture, const uint32_t image[3], uint32_t y, uint32_t x, uint32_t channel)
+{
+    const uint32_t rows = side(image[0]), columns = side(image[1]);
+    const uint32_t bottom = (y + 1) * image[0] / rows, right = (x + 1) * image[1] / columns;
+    double sum = 0;
+    uint32_t count = 0;
+    for (uint32_t i = y * image[0] / rows; i < bottom; i++)
+        for (uint32_t j = x * image[1] / columns; j < right; j++, count++)
+            sum += (double)picture[((size_t)i * image[1] + j) * image[2] + channel];
+    return (float)(sum / count);
+}
+
+void thumbnails_put(struct thumbnails *thumbnails, uint32_t index, const float *picture)
+{
+    const uint32_t *image = thumbnails->image;
+    float *value = thumbnails->values + (size_t)index * thumbnails->size;
+    for (uint32_t y = 0; y < side(image[0]); y++)
+        for (uint32_t x = 0; x < side(image[1]); x++)
+            for (uint32_t channel = 0; channel < image[2]; channel++)
+                *value++ = block_mean(picture, image, y, x, channel);
 }
 
 void thumbnails_free(struct thumbnails *thumbnails)

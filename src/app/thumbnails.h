@@ -2,17 +2,19 @@
 #ifndef VKG_APP_THUMBNAILS_H
 #define VKG_APP_THUMBNAILS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
-/* Means of blocks, at most 16 × 16 of them, channels apart, between 0 and 1. */
+/* Means of blocks, at most 16 × 16 of them, channels apart. */
 struct thumbnails {
-    uint32_t count, size; /* pictures; numbers of each */
-    float *values;        /* [count, size] */
+    uint32_t count, size, image[3]; /* pictures; numbers of each; height, width, channels of what they are made of */
+    float *values;                  /* [count, size] */
 };
 
-/* `bytes`: pictures, [count, height, width, channels] of image = {height, width, channels}. Frees with thumbnails_free.
- * values is NULL when memory is out. */
-struct thumbnails thumbnails_of(const uint8_t *bytes, uint32_t count, const uint32_t image[3]);
+/* Room for pictures, to be put one by one, so that they need not all be in memory. false when that is out. */
+bool thumbnails_create(struct thumbnails *thumbnails, uint32_t count, const uint32_t image[3]);
+/* `picture`: [height, width, channels]. */
+void thumbnails_put(struct thumbnails *thumbnails, uint32_t index, const float *picture);
 void thumbnails_free(struct thumbnails *thumbnails);
 
 /* The root of the mean variance across pictures; 0 where all are the same. */

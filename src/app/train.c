@@ -3,7 +3,7 @@
 #include <math.h>
 #include <signal.h>
 
-#include "app/train.h"
+#include "app/watch.h"
 
 static volatile sig_atomic_t interrupted;
 
@@ -45,8 +45,11 @@ static vkg_result look_at(struct training *t, const vkg_trainer_report *report, 
         return VKG_OK;
     *seen = report->step;
     vkg_result result = check_report(t, report);
-    if (result == VKG_OK && report->step % (uint64_t)t->app->options.log_every == 0)
+    const bool logged = report->step % (uint64_t)t->app->options.log_every == 0;
+    if (result == VKG_OK && logged)
         result = training_write_log(t, report);
+    if (result == VKG_OK)
+        result = watch_step(t, report, logged);
     if (result == VKG_OK)
         training_show_progress(t, report);
     return result;
@@ -94,8 +97,11 @@ static vkg_result run_loop(struct training *t)
         result = one_step(t, &seen);
         step = vkg_trainer_get_step(t->trainer);
         bool sample = is_due(options->sample_every, step), checkpoint = is_due(options->checkpoint_every, step);
-        if (result == VKG_OK && (sample || checkpoint))
+        bool weights = watch_weights_due(t, step);
+        if (result == VKG_OK && (sample || checkpoint || weights))
             result = finish_and_look(t, &seen); /* nothing that is broken is saved */
+        if (result == VKG_OK && weights)
+            result = watch_weights(t, step);
         if (result == VKG_OK && sample)
             result = training_save_samples(t);
         if (result == VKG_OK && checkpoint) {

@@ -2,7 +2,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "app/train.h"
+#include "app/watch.h"
 
 static vkg_result open_data(struct training *t, const char *path)
 {
@@ -116,6 +116,8 @@ vkg_result training_set_up(struct training *t)
     if (result == VKG_OK)
         result = open_log(t);
     if (result == VKG_OK)
+        result = watch_create(t);
+    if (result == VKG_OK)
         result = vkg_loader_create(t->dataset, &(vkg_loader_desc){
             .batch = (uint32_t)app->options.batch, .seed = (uint64_t)app->options.seed, .first_step = t->first_step},
             &t->loader);
@@ -125,6 +127,7 @@ vkg_result training_set_up(struct training *t)
 void training_tear_down(struct training *t)
 {
     vkg_loader_destroy(&t->loader);
+    watch_destroy(&t->watch);
     json_lines_close(&t->log);
     vkg_sampler_destroy(&t->sampler);
     vkg_trainer_destroy(&t->trainer);

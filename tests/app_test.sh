@@ -198,6 +198,20 @@ refused '"width"' "$program" generate no-config
 sed 's/"log-every":.*/"log-every": 0,/' whole/config.json >no-config/config.json
 refused '"log-every"' "$program" train --out no-config --resume --steps 9
 
+# --- settings of training: kept, and resuming goes on with them, batch by batch ---
+critic=(--loss wasserstein --gradient-penalty 10 --d-steps 3 --lr-d 0.001 --beta1 0 --beta2 0.9)
+ok "${train[@]}" "${critic[@]}" --out critic --steps 5 --log-every 1
+ok "${train[@]}" "${critic[@]}" --out critic-parts --steps 3
+ok "$program" train --out critic-parts --resume --steps 5
+cmp -s "$(newest critic 5)" "$(newest critic-parts 5)" || fail "resuming a run of several batches a step changed it"
+grep -q '"gradient_penalty"' critic/log.jsonl || fail "log.jsonl does not say gradient_penalty"
+grep -q '"loss":.*"wasserstein"' critic/config.json || fail "config.json does not name the loss"
+refused "--loss hinge: the run in critic/config.json was made with wasserstein" \
+    "$program" train --out critic --resume --steps 9 --loss hinge
+refused "--r1 0.1: the run" "$program" train --out critic --resume --steps 9 --r1 0.1
+refused "expected non-saturating|minimax" "${train[@]}" --out x --loss best
+[ -s critic/film.png ] || fail "there is no film strip"
+
 # --- a disk that is full: the run ends with a message, what was saved before stays whole ---
 cp -r whole full
 (

@@ -155,6 +155,7 @@ static void test_samples(void **state)
 {
     (void)state;
     struct told alike = {0}, few = {0};
+    note(&few, 0, "data_groups", 60);
     for (uint64_t step = 250; step <= 1000; step += 250) {
         note(&alike, step, "variety", 0.02);
         note(&alike, step, "distinct", 1);

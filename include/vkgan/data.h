@@ -39,7 +39,7 @@ typedef struct vkg_dataset_desc {
 
 typedef struct vkg_dataset_info {
     const char *path;                 /* what was opened */
-    const char *format;               /* "IDX", "image folder", "npy" */
+    const char *format;               /* "IDX", "image folder", "npy", "own" */
     uint32_t count;                   /* of images, at least 1 */
     uint32_t height, width, channels; /* as vkg_dataset_read gives them */
     uint32_t classes;                 /* the greatest label + 1; 0 where there are no labels */
@@ -49,6 +49,21 @@ typedef struct vkg_dataset_info {
  * copied; its user pointer must outlive the dataset. Errors: IO (nothing there), FORMAT (damaged; images of
  * several sizes; no image), INVALID, UNSUPPORTED, OUT_OF_MEMORY; *dataset is NULL then. */
 VKG_API vkg_result vkg_dataset_open(const vkg_log *log, const vkg_dataset_desc *desc, vkg_dataset **dataset);
+/* A set that the program makes itself: anything that is [height, width, channels] numbers. The strings and arrays are copied;
+ * `user` must outlive the dataset. */
+typedef struct vkg_dataset_source {
+    const char *name;  /* for messages, and what vkg_dataset_info calls its path */
+    uint32_t count;    /* of samples, at least 1 */
+    uint32_t height, width, channels;
+    const uint8_t *labels; /* one a sample; NULL: none */
+    /* Writes sample `index`, height × width × channels numbers: the same at every call. Thread-safety: any. */
+    vkg_result (*read)(void *user, uint32_t index, float *values);
+    void (*close)(void *user); /* called once, when the set is closed, and not when vkg_dataset_create fails; may be NULL */
+    void *user;
+} vkg_dataset_source;
+
+/* Errors: INVALID (no read, a number that is 0 or a sample of more than 2³⁰ numbers), OUT_OF_MEMORY; *dataset is NULL then. */
+VKG_API vkg_result vkg_dataset_create(const vkg_log *log, const vkg_dataset_source *source, vkg_dataset **dataset);
 /* Frees the set and clears the handle. Loaders of it must be gone. NULL is fine. */
 VKG_API void vkg_dataset_close(vkg_dataset **dataset);
 /* The strings belong to the dataset. */

@@ -125,6 +125,8 @@ VKG_API void vkg_trainer_set_step(vkg_trainer *trainer, uint64_t step);
 
 /* Batches of real images that the next step takes; 0 where no phase that is due asks for one. */
 VKG_API uint32_t vkg_trainer_batches(const vkg_trainer *trainer);
+/* The most that any step takes. */
+VKG_API uint32_t vkg_trainer_most_batches(const vkg_trainer *trainer);
 
 /* What a step reported. */
 typedef struct vkg_trainer_report {

@@ -76,45 +76,37 @@ const char *duration_text(double seconds, char text[32])
     return text;
 }
 
-vkg_result draw_samples(vkg_app *app, vkg_sampler *sampler, uint64_t seed, uint32_t count, const uint32_t image[3],
-                        const char *path, uint8_t **bytes)
+/* --- for the program's own functions --- */
+
+double vkg_app_number(const vkg_app *app, const char *name)
 {
-    enum { PART = 64 }; /* as floats at one time, which take four times the memory of bytes */
-    const size_t elements = (size_t)image[0] * image[1] * image[2];
-    float *values = malloc(PART * elements * sizeof *values);
-    uint8_t *drawn = malloc(count * elements);
-    vkg_result result = values && drawn ? VKG_OK
-                                        : vkg_fail(&app->log, VKG_ERROR_OUT_OF_MEMORY, "%s: out of memory for %u images",
-                                                   path, count);
-    for (uint32_t first = 0; first < count && result == VKG_OK; first += PART) {
-        const uint32_t part = count - first < PART ? count - first : PART;
-        result = vkg_sampler_generate(sampler, seed, first, part, values);
-        if (result == VKG_OK)
-            vkg_image_bytes(values, part * elements, drawn + first * elements);
-    }
-    free(values);
-    if (result != VKG_OK) {
-        free(drawn);
-        drawn = NULL;
-    }
-    *bytes = drawn;
-    return result;
+    const struct option_row *row = options_find(app, ~0u, name, strlen(name));
+    struct options options = app->options;
+    if (!row || row->kind == TEXT)
+        return NAN;
+    return row->kind == FLAG ? *(bool *)option_field(&options, row) : *(double *)option_field(&options, row);
 }
 
-vkg_result write_samples(vkg_app *app, vkg_sampler *sampler, uint64_t seed, uint32_t count, const uint32_t image[3],
-                         const char *path)
+const char *vkg_app_text(const vkg_app *app, const char *name)
 {
-    vkg_image grid = {0};
-    uint8_t *bytes;
-    vkg_result result = draw_samples(app, sampler, seed, count, image, path, &bytes);
-    if (result == VKG_OK)
-        result = vkg_image_grid(&app->log, &(vkg_grid_desc){.count = count, .height = image[0], .width = image[1],
-                                                            .channels = image[2], .bytes = bytes}, &grid);
-    free(bytes);
-    if (result == VKG_OK)
-        result = vkg_image_save_png(&app->log, path, grid.width, grid.height, grid.channels, grid.pixels);
-    vkg_image_free(&grid);
-    return result;
+    const struct option_row *row = options_find(app, ~0u, name, strlen(name));
+    struct options options = app->options;
+    return row && row->kind == TEXT ? *(const char **)option_field(&options, row) : NULL;
+}
+
+const char *vkg_app_target(const vkg_app *app)
+{
+    return app->options.target;
+}
+
+const vkg_log *vkg_app_log(const vkg_app *app)
+{
+    return &app->log;
+}
+
+vkg_device *vkg_app_device(vkg_app *app)
+{
+    return app->device || app_open_device(app) == VKG_OK ? app->device : NULL;
 }
 
 int vkg_app_main(int argc, char **argv, const vkg_app_desc *desc)
@@ -123,10 +115,10 @@ int vkg_app_main(int argc, char **argv, const vkg_app_desc *desc)
     app.log = (vkg_log){.callback = print_message, .user = &app};
     int status;
     const struct command_row *command = options_parse(&app, argc, argv, &status);
-    if (!command)
-        return status;
-    status = command->run(&app);
+    if (command)
+        status = command->run(&app);
     vkg_device_destroy(&app.device);
+    arena_free(&app.memory);
     if (fflush(stdout) != 0 && status == 0)
         status = app_error(&app, "standard output could not be written");
     return status;

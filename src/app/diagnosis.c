@@ -161,11 +161,12 @@ static bool no_variety(const struct diagnosis *d, char *seen)
 static bool few_modes(const struct diagnosis *d, char *seen)
 {
     const struct series *distinct = find(d, "distinct");
-    const double half = last(d, "samples") / 2;
+    const double half = last(d, "data_groups") / 2;
     if (!distinct || distinct->count < 2)
         return false;
     return last(d, "distinct") < half && distinct->values[(distinct->count - 2) % DIAGNOSIS_WINDOW] < half &&
-           SAYS("different pictures among %.0f samples: only %.0f", last(d, "samples"), last(d, "distinct"));
+           SAYS("different pictures among %.0f samples: only %.0f, where the data have %.0f", last(d, "samples"), last(d, "distinct"),
+                2 * half);
 }
 
 static bool gradients_vanish(const struct diagnosis *d, char *seen)

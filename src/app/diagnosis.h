@@ -6,7 +6,8 @@
  *   of every step     loss_d, loss_g, d_real, d_fake (probabilities), grad_d, grad_g (norms), skipped_updates
  *   now and then      variety (deviation of samples over that of data), distinct (different pictures among `samples`),
  *                     update_d, update_g (relative change of weights in one step), moved_d, moved_g (since the last look)
- *   once, at step 0   data_images, data_looked, data_distinct, label_agreement, label_chance, label_deviation,
+ *   once, at step 0   data_images, data_looked, data_distinct, data_groups (different pictures among as many as
+ *                     samples are drawn), label_agreement, label_chance, label_deviation,
  *                     parameters_d, parameters_g, lr
  *   of a classifier   accuracy (of what it was not trained on), classes */
 #ifndef VKG_APP_DIAGNOSIS_H

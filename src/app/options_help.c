@@ -7,32 +7,40 @@ void options_print_usage(const vkg_app *app, FILE *out)
 {
     const char *name = app->desc->name;
     fprintf(out, "%s: %s\n\nusage:\n", name, app->desc->summary);
-    for (const struct command_row *row = command_rows; row < command_rows + COMMANDS; row++)
+    for (const struct command_row *row = app->commands; row < app->commands + app->command_count; row++)
         fprintf(out, "  %s %s %-16s %s\n", name, row->name, row->arguments, row->help);
-    fprintf(out, "  %s COMMAND --help     the command's options\n\nexamples:\n", name);
-    fprintf(out, "  %s train --out runs/fashion --steps 3000\n", name);
-    fprintf(out, "  %s train ~/photos --size 64 --out runs/photos\n", name);
-    fprintf(out, "  %s train --out runs/fashion --resume --steps 6000\n", name);
-    fprintf(out, "  %s generate runs/fashion --count 100 --output samples.png\n", name);
+    fprintf(out, "  %s COMMAND --help     the command's options\n", name);
+    for (const vkg_app_recipe *recipe = app->desc->recipes; recipe && recipe->name; recipe++)
+        fprintf(out, "\n--recipe %s: %s:\n    %s\n", recipe->name, recipe->help, recipe->options);
+    fprintf(out, "\nexamples:\n  %s train --out runs/first --steps 3000\n", name);
+    if (!app->desc->open_data)
+        fprintf(out, "  %s train ~/photos --size 64 --out runs/photos\n", name);
+    fprintf(out, "  %s train --out runs/first --resume --steps 6000\n", name);
+    fprintf(out, "  %s generate runs/first --count 100 --output samples.png\n", name);
 }
 
 /* The default, as it stands in the options before parsing. */
 static void print_default(struct options *options, const struct option_row *row)
 {
-    const double value = row->kind == WHOLE || row->kind == REAL ? *(double *)option_field(options, row) : 0;
-    if (value != 0)
+    const double value = row->kind == FLAG || row->kind == TEXT ? 0 : *(double *)option_field(options, row);
+    int length;
+    if (row->kind == CHOICE) {
+        const char *word = option_word(row->argument, (int)value, &length);
+        printf(" [%.*s]", length, word);
+    } else if (value != 0) {
         printf(" [%g]", value);
+    }
 }
 
 void options_print_help(vkg_app *app, const struct command_row *command)
 {
     printf("%s %s %s: %s\n\n", app->desc->name, command->name, command->arguments, command->help);
-    for (const struct option_row *row = option_rows; row < option_rows + option_row_count; row++) {
+    for (const struct option_row *row = app->rows; row < app->rows + app->row_count; row++) {
         if (!(row->commands & command->command))
             continue;
-        char left[64];
+        char left[128];
         snprintf(left, sizeof left, "--%s %s", row->name, row->argument ? row->argument : "");
-        printf("  %-27s %s", left, row->help);
+        printf("  %-27s%s%s", left, strlen(left) > 26 ? "\n                              " : " ", row->help);
         print_default(&app->options, row);
         printf("\n");
     }

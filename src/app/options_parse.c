@@ -24,23 +24,18 @@ static bool set_number(const vkg_app *app, struct options *options, const struct
 
 static bool set_choice(const vkg_app *app, struct options *options, const struct option_row *row, const char *text)
 {
-    const size_t length = strlen(text);
-    double number = 0;
-    for (const char *word = row->argument; *word; number++) {
-        size_t size = strcspn(word, "|");
-        if (size == length && strncmp(word, text, size) == 0) {
-            *(double *)option_field(options, row) = number;
-            return true;
-        }
-        word += size + (word[size] == '|');
+    const int number = option_word_number(row->argument, text, strlen(text));
+    if (number < 0) {
+        app_error(app, "--%s %s: expected %s", row->name, text, row->argument);
+        return false;
     }
-    app_error(app, "--%s %s: expected %s", row->name, text, row->argument);
-    return false;
+    *(double *)option_field(options, row) = number;
+    return true;
 }
 
 static bool set_option(vkg_app *app, const struct option_row *row, const char *value)
 {
-    app->options.given |= 1ull << (row - option_rows);
+    app->options.given[row - app->rows] = true;
     void *field = option_field(&app->options, row);
     if (row->kind == FLAG)
         *(bool *)field = true;
@@ -55,19 +50,18 @@ static bool set_option(vkg_app *app, const struct option_row *row, const char *v
     return row->kind == FLAG || value[0];
 }
 
-static const struct option_row *find_row(const vkg_app *app, const struct command_row *command, const char *name, size_t length)
+static const struct option_row *find_row(const vkg_app *app, const struct command_row *command, const char *name,
+                                         size_t length)
 {
-    enum { MOST = 64 };
-    const char *names[MOST];
+    const struct option_row *found = options_find(app, command->command, name, length);
+    if (found)
+        return found;
+    const char *names[MAX_ROWS];
     int count = 0;
     char word[64];
-    for (const struct option_row *row = option_rows; row < option_rows + option_row_count && count < MOST; row++) {
-        if (!(row->commands & command->command))
-            continue;
-        if (strlen(row->name) == length && strncmp(row->name, name, length) == 0)
-            return row;
-        names[count++] = row->name;
-    }
+    for (const struct option_row *row = app->rows; row < app->rows + app->row_count; row++)
+        if (row->commands & command->command)
+            names[count++] = row->name;
     snprintf(word, sizeof word, "%.*s", (int)length, name);
     const char *similar = nearest_name(word, names, count);
     app_error(app, "%s has no option --%s%s%s; see %s %s --help", command->name, word,
@@ -77,13 +71,13 @@ static const struct option_row *find_row(const vkg_app *app, const struct comman
 
 static const struct command_row *find_command(const vkg_app *app, const char *name)
 {
-    const char *names[COMMANDS];
-    for (int i = 0; i < COMMANDS; i++) {
-        if (strcmp(command_rows[i].name, name) == 0)
-            return &command_rows[i];
-        names[i] = command_rows[i].name;
+    const char *names[MAX_COMMANDS];
+    for (int i = 0; i < app->command_count; i++) {
+        if (strcmp(app->commands[i].name, name) == 0)
+            return &app->commands[i];
+        names[i] = app->commands[i].name;
     }
-    const char *similar = nearest_name(name, names, COMMANDS);
+    const char *similar = nearest_name(name, names, app->command_count);
     app_error(app, "there is no command \"%s\"%s%s; see %s --help", name, similar ? ": did you mean " : "",
               similar ? similar : "", app->desc->name);
     return NULL;
@@ -127,9 +121,47 @@ static int parse_word(vkg_app *app, const struct command_row *command, int words
     return set_option(app, row, value) ? used : 0;
 }
 
+static bool parse_words(vkg_app *app, const struct command_row *command, int words, char **argv)
+{
+    for (int i = 0, used; i < words; i += used)
+        if ((used = parse_word(app, command, words - i, argv + i)) == 0)
+            return false;
+    return true;
+}
+
+/* The options of a recipe, as if they had been the defaults. */
+static bool apply_recipe(vkg_app *app, const struct command_row *command, const vkg_app_recipe *recipe)
+{
+    enum { MOST = 64 };
+    char *words[MOST], *rest = arena_strdup(&app->memory, recipe->options);
+    int count = 0;
+    for (char *word = rest ? strtok_r(rest, " ", &rest) : NULL; word && count < MOST; word = strtok_r(NULL, " ", &rest))
+        words[count++] = word;
+    if (!parse_words(app, command, count, words))
+        return false;
+    memset(app->options.given, 0, sizeof app->options.given);
+    return true;
+}
+
+/* Which recipe does the command line name, if any? It is read before all other words. */
+static bool read_recipe(vkg_app *app, const struct command_row *command, int words, char **argv)
+{
+    const size_t length = strlen("--recipe");
+    for (int i = 0; i < words; i++) {
+        if (!app->desc->recipes || strncmp(argv[i], "--recipe", length) != 0 || (argv[i][length] && argv[i][length] != '='))
+            continue;
+        if (parse_word(app, command, words - i, argv + i) == 0)
+            return false;
+        return app->options.recipe == 0 || apply_recipe(app, command, &app->desc->recipes[(int)app->options.recipe - 1]);
+    }
+    return true;
+}
+
 const struct command_row *options_parse(vkg_app *app, int argc, char **argv, int *status)
 {
     *status = 2;
+    if (!options_build_tables(app))
+        return NULL;
     if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
         options_print_usage(app, argc < 2 ? stderr : stdout);
         *status = argc < 2 ? 2 : 0;
@@ -139,12 +171,11 @@ const struct command_row *options_parse(vkg_app *app, int argc, char **argv, int
     if (!command)
         return NULL;
     options_fill_defaults(app, command);
-    struct options defaults = app->options;
-    for (int i = 2, used; i < argc; i += used)
-        if ((used = parse_word(app, command, argc - i, argv + i)) == 0)
-            return NULL;
+    app->defaults = app->options;
+    if (!read_recipe(app, command, argc - 2, argv + 2) || !parse_words(app, command, argc - 2, argv + 2))
+        return NULL;
     if (app->options.help) {
-        app->options = defaults;
+        app->options = app->defaults;
         options_print_help(app, command);
         *status = 0;
         return NULL;

@@ -8,6 +8,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "app/app.h"
+#include "base/arena.h"
 #include "base/file.h"
 #include "io/json.h"
 
@@ -15,6 +17,14 @@ extern const unsigned char report_page[];
 extern const size_t report_page_size;
 
 enum { MAX_FRAMES = 60, MAX_PICTURE_BYTES = 8 << 20, MAX_LINES = 2000, MAX_NAME = 64 };
+
+static bool find_path(const vkg_log *log, const char *folder, const char *name, char path[PATH_BYTES])
+{
+    if (snprintf(path, PATH_BYTES, "%s/%s", folder, name) < PATH_BYTES)
+        return true;
+    vkg_fail(log, VKG_ERROR_INVALID, "%s/%s: the path is too long", folder, name);
+    return false;
+}
 
 static void put(struct json_text *page, const char *text)
 {
@@ -55,14 +65,14 @@ static void put_run(struct json_text *page, const char *state)
     free(json.text);
 }
 
-static vkg_result put_config(const vkg_app *app, const char *folder, struct json_text *page)
+static vkg_result put_config(const vkg_log *log, const char *folder, struct json_text *page)
 {
     char path[PATH_BYTES];
     void *text;
     size_t size;
-    if (!run_path(app, folder, "config.json", path))
+    if (!find_path(log, folder, "config.json", path))
         return VKG_ERROR_INVALID;
-    vkg_result result = file_read_whole(&app->log, path, 1 << 20, &text, &size);
+    vkg_result result = file_read_whole(log, path, 1 << 20, &text, &size);
     if (result != VKG_OK)
         return result;
     put(page, "<script type=\"application/json\" id=\"config\">");
@@ -101,14 +111,14 @@ static void put_lines(struct json_text *page, const char *text, size_t size)
     }
 }
 
-static vkg_result put_log(const vkg_app *app, const char *folder, struct json_text *page)
+static vkg_result put_log(const vkg_log *log, const char *folder, struct json_text *page)
 {
     char path[PATH_BYTES];
     void *text;
     size_t size;
-    if (!run_path(app, folder, "log.jsonl", path))
+    if (!find_path(log, folder, "log.jsonl", path))
         return VKG_ERROR_INVALID;
-    vkg_result result = file_read_whole(&app->log, path, (uint64_t)1 << 32, &text, &size);
+    vkg_result result = file_read_whole(log, path, (uint64_t)1 << 32, &text, &size);
     if (result != VKG_OK)
         return result;
     put(page, "<script type=\"text/plain\" id=\"log\">\n");
@@ -137,10 +147,10 @@ static int by_step(const void *a, const void *b)
 }
 
 /* The files samples/step-NUMBER.png, by step. */
-static vkg_result find_pictures(const vkg_app *app, const char *folder, struct pictures *pictures)
+static vkg_result find_pictures(const vkg_log *log, const char *folder, struct pictures *pictures)
 {
     char path[PATH_BYTES];
-    if (!run_path(app, folder, "samples", path))
+    if (!find_path(log, folder, "samples", path))
         return VKG_ERROR_INVALID;
     DIR *directory = opendir(path);
     for (const struct dirent *entry; directory && (entry = readdir(directory));) {
@@ -151,7 +161,7 @@ static vkg_result find_pictures(const vkg_app *app, const char *folder, struct p
             continue;
         if (!array_reserve((void **)&pictures->items, &pictures->capacity, pictures->count, sizeof *pictures->items)) {
             closedir(directory);
-            return vkg_fail(&app->log, VKG_ERROR_OUT_OF_MEMORY, "%s: out of memory for the report", path);
+            return vkg_fail(log, VKG_ERROR_OUT_OF_MEMORY, "%s: out of memory for the report", path);
         }
         struct picture *picture = &pictures->items[pictures->count++];
         picture->step = step;
@@ -176,15 +186,15 @@ static void put_base64(struct json_text *page, const uint8_t *bytes, size_t size
 }
 
 /* *size: of the file. */
-static vkg_result put_picture(const vkg_app *app, const char *folder, const struct picture *picture, struct json_text *page,
+static vkg_result put_picture(const vkg_log *log, const char *folder, const struct picture *picture, struct json_text *page,
                               size_t *size)
 {
     char path[PATH_BYTES], name[MAX_NAME + 16], tag[128];
     void *bytes;
     snprintf(name, sizeof name, "samples/%s", picture->name);
-    if (!run_path(app, folder, name, path))
+    if (!find_path(log, folder, name, path))
         return VKG_ERROR_INVALID;
-    vkg_result result = file_read_whole(&app->log, path, 1u << 30, &bytes, size);
+    vkg_result result = file_read_whole(log, path, 1u << 30, &bytes, size);
     if (result != VKG_OK)
         return result;
     snprintf(tag, sizeof tag, "<img alt=\"\" data-step=\"%" PRIu64 "\" src=\"data:image/png;base64,", picture->step);
@@ -196,11 +206,11 @@ static vkg_result put_picture(const vkg_app *app, const char *folder, const stru
 }
 
 /* So many, evenly apart, as there is room for. */
-static vkg_result put_pictures(const vkg_app *app, const char *folder, struct json_text *page)
+static vkg_result put_pictures(const vkg_log *log, const char *folder, struct json_text *page)
 {
     struct pictures pictures = {0};
     size_t frames = MAX_FRAMES, size = 0;
-    vkg_result result = find_pictures(app, folder, &pictures);
+    vkg_result result = find_pictures(log, folder, &pictures);
     put(page, "<template id=\"pictures\">\n");
     const size_t begin = page->length, count = pictures.count;
     for (size_t frame = 0; frame < frames && count > 0 && result == VKG_OK; frame++) {
@@ -208,7 +218,7 @@ static vkg_result put_pictures(const vkg_app *app, const char *folder, struct js
             frames = count;
         /* evenly from the first to the last, both included; alone, the last */
         const size_t index = frames > 1 ? frame * (count - 1) / (frames - 1) : count - 1;
-        result = put_picture(app, folder, &pictures.items[index], page, &size);
+        result = put_picture(log, folder, &pictures.items[index], page, &size);
         if (page->length - begin > MAX_PICTURE_BYTES && frames > 1) { /* begin again with fewer */
             page->length = begin;
             frames = frames * 2 / 3;
@@ -222,27 +232,38 @@ static vkg_result put_pictures(const vkg_app *app, const char *folder, struct js
 
 /* --- the page --- */
 
-vkg_result report_write(const vkg_app *app, const char *folder, const char *state)
+vkg_result report_write(const vkg_log *log, const char *folder, const char *state)
 {
     static const char marker[] = "<!--RUN-->";
     const char *page = (const char *)report_page, *place = memmem(page, report_page_size, marker, sizeof marker - 1);
     struct json_text run = {0};
     char path[PATH_BYTES];
-    if (!run_path(app, folder, "report.html", path))
+    if (!find_path(log, folder, "report.html", path))
         return VKG_ERROR_INVALID;
     put_run(&run, state);
-    vkg_result result = put_config(app, folder, &run);
+    vkg_result result = put_config(log, folder, &run);
     if (result == VKG_OK)
-        result = put_log(app, folder, &run);
+        result = put_log(log, folder, &run);
     if (result == VKG_OK)
-        result = put_pictures(app, folder, &run);
+        result = put_pictures(log, folder, &run);
     if (result == VKG_OK && run.failed)
-        result = vkg_fail(&app->log, VKG_ERROR_OUT_OF_MEMORY, "%s: out of memory", path);
+        result = vkg_fail(log, VKG_ERROR_OUT_OF_MEMORY, "%s: out of memory", path);
     const char *rest = place + sizeof marker - 1;
     if (result == VKG_OK)
-        result = file_write_atomic(&app->log, path, (struct file_part[]){
+        result = file_write_atomic(log, path, (struct file_part[]){
             {page, (uint64_t)(place - page)}, {run.text, run.length},
             {rest, report_page_size - (uint64_t)(rest - page)}}, 3);
     free(run.text);
     return result;
+}
+
+int command_report(vkg_app *app)
+{
+    const char *folder = app->options.target;
+    if (!folder)
+        return app_error(app, "report needs a run folder; see %s report --help", app->desc->name);
+    if (report_write(&app->log, folder, "") != VKG_OK)
+        return 1;
+    printf("%s/report.html\n", folder);
+    return 0;
 }

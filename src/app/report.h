@@ -2,10 +2,10 @@
 #ifndef VKG_APP_REPORT_H
 #define VKG_APP_REPORT_H
 
-#include "app/app.h"
+#include "vkgan/result.h"
 
-/* Writes it anew out of what the folder holds: config.json, log.jsonl, samples/. `state`, of one word at first: "training", "done",
- * "stopped", "broken down". */
-vkg_result report_write(const vkg_app *app, const char *folder, const char *state);
+/* Writes it anew out of what the folder holds: config.json, log.jsonl, samples/. `state`: "training", "done", "stopped", "broken
+ * down"; or "", where that is not known. */
+vkg_result report_write(const vkg_log *log, const char *folder, const char *state);
 
 #endif

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <signal.h>
 
+#include "app/report.h"
 #include "app/watch.h"
 
 static volatile sig_atomic_t interrupted;
@@ -57,14 +58,17 @@ static vkg_result look_at(struct training *t, const vkg_trainer_report *report, 
 
 static vkg_result one_step(struct training *t, uint64_t *seen)
 {
-    uint32_t slot;
-    const float *pixels;
+    enum { MOST = 64 }; /* slots that a loader has at most */
+    uint32_t slots[MOST], count = vkg_trainer_batches(t->trainer);
+    const float *batches[MOST];
     vkg_trainer_report report;
-    vkg_result result = vkg_loader_acquire(t->loader, &slot, &pixels);
+    vkg_result result = VKG_OK;
+    for (uint32_t i = 0; i < count && result == VKG_OK; i++)
+        result = vkg_loader_acquire(t->loader, &slots[i], &batches[i]);
     if (result == VKG_OK)
-        result = vkg_trainer_step(t->trainer, &pixels, &report);
-    if (result == VKG_OK)
-        result = vkg_loader_release(t->loader, slot);
+        result = vkg_trainer_step(t->trainer, batches, &report);
+    for (uint32_t i = 0; i < count && result == VKG_OK; i++)
+        result = vkg_loader_release(t->loader, slots[i]);
     return result == VKG_OK ? look_at(t, &report, seen) : result;
 }
 
@@ -89,7 +93,7 @@ static vkg_result run_loop(struct training *t)
 {
     const struct options *options = &t->app->options;
     vkg_result result = VKG_OK;
-    uint64_t seen = 0, step = t->first_step, saved = UINT64_MAX;
+    uint64_t seen = 0, step = t->first_step, saved = UINT64_MAX, drawn = UINT64_MAX;
     t->start = t->window_start = seconds_now();
     t->window_step = t->first_step;
     while (result == VKG_OK && step < t->last_step && !interrupted &&
@@ -102,19 +106,34 @@ static vkg_result run_loop(struct training *t)
             result = finish_and_look(t, &seen); /* nothing that is broken is saved */
         if (result == VKG_OK && weights)
             result = watch_weights(t, step);
-        if (result == VKG_OK && sample)
+        if (result == VKG_OK && sample) {
             result = training_save_samples(t);
+            drawn = step;
+        }
         if (result == VKG_OK && checkpoint) {
             result = training_save_checkpoint(t);
             saved = step;
         }
+        if (result == VKG_OK && checkpoint)
+            result = report_write(&t->app->log, t->folder, "training");
     }
     if (result == VKG_OK)
         result = finish_and_look(t, &seen);
     if (result == VKG_OK && saved != step && step > t->first_step)
         result = training_save_checkpoint(t);
-    if (result == VKG_OK && step > t->first_step)
+    if (result == VKG_OK && drawn != step && step > t->first_step)
         result = training_save_samples(t);
+    if (result == VKG_OK && step > t->first_step)
+        result = film_write(t->app, t->folder, t->film);
+    return result;
+}
+
+/* Of a run that broke down too; then the message of what broke it is the one that counts. */
+static vkg_result write_last_report(const struct training *t, vkg_result result)
+{
+    if (result == VKG_OK)
+        return report_write(&t->app->log, t->folder, interrupted ? "stopped" : "done");
+    report_write(NULL, t->folder, "broken down");
     return result;
 }
 
@@ -135,6 +154,7 @@ int command_train(vkg_app *app)
         sigaction(SIGINT, &action, NULL);
         sigaction(SIGTERM, &action, NULL);
         result = run_loop(&t);
+        result = write_last_report(&t, result);
     }
     if (result == VKG_OK)
         training_say_what_there_is(&t, interrupted);

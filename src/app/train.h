@@ -26,6 +26,9 @@ struct training {
     double window_start; /* of the rate that is logged */
     uint64_t window_step;
     char sample[PATH_BYTES], checkpoint[PATH_BYTES]; /* the newest */
+    char film[PATH_BYTES];
+    vkg_app_measure measures[VKG_APP_MAX_MEASURES]; /* of the newest samples */
+    uint32_t measure_count;
 };
 
 /* --- train_setup.c --- */

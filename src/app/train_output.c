@@ -1,9 +1,10 @@
 /* train, what it writes: checkpoints, samples, log.jsonl, progress. */
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "app/train.h"
+#include "app/watch.h"
 
 vkg_result training_save_checkpoint(struct training *t)
 {
@@ -16,13 +17,37 @@ vkg_result training_save_checkpoint(struct training *t)
     return result == VKG_OK ? vkg_state_save(vkg_trainer_state(t->trainer), t->checkpoint, step) : result;
 }
 
+/* What the program measures of its samples, as a line of log.jsonl of its own. */
+static vkg_result measure(struct training *t, const float *samples, uint32_t count)
+{
+    const char *names[VKG_APP_MAX_MEASURES];
+    double values[VKG_APP_MAX_MEASURES];
+    t->measure_count = t->app->desc->measure(t->app, samples, count, t->measures);
+    for (uint32_t i = 0; i < t->measure_count; i++) {
+        names[i] = t->measures[i].name;
+        values[i] = t->measures[i].value;
+    }
+    return watch_measures(t, vkg_trainer_get_step(t->trainer), names, values, t->measure_count);
+}
+
 vkg_result training_save_samples(struct training *t)
 {
     char name[64];
     snprintf(name, sizeof name, "samples/step-%06" PRIu64 ".png", vkg_trainer_get_step(t->trainer));
     if (!run_path(t->app, t->folder, name, t->sample))
         return VKG_ERROR_INVALID;
-    return write_samples(t->app, t->sampler, (uint64_t)t->app->options.seed, SAMPLES, t->run.image, t->sample);
+    const uint32_t count = t->app->desc->samples ? t->app->desc->samples : SAMPLES;
+    float *samples;
+    vkg_result result = draw_samples(t->app, t->sampler, (uint64_t)t->app->options.seed, count, t->run.image, t->sample,
+                                     &samples);
+    if (result == VKG_OK)
+        result = write_picture(t->app, samples, count, t->run.image, t->sample);
+    if (result == VKG_OK && t->app->desc->measure)
+        result = measure(t, samples, count);
+    if (result == VKG_OK)
+        result = watch_samples(t, vkg_trainer_get_step(t->trainer), samples, count, t->sample);
+    free(samples);
+    return result;
 }
 
 static double rate(struct training *t, uint64_t step)
@@ -77,10 +102,14 @@ void training_say_what_there_is(const struct training *t, bool interrupted)
     char time[32];
     printf("\n%s at step %" PRIu64 " after %s\n", interrupted ? "stopped" : "done", step,
            duration_text(seconds_now() - t->start, time));
+    for (uint32_t i = 0; i < t->measure_count; i++)
+        printf("%-11s %.4g\n", t->measures[i].name, t->measures[i].value);
     if (t->sample[0])
-        printf("samples:    %s\n", t->sample);
+        printf("samples:    %s, and over training %s\n", t->sample, t->film);
     if (t->checkpoint[0])
         printf("checkpoint: %s\n", t->checkpoint);
+    if (step > t->first_step)
+        printf("report:     %s/report.html\n", t->folder);
     if (t->last_step == NO_LAST_STEP)
         printf("go on:      %s train --resume --out %s --minutes %g\n", name, t->folder, t->app->options.minutes);
     else

@@ -7,17 +7,23 @@
 static vkg_result open_data(struct training *t, const char *path)
 {
     const struct options *options = &t->app->options;
-    vkg_result result = vkg_dataset_open(&t->app->log, &(vkg_dataset_desc){
-        .path = path && path[0] ? path : NULL, .image_size = (uint32_t)options->size,
-        .channels = (uint32_t)options->channels}, &t->dataset);
+    path = path && path[0] ? path : NULL;
+    vkg_result result = t->app->desc->open_data
+                            ? t->app->desc->open_data(t->app, path, &t->dataset)
+                            : vkg_dataset_open(&t->app->log, &(vkg_dataset_desc){
+                                  .path = path, .image_size = (uint32_t)options->size,
+                                  .channels = (uint32_t)options->channels}, &t->dataset);
     if (result != VKG_OK)
         return result;
     vkg_dataset_info info = vkg_dataset_get_info(t->dataset);
     const uint32_t image[3] = {info.height, info.width, info.channels};
     snprintf(t->run.data, sizeof t->run.data, "%s", info.path);
     memcpy(t->run.image, image, sizeof image);
-    printf("data: %s, %u images of %u×%u, %s\n", info.path, info.count, info.height, info.width,
-           info.channels == 1 ? "grey" : "colour");
+    if (t->app->desc->open_data)
+        printf("data: %s, %u samples\n", info.path, info.count);
+    else
+        printf("data: %s, %u images of %u×%u, %s\n", info.path, info.count, info.height, info.width,
+               info.channels == 1 ? "grey" : "colour");
     return app_settings(t->app, image, &t->settings) ? VKG_OK : VKG_ERROR_INVALID;
 }
 
@@ -27,7 +33,7 @@ static vkg_result create_trainer(struct training *t)
     vkg_result result = app_create_trainer(app, &t->settings, &t->trainer);
     if (result == VKG_OK)
         result = vkg_sampler_create(app->device, &(vkg_sampler_desc){
-            .generator = app->desc->gan.generator, .settings = t->settings, .batch = SAMPLES,
+            .generator = app->desc->gan.generator, .settings = t->settings, .batch = app->desc->samples && app->desc->samples < SAMPLES ? app->desc->samples : SAMPLES,
             .state = vkg_trainer_state(t->trainer)}, &t->sampler);
     return result;
 }
@@ -98,6 +104,28 @@ static vkg_result open_log(struct training *t)
     return json_lines_open(&t->app->log, path, &t->log);
 }
 
+/* Steps may take different numbers of batches. */
+static uint64_t batches_before(vkg_trainer *trainer, uint64_t step)
+{
+    uint64_t batches = 0;
+    for (uint64_t s = 0; s < step; s++) {
+        vkg_trainer_set_step(trainer, s);
+        batches += vkg_trainer_batches(trainer);
+    }
+    vkg_trainer_set_step(trainer, step);
+    return batches;
+}
+
+/* Some batches more than a step holds, to read ahead. */
+static vkg_result open_loader(struct training *t)
+{
+    const struct options *options = &t->app->options;
+    const uint32_t most = vkg_trainer_most_batches(t->trainer);
+    return vkg_loader_create(t->dataset, &(vkg_loader_desc){
+        .batch = (uint32_t)options->batch, .seed = (uint64_t)options->seed, .slots = most < 62 ? most + 2 : 64,
+        .first_step = batches_before(t->trainer, t->first_step)}, &t->loader);
+}
+
 vkg_result training_set_up(struct training *t)
 {
     vkg_app *app = t->app;
@@ -117,11 +145,7 @@ vkg_result training_set_up(struct training *t)
         result = open_log(t);
     if (result == VKG_OK)
         result = watch_create(t);
-    if (result == VKG_OK)
-        result = vkg_loader_create(t->dataset, &(vkg_loader_desc){
-            .batch = (uint32_t)app->options.batch, .seed = (uint64_t)app->options.seed, .first_step = t->first_step},
-            &t->loader);
-    return result;
+    return result == VKG_OK ? open_loader(t) : result;
 }
 
 void training_tear_down(struct training *t)

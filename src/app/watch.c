@@ -120,15 +120,14 @@ static vkg_result measure_variety(struct training *t, uint64_t step, const float
         return vkg_fail(&t->app->log, VKG_ERROR_OUT_OF_MEMORY, "out of memory for the diagnosis");
     for (uint32_t n = 0; n < count; n++)
         thumbnails_put(&thumbnails, n, samples + n * elements);
-    /* within 0.4 of how far an image of the data is from the nearest of others, pictures are taken for one */
     const double variety = thumbnails_deviation(&thumbnails) / watch->data_deviation;
-    const double distinct = thumbnails_distinct(&thumbnails, 0.4 * watch->data_nearest);
+    const double distinct = thumbnails_distinct(&thumbnails, watch->near);
     thumbnails_free(&thumbnails);
     diagnosis_note(&watch->diagnosis, step, "samples", count);
     return watch_measures(t, step, (const char *const[]){"variety", "distinct"}, (double[]){variety, distinct}, 2);
 }
 
-/* Width and height stand in a PNG file's first bytes. */
+/* Width, height and type of colour stand in a PNG file's first bytes. */
 static uint32_t big_endian(const uint8_t *bytes)
 {
     return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 | bytes[3];
@@ -136,7 +135,8 @@ static uint32_t big_endian(const uint8_t *bytes)
 
 static vkg_result show_samples(struct training *t, uint64_t step, const char *png)
 {
-    enum { WIDTH_AT = 16, HEIGHT_AT = 20, HEAD = 24 };
+    enum { WIDTH_AT = 16, HEIGHT_AT = 20, COLOUR_AT = 25, HEAD = 26 };
+    static const uint8_t channels[8] = {1, 0, 3, 0, 2, 0, 4, 0};
     void *bytes;
     size_t size;
     vkg_result result = file_read_whole(&t->app->log, png, 1u << 30, &bytes, &size);
@@ -145,8 +145,9 @@ static vkg_result show_samples(struct training *t, uint64_t step, const char *pn
         return result;
     }
     tensorboard_begin(t->watch->board, step);
-    tensorboard_image(t->watch->board, "samples", big_endian((uint8_t *)bytes + WIDTH_AT),
-                      big_endian((uint8_t *)bytes + HEIGHT_AT), t->run.image[2], bytes, size);
+    const uint8_t *head = bytes;
+    tensorboard_image(t->watch->board, "samples", big_endian(head + WIDTH_AT), big_endian(head + HEIGHT_AT),
+                      channels[head[COLOUR_AT] & 7], bytes, size);
     free(bytes);
     return tensorboard_end(t->watch->board);
 }

@@ -37,7 +37,7 @@ struct kept_weights {
 struct watch {
     struct diagnosis diagnosis;
     struct tensorboard *board;
-    double data_deviation, data_nearest; /* of thumbnails */
+    double data_deviation, near; /* of thumbnails: of those of the data; below it, two show the same */
     struct kept_weights kept;
     uint64_t looked; /* at the weights: the step of the last pair of looks */
 };

@@ -154,6 +154,43 @@ vkg_result vkg_dataset_open(const vkg_log *log, const vkg_dataset_desc *desc, vk
     return VKG_OK;
 }
 
+static vkg_result check_source(const vkg_log *log, const vkg_dataset_source *own)
+{
+    const uint64_t most = UINT64_C(1) << 30;
+    if (own->name && own->read && own->count && own->height && own->width && own->channels && own->height <= most &&
+        own->width <= most / own->height && own->channels <= most / own->height / own->width)
+        return VKG_OK;
+    return vkg_fail(log, VKG_ERROR_INVALID,
+                    "vkg_dataset_create \"%s\": %u samples of %u×%u×%u; expected a name, a read function, and no number of 0 "
+                    "or samples of more than 2³⁰ numbers", own->name ? own->name : "", own->count, own->height, own->width,
+                    own->channels);
+}
+
+vkg_result vkg_dataset_create(const vkg_log *log, const vkg_dataset_source *own, vkg_dataset **dataset)
+{
+    *dataset = NULL;
+    vkg_result result = check_source(log, own);
+    if (result != VKG_OK)
+        return result;
+    vkg_dataset *made = calloc(1, sizeof *made);
+    char *path = strdup(own->name);
+    vkg_dataset_source *state = malloc(sizeof *state);
+    uint8_t *labels = own->labels ? malloc(own->count) : NULL;
+    if (!made || !path || !state || (own->labels && !labels)) {
+        free(made), free(path), free(state), free(labels);
+        return vkg_fail(log, VKG_ERROR_OUT_OF_MEMORY, "%s: no memory for the set", own->name);
+    }
+    if (labels)
+        memcpy(labels, own->labels, own->count);
+    *state = *own;
+    made->source = (struct source){.format = &own_format, .log = log ? *log : (vkg_log){0}, .path = path, .count = own->count,
+                                   .width = own->width, .height = own->height, .channels = own->channels,
+                                   .labels = labels, .state = state};
+    choose_shape(made, &(vkg_dataset_desc){0});
+    *dataset = made;
+    return VKG_OK;
+}
+
 void vkg_dataset_close(vkg_dataset **dataset)
 {
     if (!dataset || !*dataset)

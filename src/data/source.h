@@ -50,6 +50,6 @@ struct source_format {
     void (*close)(struct source *source);
 };
 
-extern const struct source_format idx_format, npy_format, folder_format;
+extern const struct source_format idx_format, npy_format, folder_format, own_format;
 
 #endif

@@ -284,6 +284,15 @@ uint32_t vkg_trainer_batches(const vkg_trainer *trainer)
     return trainer->variants[variant_at(trainer, trainer->steps_done)].step.real_count;
 }
 
+uint32_t vkg_trainer_most_batches(const vkg_trainer *trainer)
+{
+    uint32_t most = 0;
+    for (uint32_t v = 0; v < trainer->variant_count; v++)
+        if (trainer->variants[v].step.real_count > most)
+            most = trainer->variants[v].step.real_count;
+    return most;
+}
+
 /* What a finished step reported. */
 static void keep_values(vkg_trainer *trainer, const struct variant *variant, uint32_t slot, uint64_t step)
 {

@@ -35,9 +35,9 @@ static int by_value(const void *a, const void *b)
 
 static vkg_result timed_step(vkg_trainer *trainer, const float *batch, double *wall, double *host)
 {
-    const float *batches[MOST_BATCHES];
+    vkg_batch batches[MOST_BATCHES];
     for (int i = 0; i < MOST_BATCHES; i++)
-        batches[i] = batch;
+        batches[i] = (vkg_batch){.images = batch};
     double wall_start = seconds_now(), host_start = thread_seconds();
     vkg_result result = vkg_trainer_step(trainer, batches, NULL);
     *host = thread_seconds() - host_start;
@@ -123,9 +123,9 @@ static void print_text(const vkg_app *app, const uint32_t image[3], const struct
 static vkg_result profile(vkg_app *app, vkg_trainer *trainer, const float *batch)
 {
     uint32_t count = 0;
-    const float *batches[MOST_BATCHES];
+    vkg_batch batches[MOST_BATCHES];
     for (int i = 0; i < MOST_BATCHES; i++)
-        batches[i] = batch;
+        batches[i] = (vkg_batch){.images = batch};
     vkg_result result = vkg_trainer_profile(trainer, NULL, NULL, &count);
     vkg_dispatch_profile *dispatches = calloc(count + 1, sizeof *dispatches);
     if (!dispatches)

@@ -76,7 +76,7 @@ static bool learning_rate_high(const struct diagnosis *d, char *seen)
 {
     for (const struct series *s = d->series; s < d->series + d->series_count; s++) {
         const double update = strncmp(s->name, "update_", 7) == 0 ? last(d, s->name) : NAN;
-        if (update > 0.1)
+        if (update > 0.05)
             return SAYS("one step changed the weights of the %s by %.0f %% (about 1 %% or less is usual), with a learning rate "
                         "of %g", s->name + 7, 100 * update, last(d, "lr"));
     }
@@ -289,7 +289,8 @@ void diagnosis_judge(struct diagnosis *diagnosis, uint64_t step, void (*warn)(vo
         if (finding->since == 0)
             snprintf(warning.text, sizeof warning.text, "%s. %s.", seen, rule->advice);
         else
-            snprintf(warning.text, sizeof warning.text, "since step %" PRIu64 ", %s. %s.", finding->since, seen, rule->advice);
+            snprintf(warning.text, sizeof warning.text, "%s step %" PRIu64 ", %s. %s.", finding->since < step ? "since" : "at",
+                     finding->since, seen, rule->advice);
         warn(user, &warning);
     }
 }

@@ -1,7 +1,6 @@
 /* What a step reports goes to the diagnosis and to TensorBoard; what the diagnosis says goes to the user. */
 #include "app/watch.h"
 
-#include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,10 +41,7 @@ static void tell(void *user, const struct warning *warning)
 {
     struct telling *telling = user;
     struct training *t = telling->training;
-    if (warning->step > 0)
-        vkg_logf(&t->app->log, VKG_LOG_WARNING, "step %" PRIu64 ": %s", warning->step, warning->text);
-    else
-        vkg_logf(&t->app->log, VKG_LOG_WARNING, "%s", warning->text);
+    vkg_logf(&t->app->log, VKG_LOG_WARNING, "%s", warning->text);
     json_line_begin(t->log);
     json_line_integer(t->log, "step", (int64_t)warning->step);
     json_line_string(t->log, "rule", warning->rule);

@@ -137,14 +137,19 @@ static vkg_result look_at_network(struct training *t, const char *network, bool 
     return result;
 }
 
-static void note_change(struct training *t, uint64_t step, const char *network, const struct change *change)
+/* A change in one step is a curve of its own, since it shows whether the learning rate suits. */
+static vkg_result note_change(struct training *t, uint64_t step, const char *network, const struct change *change)
 {
     char name[64];
     const uint64_t passed = step - t->watch->kept.step;
+    const double relative = sqrt(change->difference / fmax(change->weights, 1e-30));
     if (t->watch->kept.step == 0 || (passed > 1 && passed < BETWEEN_PAIRS / 2))
-        return;
+        return VKG_OK;
     snprintf(name, sizeof name, "%s_%s", passed == 1 ? "update" : "moved", network);
-    diagnosis_note(&t->watch->diagnosis, step, name, sqrt(change->difference / fmax(change->weights, 1e-30)));
+    if (passed == 1)
+        return watch_measures(t, step, (const char *const[]){name}, &relative, 1);
+    diagnosis_note(&t->watch->diagnosis, step, name, relative);
+    return VKG_OK;
 }
 
 vkg_result watch_weights(struct training *t, uint64_t step)
@@ -153,18 +158,17 @@ vkg_result watch_weights(struct training *t, uint64_t step)
     const bool second = watch->kept.step > 0 && watch->kept.step == step - 1, histograms = second && histograms_due(t, step);
     float *scratch = malloc((2 * watch->kept.count + 1) * sizeof *scratch), *place = watch->kept.values;
     vkg_result result = scratch ? VKG_OK : vkg_fail(&t->app->log, VKG_ERROR_OUT_OF_MEMORY, "out of memory for the weights");
+    struct change changes[NETWORKS] = {0};
     if (histograms)
         tensorboard_begin(watch->board, step);
-    for (int n = 0; n < NETWORKS && result == VKG_OK; n++) {
-        struct change change = {0};
-        result = look_at_network(t, networks[n], histograms, scratch, &place, &change);
-        if (result == VKG_OK)
-            note_change(t, step, networks[n], &change);
-    }
+    for (int n = 0; n < NETWORKS && result == VKG_OK; n++)
+        result = look_at_network(t, networks[n], histograms, scratch, &place, &changes[n]);
     free(scratch);
-    watch->kept.step = step;
-    watch->looked = second ? step : watch->looked;
     if (result == VKG_OK && histograms)
         result = tensorboard_end(watch->board);
+    for (int n = 0; n < NETWORKS && result == VKG_OK; n++)
+        result = note_change(t, step, networks[n], &changes[n]);
+    watch->kept.step = step;
+    watch->looked = second ? step : watch->looked;
     return result == VKG_OK ? watch_judge(t, step) : result;
 }

@@ -188,5 +188,5 @@ int main(int argc, char **argv)
         .gan = {.generator = generator, .discriminator = discriminator, .loss = VKG_LOSS_HINGE,
                 .optimizer_g = {.lr = 1e-4f, .beta1 = -1, .beta2 = 0.9f},
                 .optimizer_d = {.lr = 4e-4f, .beta1 = -1, .beta2 = 0.9f}},
-        .check = check, .latent = 128, .width = 64, .batch = 64});
+        .check = check, .labels = true, .latent = 128, .width = 64, .batch = 64});
 }

@@ -60,6 +60,8 @@ typedef struct vkg_app_desc {
     uint32_t latent, width, batch; /* defaults of --latent [100], --width [64], --batch [64] */
     uint32_t steps, sample_every;  /* defaults of --steps [3000], --sample-every [250] */
 
+    bool labels; /* where the data has classes, the networks are told them (settings.classes) */
+
     const vkg_app_option *options;
     const vkg_app_recipe *recipes;
     const vkg_app_command *commands;

@@ -17,7 +17,8 @@ enum { PATH_BYTES = 4096, MAX_OWN_OPTIONS = 32, MAX_ROWS = 96, MAX_COMMANDS = 12
 struct options {
     const char *target; /* DATA of train; DIR or FILE of generate */
     const char *out, *device, *kernels, *output, *trace, *run;
-    double steps, batch, seed, width, latent, size, channels, sample_every, checkpoint_every, log_every, count, minutes;
+    double steps, batch, seed, width, latent, size, channels, sample_every, checkpoint_every, log_every, histogram_every, count,
+        minutes;
     double lr, lr_g, lr_d, beta1, beta2; /* lr_g, lr_d: 0 is lr */
     double loss;                         /* a vkg_loss */
     double d_steps, gradient_penalty, r1, r2, dragan;
@@ -67,19 +68,21 @@ vkg_result app_open_device(vkg_app *app);
  * losses of a step tell of what broke before it, not of its own update. */
 vkg_result find_broken(vkg_app *app, vkg_state *state, const char **broken);
 
+/* What a run learns from. */
+struct run_image {
+    char data[PATH_BYTES]; /* where the images came from; "" is the default set */
+    uint32_t image[3];
+    uint32_t classes; /* 0: unknown, or not wanted */
+};
+
 /* --- gan.c --- */
 
-/* What the networks are told, for images of that size; false after a message when they cannot be. */
-bool app_settings(vkg_app *app, const uint32_t image[3], vkg_network_settings *settings);
+/* What the networks are told, for such images; false after a message when they cannot be. */
+bool app_settings(vkg_app *app, const struct run_image *image, vkg_network_settings *settings);
 /* A trainer of the program's networks, as the options say. */
 vkg_result app_create_trainer(vkg_app *app, const vkg_network_settings *settings, vkg_trainer **trainer);
 
 /* --- trained.c: a run that is there already --- */
-
-struct run_image {
-    char data[PATH_BYTES]; /* where the images came from; "" is the default set */
-    uint32_t image[3];
-};
 
 /* Reads the settings of a run folder or of a checkpoint's, and finds the (newest) checkpoint, app->checkpoint. --seed keeps
  * what the command line says: it is of what the command draws. */
@@ -108,6 +111,7 @@ vkg_result run_trim_log(const vkg_app *app, const char *folder, uint64_t step);
 /* --- the commands; each returns the exit status --- */
 int command_train(vkg_app *app);
 int command_generate(vkg_app *app);
+int command_report(vkg_app *app);
 int command_bench(vkg_app *app);
 int command_devices(vkg_app *app);
 

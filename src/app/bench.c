@@ -9,7 +9,7 @@
 #include "app/profile.h"
 #include "io/json.h"
 
-enum { WARM_UP = 3, MOST_BATCHES = 64 /* of a step; every one is the same here */ };
+enum { WARM_UP = 3, MOST_BATCHES = 64 /* of a step; every one is the same here */, CLASSES = 10 };
 
 struct measurement {
     double start_up;       /* seconds from opening the device to the end of the first step */
@@ -33,11 +33,11 @@ static int by_value(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-static vkg_result timed_step(vkg_trainer *trainer, const float *batch, double *wall, double *host)
+static vkg_result timed_step(vkg_trainer *trainer, const vkg_batch *batch, double *wall, double *host)
 {
     vkg_batch batches[MOST_BATCHES];
     for (int i = 0; i < MOST_BATCHES; i++)
-        batches[i] = (vkg_batch){.images = batch};
+        batches[i] = *batch;
     double wall_start = seconds_now(), host_start = thread_seconds();
     vkg_result result = vkg_trainer_step(trainer, batches, NULL);
     *host = thread_seconds() - host_start;
@@ -47,7 +47,7 @@ static vkg_result timed_step(vkg_trainer *trainer, const float *batch, double *w
     return result;
 }
 
-static vkg_result time_steps(vkg_trainer *trainer, const float *batch, uint32_t steps, double begin, struct measurement *m)
+static vkg_result time_steps(vkg_trainer *trainer, const vkg_batch *batch, uint32_t steps, double begin, struct measurement *m)
 {
     double *wall = calloc(steps, sizeof *wall), *host = calloc(steps, sizeof *host), unused[2];
     vkg_result result = wall && host ? VKG_OK : VKG_ERROR_OUT_OF_MEMORY;
@@ -120,12 +120,12 @@ static void print_text(const vkg_app *app, const uint32_t image[3], const struct
 }
 
 /* The next step, dispatch by dispatch. */
-static vkg_result profile(vkg_app *app, vkg_trainer *trainer, const float *batch)
+static vkg_result profile(vkg_app *app, vkg_trainer *trainer, const vkg_batch *batch)
 {
     uint32_t count = 0;
     vkg_batch batches[MOST_BATCHES];
     for (int i = 0; i < MOST_BATCHES; i++)
-        batches[i] = (vkg_batch){.images = batch};
+        batches[i] = *batch;
     vkg_result result = vkg_trainer_profile(trainer, NULL, NULL, &count);
     vkg_dispatch_profile *dispatches = calloc(count + 1, sizeof *dispatches);
     if (!dispatches)
@@ -147,38 +147,46 @@ static vkg_result measure(vkg_app *app, const uint32_t image[3], const vkg_netwo
     double begin = seconds_now();
     vkg_trainer *trainer = NULL;
     size_t elements = (size_t)o->batch * image[0] * image[1] * image[2];
-    float *batch = malloc(elements * sizeof *batch);
-    if (!batch)
-        return vkg_fail(&app->log, VKG_ERROR_OUT_OF_MEMORY, "out of memory for a batch of %g images", o->batch);
-    for (size_t i = 0; i < elements; i++)
-        batch[i] = (float)sin((double)i * 0.7);
-    vkg_result result = app_open_device(app);
+    float *images = malloc(elements * sizeof *images);
+    int32_t *labels = malloc((size_t)o->batch * sizeof *labels);
+    const vkg_batch batch = {.images = images, .labels = labels};
+    vkg_result result = VKG_OK;
+    if (!images || !labels)
+        result = vkg_fail(&app->log, VKG_ERROR_OUT_OF_MEMORY, "out of memory for a batch of %g images", o->batch);
+    for (size_t i = 0; i < elements && result == VKG_OK; i++)
+        images[i] = (float)sin((double)i * 0.7);
+    for (int32_t i = 0; i < (int32_t)o->batch && result == VKG_OK; i++)
+        labels[i] = i % CLASSES;
+    if (result == VKG_OK)
+        result = app_open_device(app);
     if (result == VKG_OK)
         result = app_create_trainer(app, settings, &trainer);
     if (result == VKG_OK)
-        result = time_steps(trainer, batch, o->profile ? 1 : (uint32_t)o->steps, begin, m);
+        result = time_steps(trainer, &batch, o->profile ? 1 : (uint32_t)o->steps, begin, m);
     if (result == VKG_OK && o->profile)
-        result = profile(app, trainer, batch);
+        result = profile(app, trainer, &batch);
     if (result == VKG_OK)
         m->stats = vkg_trainer_get_stats(trainer);
     vkg_trainer_destroy(&trainer);
-    free(batch);
+    free(images);
+    free(labels);
     return result;
 }
 
 int command_bench(vkg_app *app)
 {
     const uint32_t size = app->options.size > 0 ? (uint32_t)app->options.size : 28;
-    const uint32_t image[3] = {size, size, app->options.channels > 0 ? (uint32_t)app->options.channels : 1};
+    const struct run_image run = {.image = {size, size, app->options.channels > 0 ? (uint32_t)app->options.channels : 1},
+                                  .classes = CLASSES};
     vkg_network_settings settings;
     struct measurement m = {0};
     if (app->options.steps > 100000)
         return app_error(app, "--steps %g: 100000 timed steps are enough", app->options.steps);
     if (app->options.trace && !app->options.profile)
         return app_error(app, "--trace %s: needs --profile", app->options.trace);
-    if (!app_settings(app, image, &settings) || measure(app, image, &settings, &m) != VKG_OK)
+    if (!app_settings(app, &run, &settings) || measure(app, run.image, &settings, &m) != VKG_OK)
         return 1;
     if (!app->options.profile)
-        (app->options.json ? print_json : print_text)(app, image, &m);
+        (app->options.json ? print_json : print_text)(app, run.image, &m);
     return 0;
 }

@@ -2,7 +2,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "app/train.h"
+#include "app/watch.h"
 
 static vkg_result open_data(struct training *t, const char *path)
 {
@@ -19,12 +19,13 @@ static vkg_result open_data(struct training *t, const char *path)
     const uint32_t image[3] = {info.height, info.width, info.channels};
     snprintf(t->run.data, sizeof t->run.data, "%s", info.path);
     memcpy(t->run.image, image, sizeof image);
+    t->run.classes = info.classes;
     if (t->app->desc->open_data)
         printf("data: %s, %u samples\n", info.path, info.count);
     else
         printf("data: %s, %u images of %u×%u, %s\n", info.path, info.count, info.height, info.width,
                info.channels == 1 ? "grey" : "colour");
-    return app_settings(t->app, image, &t->settings) ? VKG_OK : VKG_ERROR_INVALID;
+    return app_settings(t->app, &t->run, &t->settings) ? VKG_OK : VKG_ERROR_INVALID;
 }
 
 static vkg_result create_trainer(struct training *t)
@@ -143,12 +144,15 @@ vkg_result training_set_up(struct training *t)
         result = app->options.resume ? load_checkpoint(t) : run_write_config(app, t->folder, &t->run);
     if (result == VKG_OK)
         result = open_log(t);
+    if (result == VKG_OK)
+        result = watch_create(t);
     return result == VKG_OK ? open_loader(t) : result;
 }
 
 void training_tear_down(struct training *t)
 {
     vkg_loader_destroy(&t->loader);
+    watch_destroy(&t->watch);
     json_lines_close(&t->log);
     vkg_sampler_destroy(&t->sampler);
     vkg_trainer_destroy(&t->trainer);

@@ -20,6 +20,7 @@ struct options {
     double steps, batch, seed, width, latent, size, channels, sample_every, checkpoint_every, log_every, histogram_every, count,
         minutes;
     double lr, lr_g, lr_d, beta1, beta2; /* lr_g, lr_d: 0 is lr */
+    double label;                        /* of the class to draw, where the option was given */
     double loss;                         /* a vkg_loss */
     double d_steps, gradient_penalty, r1, r2, dragan;
     double precision; /* 0, 1 or 2: option_precision */
@@ -43,6 +44,7 @@ struct vkg_app {
     struct command_row *commands;
     int row_count, command_count;
     struct options options, defaults;
+    uint32_t classes; /* that the networks know; 0: none */
     vkg_log log;
     vkg_device *device;  /* opened by the commands that need one */
     struct arena memory; /* tables and texts, until the program ends */

@@ -8,6 +8,7 @@ bool app_settings(vkg_app *app, const struct run_image *run, vkg_network_setting
     *settings = (vkg_network_settings){.image = {image[0], image[1], image[2]}, .latent = (uint32_t)app->options.latent,
                                        .width = (uint32_t)app->options.width,
                                        .classes = app->desc->labels ? run->classes : 0, .user = app};
+    app->classes = settings->classes;
     if (app->desc->check && !app->desc->check(settings, message, sizeof message)) {
         app_error(app, "images of %u×%u, %u channels: %s", image[0], image[1], image[2], message);
         return false;

@@ -31,6 +31,16 @@ static vkg_result load(struct generation *g)
     return result == VKG_OK ? vkg_sampler_create(app->device, &desc, &g->sampler) : result;
 }
 
+static vkg_result choose_class(struct generation *g)
+{
+    const double label = g->app->options.label;
+    if (label >= g->app->classes)
+        return vkg_fail(&g->app->log, VKG_ERROR_INVALID, "--class %g: the run knows %u classes, from 0 on", label,
+                        g->app->classes);
+    vkg_sampler_set_label(g->sampler, (int32_t)label);
+    return VKG_OK;
+}
+
 /* Images as bytes, anything else as the numbers that it is. */
 static vkg_result write_npy(struct generation *g, const float *samples, const char *path)
 {
@@ -64,6 +74,8 @@ int command_generate(vkg_app *app)
     if (!npy && !ends_with(output, ".png"))
         return app_error(app, "--output %s: the name must end in .png or .npy", output);
     vkg_result result = load(&g);
+    if (result == VKG_OK && option_given(app, "class"))
+        result = choose_class(&g);
     if (result == VKG_OK)
         result = draw_samples(app, g.sampler, (uint64_t)app->options.seed, count, g.run.image, output, &samples);
     if (result == VKG_OK)

@@ -48,7 +48,7 @@ static void train(vkg_graph *g, const char *network, vkg_tensor *loss)
     vkg_tensor *parameters[MOST_PARAMETERS], *gradients[MOST_PARAMETERS];
     uint32_t count = vkg_graph_parameters(g, network, parameters, MOST_PARAMETERS);
     vkg_gradients(g, loss, parameters, count, gradients);
-    vkg_adam(g, network, parameters, gradients, count, &(vkg_adam_desc){0});
+    vkg_optimize(g, network, parameters, gradients, count, &(vkg_optimizer_desc){0});
     vkg_output(g, network, loss);
 }
 
@@ -237,7 +237,7 @@ static void adam(vkg_graph *g, const struct workload *w)
 {
     vkg_tensor *p = vkg_parameter(g, "net.p", VKG_SHAPE(w->size, w->size), (vkg_init){0});
     vkg_tensor *gradient = vkg_add(g, operand(g, "y", VKG_SHAPE(w->size, w->size)), vkg_affine(g, p, 1000, 0));
-    vkg_adam(g, "net", &p, &gradient, 1, &(vkg_adam_desc){0});
+    vkg_optimize(g, "net", &p, &gradient, 1, &(vkg_optimizer_desc){0});
 }
 
 /* size×size places, `width` heads of `channels` numbers */

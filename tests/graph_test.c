@@ -192,7 +192,7 @@ static void poison_spreads_in_silence(void **unused)
     y = vkg_mean(g, y, VKG_ALL_AXES, false);
     vkg_tensor *gradient;
     vkg_gradients(g, y, &bad, 1, &gradient);
-    vkg_adam(g, "a", &bad, &gradient, 1, &(vkg_adam_desc){0});
+    vkg_optimize(g, "a", &bad, &gradient, 1, &(vkg_optimizer_desc){0});
     vkg_assign(g, bad, y);
     vkg_output(g, "y", y);
     assert_int_equal(test_error_count(), 1);
@@ -283,12 +283,12 @@ static void updates_make_versions(void **unused)
     vkg_init zero = {0};
     vkg_tensor *old = vkg_parameter(g, "w", VKG_SHAPE(3), zero), *gradient;
     vkg_gradients(g, vkg_sum(g, vkg_square(g, old), VKG_ALL_AXES, false), &old, 1, &gradient);
-    vkg_adam(g, "w", &old, &gradient, 1, &(vkg_adam_desc){0});
+    vkg_optimize(g, "w", &old, &gradient, 1, &(vkg_optimizer_desc){0});
     vkg_tensor *new = vkg_parameter(g, "w", VKG_SHAPE(3), zero);
     assert_ptr_not_equal(old, new);
     assert_true(old->superseded < new->id && new->superseded == UINT32_MAX);
     test_expect_errors(true);
-    vkg_adam(g, "w", &old, &gradient, 1, &(vkg_adam_desc){0});
+    vkg_optimize(g, "w", &old, &gradient, 1, &(vkg_optimizer_desc){0});
     assert_non_null(strstr(test_last_error(), "present version"));
     test_expect_errors(false);
     vkg_graph_destroy(&g);

@@ -169,7 +169,7 @@ static void toy_create(struct toy *toy, uint64_t seed)
     vkg_tensor *parameters[8], *gradients[8];
     uint32_t count = vkg_graph_parameters(g, "", parameters, 8);
     vkg_gradients(g, toy->loss, parameters, count, gradients);
-    vkg_adam(g, "all", parameters, gradients, count, &(vkg_adam_desc){.lr = 0.01f});
+    vkg_optimize(g, "all", parameters, gradients, count, &(vkg_optimizer_desc){.lr = 0.01f});
     vkg_output(g, "loss", toy->loss);
     vkg_output(g, "y", toy->y);
     assert_int_equal(vkg_state_create(test_device(), &toy->graph, 1, seed, &toy->state), VKG_OK);
@@ -564,24 +564,25 @@ static void a_step_allocates_nothing(void **unused)
     vkg_device *device = test_device();
     vkg_gan_desc gan = {.generator = counted_generator, .discriminator = counted_discriminator,
                         .settings = {.image = {4, 4, 1}, .latent = 3, .width = 1}};
-    vkg_phase phases[2];
+    vkg_phase phases[VKG_GAN_MAX_PHASES];
     vkg_trainer *trainer;
-    vkg_gan_phases(&gan, phases);
-    const vkg_trainer_desc desc = {.phases = phases, .phase_count = 2, .batch = 4, .image = {4, 4, 1}, .latent = 3,
+    const uint32_t phase_count = vkg_gan_phases(&gan, phases);
+    const vkg_trainer_desc desc = {.phases = phases, .phase_count = phase_count, .batch = 4, .image = {4, 4, 1}, .latent = 3,
                                    .loss_scaling = {.enabled = true}};
     assert_int_equal(vkg_trainer_create(device, &desc, &trainer), VKG_OK);
     driver = device->vk;
     device->vk.vkQueueSubmit = uncounted_submit;
     device->vk.vkResetFences = uncounted_reset;
     device->vk.vkWaitForFences = uncounted_wait;
-    const float batch[64] = {0}, *const real[1] = {batch};
+    const float pixels[64] = {0};
+    const vkg_batch batch = {.images = pixels};
     vkg_trainer_report report;
     vkg_result result = VKG_OK;
     for (int i = 0; i < 2; i++) /* the first is measured */
-        result |= vkg_trainer_step(trainer, real, &report);
+        result |= vkg_trainer_step(trainer, &batch, &report);
     counting = true;
     for (int i = 0; i < 100; i++)
-        result |= vkg_trainer_step(trainer, real, &report);
+        result |= vkg_trainer_step(trainer, &batch, &report);
     result |= vkg_trainer_finish(trainer, &report);
     counting = false;
     device->vk = driver;
@@ -596,7 +597,7 @@ static void a_step_allocates_nothing(void **unused)
     if (device->caps.timestamp_bits) {
         vkg_dispatch_profile dispatches[MANY] = {{0}};
         uint32_t count = MANY;
-        assert_int_equal(vkg_trainer_profile(trainer, real, dispatches, &count), VKG_OK);
+        assert_int_equal(vkg_trainer_profile(trainer, &batch, dispatches, &count), VKG_OK);
         assert_int_equal(vkg_trainer_get_step(trainer), 103); /* it was a step */
         assert_int_equal(count, vkg_trainer_get_stats(trainer).dispatches);
         assert_true(dispatches[0].seconds > 0 && dispatches[count - 1].seconds > 0);

@@ -104,7 +104,7 @@ static void update(vkg_graph *g, const char *name, const char *network, vkg_tens
     vkg_tensor *parameters[64], *gradients[64];
     uint32_t count = vkg_graph_parameters(g, network, parameters, 64);
     vkg_gradients(g, loss, parameters, count, gradients);
-    vkg_adam(g, name, parameters, gradients, count, &(vkg_adam_desc){.lr = lr, .beta1 = -1, .beta2 = beta2});
+    vkg_optimize(g, name, parameters, gradients, count, &(vkg_optimizer_desc){.lr = lr, .beta1 = -1, .beta2 = beta2});
 }
 
 typedef vkg_tensor *(*network)(vkg_graph *g, vkg_tensor *x);

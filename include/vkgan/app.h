@@ -1,27 +1,109 @@
 /* vkgan: what every sample program shares: the command line, progress, the run folder, resuming. Not needed by
- * programs that use the library for themselves. Unlike the rest of the library it prints, to stdout and stderr. */
+ * programs that use the library for themselves. Unlike the rest of the library it prints, to stdout and stderr.
+ *
+ * A program is a vkg_app_desc. Most need its first part only, two networks and their settings; the rest is for programs
+ * with options, phases, data, pictures or commands of their own. */
 #ifndef VKGAN_APP_H
 #define VKGAN_APP_H
 
+#include "vkgan/data.h"
 #include "vkgan/gan.h"
+#include "vkgan/io.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
+/* A program while it runs: its options, and what its command opened. Networks find it in settings->user. */
+typedef struct vkg_app vkg_app;
+
+enum { VKG_APP_MAX_PHASES = 16, VKG_APP_MAX_MEASURES = 8 };
+
+/* A program's own option, --NAME. What kind it is follows from `argument` and the range. */
+typedef struct vkg_app_option {
+    const char *name;     /* "levels" */
+    const char *argument; /* "N", "FILE"; words to choose from, "ring|grid"; NULL: a switch, without a value */
+    const char *help;     /* one line */
+    double value;         /* the default: a number, or the number of a word */
+    double low, high;     /* low < high: a number of this range; both 0: a word or a text, whose default is none */
+    bool whole;           /* only whole numbers */
+    const char *command;  /* the program's own command that takes it; NULL: train and bench do, it is kept in
+                           * config.json, and resuming cannot change it */
+} vkg_app_option;
+
+/* A set of options under one name, for --recipe NAME; options of the command line win. */
+typedef struct vkg_app_recipe {
+    const char *name, *help;
+    const char *options; /* as on the command line, "--loss hinge --r1 0.1"; no value may hold a blank */
+} vkg_app_recipe;
+
+/* A command of the program's own. */
+typedef struct vkg_app_command {
+    const char *name, *arguments, *help; /* "translate", "IMAGE|FOLDER", "…"; arguments "": takes none */
+    int (*run)(vkg_app *app);            /* returns the process's exit status */
+} vkg_app_command;
+
+/* Something that is measured of samples. */
+typedef struct vkg_app_measure {
+    const char *name; /* "modes"; a literal */
+    double value;
+} vkg_app_measure;
+
+/* Zero is the default of every field but name, summary and gan's networks. Tables end with a row of zeroes. */
 typedef struct vkg_app_desc {
-    const char *name;     /* "dcgan" */
-    const char *summary;  /* one line for --help: what it is, and its paper */
-    vkg_network generator, discriminator;
-    /* NULL, or says why these images cannot be (size, channels), into message. */
+    const char *name;    /* "dcgan" */
+    const char *summary; /* one line for --help: what it is, and its paper */
+    /* The networks, and the defaults of all that options can change. Its settings are filled in. */
+    vkg_gan_desc gan;
+    /* Says why these images cannot be (size, channels), into message. */
     bool (*check)(const vkg_network_settings *settings, char *message, size_t message_size);
-    uint32_t latent, width, batch; /* defaults of --latent, --width, --batch */
-    vkg_loss loss;
-    vkg_adam_desc adam_g, adam_d;
+    uint32_t latent, width, batch; /* defaults of --latent [100], --width [64], --batch [64] */
+    uint32_t steps, sample_every;  /* defaults of --steps [3000], --sample-every [250] */
+
+    const vkg_app_option *options;
+    const vkg_app_recipe *recipes;
+    const vkg_app_command *commands;
+
+    /* The phases of a step, at most VKG_APP_MAX_PHASES; returns how many. *gan is what the options say; it lives until the
+     * trainer is made. NULL: discriminator and generator, vkg_gan_phases. */
+    uint32_t (*phases)(const vkg_gan_desc *gan, vkg_phase *phases);
+
+    /* Opens what train learns from (vkg_dataset_create makes a set of anything); path: DATA of the command line, or NULL.
+     * NULL: images. With data_help NULL the program makes its data itself, train takes no DATA. */
+    vkg_result (*open_data)(vkg_app *app, const char *path, vkg_dataset **dataset);
+    const char *data_help; /* "[DATA]" in words: "a folder of pairs of images" */
+
+    /* Makes a picture of samples, [count, H, W, C] as the generator draws them; its pixels are the caller's. NULL: a grid. */
+    vkg_result (*draw)(const vkg_app *app, const float *samples, uint32_t count, vkg_image *picture);
+    /* What samples are worth: writes at most VKG_APP_MAX_MEASURES, returns how many. They are logged with
+     * every picture of train, in log.jsonl, and printed. NULL: nothing. */
+    uint32_t (*measure)(const vkg_app *app, const float *samples, uint32_t count, vkg_app_measure *measures);
+    uint32_t samples; /* how many are drawn and measured [64] */
 } vkg_app_desc;
 
-/* Runs `argv` as one of train, generate, bench, devices; returns the process's exit status. */
+/* Runs `argv` as train, generate, bench, devices or one of the program's own commands; returns the process's exit
+ * status. */
 VKG_API int vkg_app_main(int argc, char **argv, const vkg_app_desc *desc);
+
+/* --- for the functions of a vkg_app_desc --- */
+
+/* The value of an option by its name, the program's own or a common one ("width"): a number, the number of a word, 1 for a
+ * switch that was given. NaN where there is no such option. */
+VKG_API double vkg_app_number(const vkg_app *app, const char *name);
+/* The text of an option, NULL where it was not given. Belongs to the app. */
+VKG_API const char *vkg_app_text(const vkg_app *app, const char *name);
+/* The name that the command line has besides its options, or NULL. */
+VKG_API const char *vkg_app_target(const vkg_app *app);
+VKG_API const vkg_log *vkg_app_log(const vkg_app *app);
+/* The device of --device and --kernels, opened by the first call and closed when the command ends; NULL after a message. */
+VKG_API vkg_device *vkg_app_device(vkg_app *app);
+
+/* For own commands: reads the settings of a trained run (--run, a folder or a checkpoint file in it, [runs/NAME]), which
+ * the options then hold. Errors: there is no run, or it is another program's. */
+VKG_API vkg_result vkg_app_open_run(vkg_app *app, vkg_network_settings *settings);
+/* Loads what a state holds and whose names begin with `prefix` from that run's checkpoint. Errors: those of vkg_state_load;
+ * FORMAT for numbers that are none. */
+VKG_API vkg_result vkg_app_load(vkg_app *app, vkg_state *state, const char *prefix);
 
 #ifdef __cplusplus
 }

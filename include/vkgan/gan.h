@@ -6,6 +6,8 @@
 #ifndef VKGAN_GAN_H
 #define VKGAN_GAN_H
 
+#include "vkgan/augment.h"
+#include "vkgan/gan_loss.h"
 #include "vkgan/optimizer.h"
 #include "vkgan/program.h"
 
@@ -20,8 +22,14 @@ typedef struct vkg_network_settings {
     uint32_t image[3];    /* height, width, channels of the data */
     uint32_t latent;      /* size of the generator's input */
     uint32_t width;       /* channels of the narrowest layer ("ngf", "ndf") */
+    uint32_t classes;     /* of the data, where the networks are to know them; 0: they are not */
     bool evaluation;      /* true: batch norms use running statistics */
     const void *user;     /* the program's own settings */
+    /* The classes of the images that this call makes or judges, int32 [N]; NULL where `classes` is 0. Set by the library. */
+    vkg_tensor *labels;
+    /* Not NULL: a generator with a mapping network puts here what its images are made of ("w", [N,…,C]), for path-length
+     * regularisation. Set by the library. */
+    vkg_tensor **styles;
 } vkg_network_settings;
 
 /* Records a network's layers. A generator takes [N, latent] and returns [N, H, W, C] in [−1, 1]; a discriminator
@@ -38,6 +46,8 @@ VKG_API vkg_graph *vkg_step_graph(vkg_step *step);
 /* This phase's batch of real images, [batch, H, W, C]. Every phase (and each of its `times`) that asks gets the
  * next batch of the data; asking twice in one phase gives the same. */
 VKG_API vkg_tensor *vkg_step_real(vkg_step *step);
+/* The labels of the same batch, int32 [batch]. */
+VKG_API vkg_tensor *vkg_step_labels(vkg_step *step);
 /* Fresh latents, [batch, latent], standard normal. */
 VKG_API vkg_tensor *vkg_step_latents(vkg_step *step);
 /* A scalar that is logged at every step: "loss_d". A name given by several phases of a step: the last counts. */
@@ -52,30 +62,50 @@ typedef struct vkg_phase {
     vkg_tensor *(*loss)(vkg_step *step, void *user);
     void *user;
     const char *trains;  /* the parameters whose names begin with this: "discriminator." */
-    vkg_adam_desc adam;
+    vkg_optimizer_desc optimizer;
     uint32_t every;      /* runs at steps 0, every, 2·every, …; 0 means 1 */
     uint32_t times;      /* so often, one after the other, within a step; 0 means 1 */
 } vkg_phase;
 
 /* --- the common case --- */
 
-typedef enum vkg_loss {
-    VKG_LOSS_NON_SATURATING, /* BCE with logits; G maximises log D(G(z)). Goodfellow et al. 2014 */
-} vkg_loss;
+/* Weights of the regularisers (vkgan/gan_loss.h); 0 leaves one out. All are added to the loss of every update. */
+typedef struct vkg_regularizers {
+    float gradient_penalty; /* λ · vkg_gradient_penalty at vkg_between. WGAN-GP: 10 */
+    bool one_sided;         /* only gradients longer than 1 are penalised, by gradient_penalty and dragan */
+    float r1, r2;           /* γ/2 · vkg_squared_gradient at real, at generated images. StyleGAN2: r1 = 10; R3GAN: both */
+    float dragan;           /* λ · vkg_gradient_penalty at vkg_around. DRAGAN: 10 */
+    float consistency;      /* λ · vkg_consistency_penalty of real images and vkg_mirror_and_shift of them. CR-GAN: 10 */
+    float consistency_fake; /* the same of generated ones. bCR-GAN: 10 both */
+    float path_length;      /* the generator's, by settings.styles where it sets them, else by its latents. StyleGAN2: 2 */
+} vkg_regularizers;
 
 typedef struct vkg_gan_desc {
     vkg_network generator, discriminator; /* required */
     vkg_network_settings settings;        /* image, latent and width required */
     vkg_loss loss;
-    vkg_adam_desc adam_g, adam_d;
+    vkg_optimizer_desc optimizer_g, optimizer_d;
     uint32_t discriminator_times;         /* discriminator updates a step; 0 means 1 */
+    vkg_regularizers regularizers;
+    vkg_augment_desc augment;             /* of all that the discriminator sees; ADA's buffers are called "augment" */
+    /* The discriminator is shown vkg_history of so many images, the buffer "history", in place of the newest; 0: none. At
+     * least the batch. */
+    uint32_t history;
 } vkg_gan_desc;
 
-/* Writes two phases, discriminator then generator, after PyTorch's DCGAN example: the discriminator sees real and
- * fake images in separate batches (so that batch statistics do not mix), the generator's phase uses the same
- * fakes once more, judged by the updated discriminator. Reports loss_d, loss_g, d_real, d_fake (means of
- * σ(logits) in the discriminator's phase). `gan` must outlive the trainer's creation. */
-VKG_API void vkg_gan_phases(const vkg_gan_desc *gan, vkg_phase phases[2]);
+enum { VKG_GAN_MAX_PHASES = 4 };
+
+/* Writes the phases of a step, discriminator then generator, and returns how many there are. After PyTorch's DCGAN
+ * example: the discriminator sees real and fake images in separate batches (so that batch statistics do not mix), the
+ * generator's phase uses the same images once more, judged by the updated discriminator.
+ * Reports loss_d and loss_g, without regularisers; the judgement in the discriminator's phase: d_real and d_fake, means of
+ * σ(logits), where the loss makes probabilities of them (non-saturating, minimax), else score_real and score_fake, means of
+ * logits; of the regularisers that are there, before they are weighted: gradient_penalty, r1, r2, dragan, consistency,
+ * consistency_fake, path_penalty and path_length, the mean length; with ADA augment_p and sign_real, the mean sign of what
+ * is positive where real images are known as real: D(x); D(x) − ½ for least squares; D(x) − D(y), y being the generated
+ * images, for the Wasserstein and relativistic losses. With settings.classes generated images are of the classes of the real
+ * batch of their phase; `history`, which does not know them, is an error then. `gan` must outlive the trainer's creation. */
+VKG_API uint32_t vkg_gan_phases(const vkg_gan_desc *gan, vkg_phase phases[VKG_GAN_MAX_PHASES]);
 
 /* --- the trainer --- */
 
@@ -91,9 +121,9 @@ typedef struct vkg_trainer_desc {
     uint32_t in_flight; /* steps that may be queued at once; 0 means 2 */
     vkg_dtype precision; /* of all phases, see vkg_graph_set_precision: float32 (0), bfloat16 or float16, which turns
                           * loss_scaling on */
-    /* For every phase that has none of its own (adam.loss_scaling); each phase has a scaler to itself. Where any phase
-     * has one, every step reports "loss_scale", the least of them after the step, and "skipped_updates", of all phases
-     * since the run began. */
+    /* For every phase that has none of its own (optimizer.loss_scaling); each phase has a scaler to itself. Where any
+     * phase has one, every step reports "loss_scale", the least of them after the step, and "skipped_updates", of all
+     * phases since the run began. */
     vkg_loss_scaling loss_scaling;
 } vkg_trainer_desc;
 
@@ -110,6 +140,8 @@ VKG_API void vkg_trainer_set_step(vkg_trainer *trainer, uint64_t step);
 
 /* Batches of real images that the next step takes; 0 where no phase that is due asks for one. */
 VKG_API uint32_t vkg_trainer_batches(const vkg_trainer *trainer);
+/* The most that any step takes. */
+VKG_API uint32_t vkg_trainer_most_batches(const vkg_trainer *trainer);
 
 /* What a step reported. */
 typedef struct vkg_trainer_report {
@@ -119,11 +151,17 @@ typedef struct vkg_trainer_report {
     const float *values;      /* NaN where the step did not report the name; valid until the next call */
 } vkg_trainer_report;
 
-/* Sends one step to the device. `real`: the batches that the step takes, vkg_trainer_batches pointers to
- * [batch, H, W, C] floats; copied before the call returns. When as many steps are in flight as may be, waits for
- * the oldest first; *report (may be NULL) tells what the newest finished step reported: report->step is 0 while
- * none has. */
-VKG_API vkg_result vkg_trainer_step(vkg_trainer *trainer, const float *const *real, vkg_trainer_report *report);
+/* A batch of the data. */
+typedef struct vkg_batch {
+    const float *images;   /* [batch, H, W, C] */
+    const int32_t *labels; /* [batch]; NULL where no phase asks for them */
+} vkg_batch;
+
+/* Sends one step to the device. `batches`: those that the step takes, vkg_trainer_batches of them; copied before the call
+ * returns. When as many steps are in flight as may be, waits for the oldest first; *report (may be NULL) tells what the
+ * newest finished step reported: report->step is 0 while none has.
+ * Errors: INVALID for a batch without what a phase asks for. */
+VKG_API vkg_result vkg_trainer_step(vkg_trainer *trainer, const vkg_batch *batches, vkg_trainer_report *report);
 /* Waits for the oldest step in flight; report->step is 0 where none was. So every step's report can be had. */
 VKG_API vkg_result vkg_trainer_wait(vkg_trainer *trainer, vkg_trainer_report *report);
 /* Waits for all steps in flight; *report (may be NULL): the newest one's. */
@@ -133,8 +171,8 @@ VKG_API vkg_result vkg_trainer_finish(vkg_trainer *trainer, vkg_trainer_report *
 VKG_API vkg_program_stats vkg_trainer_get_stats(const vkg_trainer *trainer);
 /* The next step, as vkg_trainer_step would do it, but dispatch by dispatch (vkg_program_profile says how): it counts as a
  * step, and is finished when the call returns; so are all that were in flight. Its report comes with the next
- * call of vkg_trainer_step or vkg_trainer_finish. `dispatches` NULL: only counts; `real` is not read then. */
-VKG_API vkg_result vkg_trainer_profile(vkg_trainer *trainer, const float *const *real, vkg_dispatch_profile *dispatches,
+ * call of vkg_trainer_step or vkg_trainer_finish. `dispatches` NULL: only counts; `batches` is not read then. */
+VKG_API vkg_result vkg_trainer_profile(vkg_trainer *trainer, const vkg_batch *batches, vkg_dispatch_profile *dispatches,
                                        uint32_t *count);
 
 /* --- sampling --- */
@@ -150,8 +188,11 @@ typedef struct vkg_sampler_desc {
 
 VKG_API vkg_result vkg_sampler_create(vkg_device *device, const vkg_sampler_desc *desc, vkg_sampler **sampler);
 VKG_API void vkg_sampler_destroy(vkg_sampler **sampler);
+/* Where settings.classes is not 0: the class of all images from now on; −1, as at first, for image i that of number
+ * i mod classes. */
+VKG_API void vkg_sampler_set_label(vkg_sampler *sampler, int32_t label);
 /* Images first … first+count−1 of the endless list that `seed` defines, [count, H, W, C] in [−1, 1]: an image
- * depends on the seed and its number alone. */
+ * depends on the seed and its number (and the label) alone. */
 VKG_API vkg_result vkg_sampler_generate(vkg_sampler *sampler, uint64_t seed, uint64_t first, uint32_t count,
                                         float *images);
 /* A state that holds the generator's tensors alone, for sampling from a checkpoint (vkg_state_load with prefix

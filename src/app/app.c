@@ -7,18 +7,18 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "app/app.h"
+#include "app/options.h"
 
 static void print_message(void *user, vkg_log_level level, const char *message)
 {
-    const struct app *app = user;
+    const vkg_app *app = user;
     if (level > VKG_LOG_WARNING)
         return;
     fprintf(stderr, "%s%s: %s%s\n", isatty(2) ? "\r\x1b[K" : "", app->desc->name, /* over the progress line */
             level == VKG_LOG_WARNING ? "warning: " : "", message);
 }
 
-int app_error(const struct app *app, const char *format, ...)
+int app_error(const vkg_app *app, const char *format, ...)
 {
     char message[1024];
     va_list arguments;
@@ -29,7 +29,7 @@ int app_error(const struct app *app, const char *format, ...)
     return 1;
 }
 
-vkg_result app_open_device(struct app *app)
+vkg_result app_open_device(vkg_app *app)
 {
     return vkg_device_create(&(vkg_device_desc){.log = &app->log, .name = app->options.device,
                                                 .kernels = app->options.kernels}, &app->device);
@@ -43,7 +43,7 @@ static bool all_finite(const float *values, uint64_t count)
     return true;
 }
 
-vkg_result find_broken(struct app *app, vkg_state *state, const char **broken)
+vkg_result find_broken(vkg_app *app, vkg_state *state, const char **broken)
 {
     uint64_t most = 0;
     *broken = NULL;
@@ -64,18 +64,6 @@ vkg_result find_broken(struct app *app, vkg_state *state, const char **broken)
     return result;
 }
 
-bool app_settings(const struct app *app, const uint32_t image[3], vkg_network_settings *settings)
-{
-    char message[256] = "";
-    *settings = (vkg_network_settings){.image = {image[0], image[1], image[2]}, .latent = (uint32_t)app->options.latent,
-                                       .width = (uint32_t)app->options.width};
-    if (app->desc->check && !app->desc->check(settings, message, sizeof message)) {
-        app_error(app, "images of %u×%u, %u channels: %s", image[0], image[1], image[2], message);
-        return false;
-    }
-    return true;
-}
-
 const char *duration_text(double seconds, char text[32])
 {
     unsigned whole = seconds > 4e9 ? 4000000000u : (unsigned)(seconds + 0.5);
@@ -88,57 +76,49 @@ const char *duration_text(double seconds, char text[32])
     return text;
 }
 
-vkg_result draw_samples(struct app *app, vkg_sampler *sampler, uint64_t seed, uint32_t count, const uint32_t image[3],
-                        const char *path, uint8_t **bytes)
+/* --- for the program's own functions --- */
+
+double vkg_app_number(const vkg_app *app, const char *name)
 {
-    enum { PART = 64 }; /* as floats at one time, which take four times the memory of bytes */
-    const size_t elements = (size_t)image[0] * image[1] * image[2];
-    float *values = malloc(PART * elements * sizeof *values);
-    uint8_t *drawn = malloc(count * elements);
-    vkg_result result = values && drawn ? VKG_OK
-                                        : vkg_fail(&app->log, VKG_ERROR_OUT_OF_MEMORY, "%s: out of memory for %u images",
-                                                   path, count);
-    for (uint32_t first = 0; first < count && result == VKG_OK; first += PART) {
-        const uint32_t part = count - first < PART ? count - first : PART;
-        result = vkg_sampler_generate(sampler, seed, first, part, values);
-        if (result == VKG_OK)
-            vkg_image_bytes(values, part * elements, drawn + first * elements);
-    }
-    free(values);
-    if (result != VKG_OK) {
-        free(drawn);
-        drawn = NULL;
-    }
-    *bytes = drawn;
-    return result;
+    const struct option_row *row = options_find(app, ~0u, name, strlen(name));
+    struct options options = app->options;
+    if (!row || row->kind == TEXT)
+        return NAN;
+    return row->kind == FLAG ? *(bool *)option_field(&options, row) : *(double *)option_field(&options, row);
 }
 
-vkg_result write_samples(struct app *app, vkg_sampler *sampler, uint64_t seed, uint32_t count, const uint32_t image[3],
-                         const char *path)
+const char *vkg_app_text(const vkg_app *app, const char *name)
 {
-    vkg_image grid = {0};
-    uint8_t *bytes;
-    vkg_result result = draw_samples(app, sampler, seed, count, image, path, &bytes);
-    if (result == VKG_OK)
-        result = vkg_image_grid(&app->log, &(vkg_grid_desc){.count = count, .height = image[0], .width = image[1],
-                                                            .channels = image[2], .bytes = bytes}, &grid);
-    free(bytes);
-    if (result == VKG_OK)
-        result = vkg_image_save_png(&app->log, path, grid.width, grid.height, grid.channels, grid.pixels);
-    vkg_image_free(&grid);
-    return result;
+    const struct option_row *row = options_find(app, ~0u, name, strlen(name));
+    struct options options = app->options;
+    return row && row->kind == TEXT ? *(const char **)option_field(&options, row) : NULL;
+}
+
+const char *vkg_app_target(const vkg_app *app)
+{
+    return app->options.target;
+}
+
+const vkg_log *vkg_app_log(const vkg_app *app)
+{
+    return &app->log;
+}
+
+vkg_device *vkg_app_device(vkg_app *app)
+{
+    return app->device || app_open_device(app) == VKG_OK ? app->device : NULL;
 }
 
 int vkg_app_main(int argc, char **argv, const vkg_app_desc *desc)
 {
-    static int (*const commands[])(struct app *) = {command_train, command_generate, command_bench, command_devices};
-    struct app app = {.desc = desc, .command = argc > 0 ? argv[0] : desc->name};
+    vkg_app app = {.desc = desc, .command = argc > 0 ? argv[0] : desc->name};
     app.log = (vkg_log){.callback = print_message, .user = &app};
     int status;
-    if (!options_parse(&app, argc, argv, &status))
-        return status;
-    status = commands[status](&app);
+    const struct command_row *command = options_parse(&app, argc, argv, &status);
+    if (command)
+        status = command->run(&app);
     vkg_device_destroy(&app.device);
+    arena_free(&app.memory);
     if (fflush(stdout) != 0 && status == 0)
         status = app_error(&app, "standard output could not be written");
     return status;

@@ -4,98 +4,125 @@
 
 #include <stdio.h>
 
+#include "base/arena.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "vkgan/app.h"
 #include "vkgan/data.h"
 #include "vkgan/io.h"
 
-enum { PATH_BYTES = 4096 };
+enum { PATH_BYTES = 4096, MAX_OWN_OPTIONS = 32, MAX_ROWS = 96, MAX_COMMANDS = 12 };
 
 /* What the command line said, defaults filled in. Zero or NULL: not given, and there is no default. */
 struct options {
     const char *target; /* DATA of train; DIR or FILE of generate */
-    const char *out, *device, *kernels, *output, *trace;
-    double steps, batch, seed, width, latent, size, channels, sample_every, checkpoint_every, log_every, count, minutes;
-    double lr, beta1;
+    const char *out, *device, *kernels, *output, *trace, *run;
+    double steps, batch, seed, width, latent, size, channels, sample_every, checkpoint_every, log_every, histogram_every, count,
+        minutes;
+    double lr, lr_g, lr_d, beta1, beta2; /* lr_g, lr_d: 0 is lr */
+    double loss;                         /* a vkg_loss */
+    double d_steps, gradient_penalty, r1, r2, dragan;
     double precision; /* 0, 1 or 2: option_precision */
+    double recipe;    /* 0: none */
     bool resume, json, help, profile;
-    uint64_t given; /* a bit a row of the table: on the command line, rather than by default */
+    union {
+        double number;
+        const char *text;
+        bool flag;
+    } own[MAX_OWN_OPTIONS]; /* of the program */
+    bool given[MAX_ROWS];   /* on the command line, rather than by default */
 };
 
-struct app {
+struct option_row;  /* options.h */
+struct command_row;
+
+struct vkg_app {
     const vkg_app_desc *desc;
     const char *command; /* how the program was called, for commands that are suggested */
-    struct options options;
+    struct option_row *rows;      /* in `memory` */
+    struct command_row *commands;
+    int row_count, command_count;
+    struct options options, defaults;
     vkg_log log;
-    vkg_device *device; /* opened by the commands that need one */
+    vkg_device *device;  /* opened by the commands that need one */
+    struct arena memory; /* tables and texts, until the program ends */
+    char checkpoint[PATH_BYTES]; /* of the run that vkg_app_open_run opened */
 };
 
-/* --- options.c --- */
+/* --- options*.c --- */
 
-/* Fills app->options. false: the message is out; *status is what the process ends with (0 after --help). */
-bool options_parse(struct app *app, int argc, char **argv, int *status);
+/* Fills app->options, and returns the command. NULL: the message is out; *status is what the process ends with (0 after
+ * --help). */
+const struct command_row *options_parse(vkg_app *app, int argc, char **argv, int *status);
 /* Was the option on the command line? name without dashes. */
-bool option_given(const struct app *app, const char *name);
-/* A setting that a run remembers in its config file: a row of the command line's table. */
-struct setting {
-    const char *name;
-    double *value; /* in the options */
-    double low, high;
-    bool whole, fixed; /* fixed: resuming cannot change it */
-    bool choice; /* where a config file, of an earlier version, lacks it, it is the first one */
-};
-/* Calls back for every one. */
-void options_each_setting(struct options *options, void (*visit)(void *user, const struct setting *setting), void *user);
+bool option_given(const vkg_app *app, const char *name);
 vkg_dtype option_precision(const struct options *options);
 
 /* --- messages --- */
 
 /* Prints an error, as the library's are printed, and returns 1, a command's exit status. */
-__attribute__((format(printf, 2, 3))) int app_error(const struct app *app, const char *format, ...);
+__attribute__((format(printf, 2, 3))) int app_error(const vkg_app *app, const char *format, ...);
 /* Opens the device of --device and --kernels. */
-vkg_result app_open_device(struct app *app);
+vkg_result app_open_device(vkg_app *app);
 /* Reads every number of a state. *broken: the name of the first entry that holds one that is not finite, or NULL. The
  * losses of a step tell of what broke before it, not of its own update. */
-vkg_result find_broken(struct app *app, vkg_state *state, const char **broken);
-/* What the networks are told, for images of that size; false after a message when they cannot be. */
-bool app_settings(const struct app *app, const uint32_t image[3], vkg_network_settings *settings);
+vkg_result find_broken(vkg_app *app, vkg_state *state, const char **broken);
 
-/* --- run.c: the run folder --- */
+/* --- gan.c --- */
+
+/* What the networks are told, for images of that size; false after a message when they cannot be. */
+bool app_settings(vkg_app *app, const uint32_t image[3], vkg_network_settings *settings);
+/* A trainer of the program's networks, as the options say. */
+vkg_result app_create_trainer(vkg_app *app, const vkg_network_settings *settings, vkg_trainer **trainer);
+
+/* --- trained.c: a run that is there already --- */
 
 struct run_image {
     char data[PATH_BYTES]; /* where the images came from; "" is the default set */
     uint32_t image[3];
 };
 
-bool run_path(const struct app *app, const char *folder, const char *name, char path[PATH_BYTES]);
+/* Reads the settings of a run folder or of a checkpoint's, and finds the (newest) checkpoint, app->checkpoint. --seed keeps
+ * what the command line says: it is of what the command draws. */
+vkg_result trained_open(vkg_app *app, const char *target, struct run_image *run, vkg_network_settings *settings);
+
+/* --- film.c --- */
+
+/* film.png in the run folder: at most ten of its pictures in samples/, side by side from the first to the last. */
+vkg_result film_write(const vkg_app *app, const char *folder, char path[PATH_BYTES]);
+
+/* --- run.c: the run folder; config.c: its settings --- */
+
+bool run_path(const vkg_app *app, const char *folder, const char *name, char path[PATH_BYTES]);
 /* Makes the folder and those in it. */
-vkg_result run_create(const struct app *app, const char *folder);
+vkg_result run_create(const vkg_app *app, const char *folder);
 bool run_exists(const char *folder);
 /* config.json: the settings that a run keeps, and its images. */
-vkg_result run_write_config(struct app *app, const char *folder, const struct run_image *image);
+vkg_result run_write_config(vkg_app *app, const char *folder, const struct run_image *image);
 /* Reads it into app->options; an option on the command line that says otherwise is an error. */
-vkg_result run_read_config(struct app *app, const char *folder, struct run_image *image);
+vkg_result run_read_config(vkg_app *app, const char *folder, struct run_image *image);
 /* The checkpoint of the highest step; *step is 0 and path "" where there is none. */
-vkg_result run_newest_checkpoint(const struct app *app, const char *folder, char path[PATH_BYTES], uint64_t *step);
+vkg_result run_newest_checkpoint(const vkg_app *app, const char *folder, char path[PATH_BYTES], uint64_t *step);
 /* Drops the lines of log.jsonl that are of later steps than `step`. */
-vkg_result run_trim_log(const struct app *app, const char *folder, uint64_t step);
+vkg_result run_trim_log(const vkg_app *app, const char *folder, uint64_t step);
 
 /* --- the commands; each returns the exit status --- */
-int command_train(struct app *app);
-int command_generate(struct app *app);
-int command_bench(struct app *app);
-int command_devices(struct app *app);
+int command_train(vkg_app *app);
+int command_generate(vkg_app *app);
+int command_report(vkg_app *app);
+int command_bench(vkg_app *app);
+int command_devices(vkg_app *app);
 
 /* --- time and progress --- */
 /* "1 h 02 min", "3 min 20 s", "45 s" */
 const char *duration_text(double seconds, char text[32]);
 
-/* Samples 0 … count−1 of `seed` as bytes, [count, H, W, C]; free() them. `path` is named when memory is out. */
-vkg_result draw_samples(struct app *app, vkg_sampler *sampler, uint64_t seed, uint32_t count, const uint32_t image[3],
-                        const char *path, uint8_t **bytes);
-/* A grid of them as PNG. */
-vkg_result write_samples(struct app *app, vkg_sampler *sampler, uint64_t seed, uint32_t count, const uint32_t image[3],
-                         const char *path);
+/* --- pictures.c --- */
+
+/* Samples 0 … count−1 of `seed` as numbers, [count, H, W, C]; free() them. `path` is named when memory is out. */
+vkg_result draw_samples(vkg_app *app, vkg_sampler *sampler, uint64_t seed, uint32_t count, const uint32_t image[3],
+                        const char *path, float **samples);
+/* A picture of them as PNG: the program's own, or a grid. */
+vkg_result write_picture(vkg_app *app, const float *samples, uint32_t count, const uint32_t image[3], const char *path);
 
 #endif

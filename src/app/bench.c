@@ -9,7 +9,7 @@
 #include "app/profile.h"
 #include "io/json.h"
 
-enum { WARM_UP = 3 };
+enum { WARM_UP = 3, MOST_BATCHES = 64 /* of a step; every one is the same here */ };
 
 struct measurement {
     double start_up;       /* seconds from opening the device to the end of the first step */
@@ -35,8 +35,11 @@ static int by_value(const void *a, const void *b)
 
 static vkg_result timed_step(vkg_trainer *trainer, const float *batch, double *wall, double *host)
 {
+    vkg_batch batches[MOST_BATCHES];
+    for (int i = 0; i < MOST_BATCHES; i++)
+        batches[i] = (vkg_batch){.images = batch};
     double wall_start = seconds_now(), host_start = thread_seconds();
-    vkg_result result = vkg_trainer_step(trainer, &batch, NULL);
+    vkg_result result = vkg_trainer_step(trainer, batches, NULL);
     *host = thread_seconds() - host_start;
     if (result == VKG_OK)
         result = vkg_trainer_finish(trainer, NULL);
@@ -76,7 +79,7 @@ static void put_member(struct json_text *json, const char *name, const char *val
     json_put(json, ", ", 2);
 }
 
-static void print_json(const struct app *app, const uint32_t image[3], const struct measurement *m)
+static void print_json(const vkg_app *app, const uint32_t image[3], const struct measurement *m)
 {
     const vkg_device_caps *caps = vkg_device_get_caps(app->device);
     const struct options *o = &app->options;
@@ -99,7 +102,7 @@ static void print_json(const struct app *app, const uint32_t image[3], const str
     free(names.text);
 }
 
-static void print_text(const struct app *app, const uint32_t image[3], const struct measurement *m)
+static void print_text(const vkg_app *app, const uint32_t image[3], const struct measurement *m)
 {
     const vkg_device_caps *caps = vkg_device_get_caps(app->device);
     const vkg_program_stats *s = &m->stats;
@@ -117,15 +120,18 @@ static void print_text(const struct app *app, const uint32_t image[3], const str
 }
 
 /* The next step, dispatch by dispatch. */
-static vkg_result profile(struct app *app, vkg_trainer *trainer, const float *batch)
+static vkg_result profile(vkg_app *app, vkg_trainer *trainer, const float *batch)
 {
     uint32_t count = 0;
+    vkg_batch batches[MOST_BATCHES];
+    for (int i = 0; i < MOST_BATCHES; i++)
+        batches[i] = (vkg_batch){.images = batch};
     vkg_result result = vkg_trainer_profile(trainer, NULL, NULL, &count);
     vkg_dispatch_profile *dispatches = calloc(count + 1, sizeof *dispatches);
     if (!dispatches)
         return vkg_fail(&app->log, VKG_ERROR_OUT_OF_MEMORY, "out of memory for a profile of %u dispatches", count);
     if (result == VKG_OK)
-        result = vkg_trainer_profile(trainer, &batch, dispatches, &count);
+        result = vkg_trainer_profile(trainer, batches, dispatches, &count);
     if (result == VKG_OK)
         result = profile_print(stdout, dispatches, count, (struct ceilings){0});
     if (result == VKG_OK && app->options.trace)
@@ -134,16 +140,12 @@ static vkg_result profile(struct app *app, vkg_trainer *trainer, const float *ba
     return result;
 }
 
-static vkg_result measure(struct app *app, const uint32_t image[3], const vkg_network_settings *settings,
+static vkg_result measure(vkg_app *app, const uint32_t image[3], const vkg_network_settings *settings,
                           struct measurement *m)
 {
     const struct options *o = &app->options;
     double begin = seconds_now();
-    vkg_phase phases[2];
     vkg_trainer *trainer = NULL;
-    vkg_gan_desc gan = {.generator = app->desc->generator, .discriminator = app->desc->discriminator, .settings = *settings,
-                        .loss = app->desc->loss, .adam_g = app->desc->adam_g, .adam_d = app->desc->adam_d};
-    vkg_gan_phases(&gan, phases);
     size_t elements = (size_t)o->batch * image[0] * image[1] * image[2];
     float *batch = malloc(elements * sizeof *batch);
     if (!batch)
@@ -152,10 +154,7 @@ static vkg_result measure(struct app *app, const uint32_t image[3], const vkg_ne
         batch[i] = (float)sin((double)i * 0.7);
     vkg_result result = app_open_device(app);
     if (result == VKG_OK)
-        result = vkg_trainer_create(app->device, &(vkg_trainer_desc){
-            .phases = phases, .phase_count = 2, .batch = (uint32_t)o->batch, .image = {image[0], image[1], image[2]},
-            .latent = settings->latent, .seed = (uint64_t)o->seed,
-            .precision = option_precision(o)}, &trainer);
+        result = app_create_trainer(app, settings, &trainer);
     if (result == VKG_OK)
         result = time_steps(trainer, batch, o->profile ? 1 : (uint32_t)o->steps, begin, m);
     if (result == VKG_OK && o->profile)
@@ -167,7 +166,7 @@ static vkg_result measure(struct app *app, const uint32_t image[3], const vkg_ne
     return result;
 }
 
-int command_bench(struct app *app)
+int command_bench(vkg_app *app)
 {
     const uint32_t size = app->options.size > 0 ? (uint32_t)app->options.size : 28;
     const uint32_t image[3] = {size, size, app->options.channels > 0 ? (uint32_t)app->options.channels : 1};

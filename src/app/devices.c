@@ -51,7 +51,7 @@ static void print_note(void *user, const char *key, const char *value)
 }
 
 /* What earlier programs found out about it. A device that cannot be opened has said so itself. */
-static void print_notes(struct app *app, uint32_t index)
+static void print_notes(vkg_app *app, uint32_t index)
 {
     char name[16];
     struct found found = {0};
@@ -65,7 +65,7 @@ static void print_notes(struct app *app, uint32_t index)
     vkg_device_destroy(&device);
 }
 
-int command_devices(struct app *app)
+int command_devices(vkg_app *app)
 {
     uint32_t count = 0;
     if (app->options.kernels)

@@ -1,38 +1,17 @@
-/* One table of options: parsing, --help and the run's config file all come from it. */
-#include <errno.h>
-#include <math.h>
-#include <stddef.h>
+/* The table of options and the table of commands: the common ones, and the program's own behind them. */
+#include "app/options.h"
+
 #include <stdlib.h>
 #include <string.h>
 
-#include "app/app.h"
+_Static_assert(VKG_LOSS_COUNT == 6, "--loss names every loss, in its order");
 
-enum command { TRAIN = 1, GENERATE = 2, BENCH = 4, DEVICES = 8 };
-
-enum kind {
-    TEXT, WHOLE, REAL, FLAG,
-    CHOICE, /* one of the words of `argument`, "a|b": its number, which the config file has too */
-};
-
-/* What becomes of an option in a run's config.json. */
-enum memory {
-    FORGOTTEN,  /* not in it */
-    REMEMBERED, /* the default when the run is resumed */
-    FIXED,      /* resuming cannot change it */
-};
-
-struct row {
-    const char *name, *argument, *help;
-    enum kind kind;
-    unsigned commands;
-    size_t offset;
-    double low, high;
-    enum memory memory;
-};
+enum { EVERY_OWN = ~(OWN - 1) }; /* all commands of the program's own */
 
 #define AT(field) offsetof(struct options, field)
-static const struct row rows[] = {
+static const struct option_row common[] = {
     {"out", "DIR", "the run folder [runs/NAME]", TEXT, TRAIN, AT(out), 0, 0, FORGOTTEN},
+    {"recipe", NULL, "settings by name, for options that are not given", CHOICE, TRAIN | BENCH, AT(recipe), 0, 0, FIXED},
     {"resume", NULL, "go on with the run in the folder, from its newest checkpoint, as if it had never stopped", FLAG,
      TRAIN, AT(resume), 0, 0, FORGOTTEN},
     {"steps", "N", "steps in all (train), or timed steps (bench)", WHOLE, TRAIN | BENCH, AT(steps), 1, 1e12, REMEMBERED},
@@ -43,294 +22,229 @@ static const struct row rows[] = {
     {"size", "N", "image size; images are cut square and resized [0: as in the data]", WHOLE, TRAIN | BENCH, AT(size), 0,
      4096, FIXED},
     {"channels", "N", "1 grey or 3 colour [0: as in the data]", WHOLE, TRAIN | BENCH, AT(channels), 0, 3, FIXED},
-    {"lr", "X", "learning rate of both networks", REAL, TRAIN, AT(lr), 1e-9, 1, FIXED},
+    {"loss", "non-saturating|minimax|least-squares|wasserstein|hinge|relativistic",
+     "what the networks are trained on; minimax is the original of 2014", CHOICE, TRAIN | BENCH, AT(loss), 0, 0, FIXED},
+    {"d-steps", "N", "updates of the discriminator a step, each with a batch of its own", WHOLE, TRAIN | BENCH, AT(d_steps), 1,
+     64, FIXED},
+    {"gradient-penalty", "X", "weight of the penalty of WGAN-GP, which has 10 [0: none]", REAL, TRAIN | BENCH,
+     AT(gradient_penalty), 0, 1e6, FIXED},
+    {"r1", "X", "γ of the discriminator's gradient penalty at real images; StyleGAN2 has 10 [0: none]", REAL, TRAIN | BENCH,
+     AT(r1), 0, 1e6, FIXED},
+    {"r2", "X", "the same at generated images [0: none]", REAL, TRAIN | BENCH, AT(r2), 0, 1e6, FIXED},
+    {"dragan", "X", "weight of the penalty of DRAGAN, which has 10 [0: none]", REAL, TRAIN | BENCH, AT(dragan), 0, 1e6, FIXED},
+    {"lr", "X", "learning rate", REAL, TRAIN, AT(lr), 1e-9, 1, FIXED},
+    {"lr-g", "X", "of the generator [0: as --lr]", REAL, TRAIN, AT(lr_g), 0, 1, FIXED},
+    {"lr-d", "X", "of the discriminator [0: as --lr]", REAL, TRAIN, AT(lr_d), 0, 1, FIXED},
     {"beta1", "X", "Adam's decay of the first moment", REAL, TRAIN, AT(beta1), 0, 0.9999, FIXED},
-    {"precision", "fp32|bf16|fp16", "what convolutions read; sums and all else are fp32; in the config file 0|1|2 [fp32]",
+    {"beta2", "X", "Adam's decay of the second moment", REAL, TRAIN, AT(beta2), 0, 0.999999, FIXED},
+    {"precision", "fp32|bf16|fp16", "what convolutions read; sums and all else are fp32",
      CHOICE, TRAIN | BENCH, AT(precision), 0, 2, FIXED},
     {"seed", "N", "of everything random: the same seed on the same device gives the same bits", WHOLE,
-     TRAIN | GENERATE | BENCH, AT(seed), 0, 9007199254740992.0, FIXED},
+     TRAIN | GENERATE | BENCH | EVERY_OWN, AT(seed), 0, 9007199254740992.0, FIXED},
     {"sample-every", "N", "a grid of samples every so many steps", WHOLE, TRAIN, AT(sample_every), 1, 1e12, REMEMBERED},
     {"checkpoint-every", "N", "a checkpoint every so many steps", WHOLE, TRAIN, AT(checkpoint_every), 1, 1e12, REMEMBERED},
     {"log-every", "N", "a line of log.jsonl every so many steps", WHOLE, TRAIN, AT(log_every), 1, 1e12, REMEMBERED},
+    {"histogram-every", "N", "histograms of weights, updates and gradients for TensorBoard every so many steps [0: none]", WHOLE,
+     TRAIN, AT(histogram_every), 0, 1e12, FORGOTTEN},
     {"count", "N", "how many images", WHOLE, GENERATE, AT(count), 1, 1e6, FORGOTTEN},
     {"output", "FILE", "FILE.png is a grid, FILE.npy is uint8 [N, H, W, C]", TEXT, GENERATE, AT(output), 0, 0, FORGOTTEN},
+    {"run", "DIR", "the trained run, or a checkpoint file in it [runs/NAME]", TEXT, EVERY_OWN, AT(run), 0, 0, FORGOTTEN},
+    {"output", "FILE", "where the result goes", TEXT, EVERY_OWN, AT(output), 0, 0, FORGOTTEN},
     {"device", "D", "a Vulkan device: its number, or a part of its name [the best; see `devices`]", TEXT,
-     TRAIN | GENERATE | BENCH, AT(device), 0, 0, FORGOTTEN},
-    {"kernels", "K", "texel, tiled or plain [what suits the device]", TEXT, TRAIN | GENERATE | BENCH | DEVICES,
+     TRAIN | GENERATE | BENCH | EVERY_OWN, AT(device), 0, 0, FORGOTTEN},
+    {"kernels", "K", "texel, tiled or plain [what suits the device]", TEXT, TRAIN | GENERATE | BENCH | DEVICES | EVERY_OWN,
      AT(kernels), 0, 0, FORGOTTEN},
     {"profile", NULL, "where the time of a step goes, dispatch by dispatch, instead", FLAG, BENCH, AT(profile), 0, 0, FORGOTTEN},
     {"trace", "FILE", "with --profile: the dispatches as a trace for ui.perfetto.dev", TEXT, BENCH, AT(trace), 0, 0, FORGOTTEN},
     {"json", NULL, "print JSON", FLAG, BENCH, AT(json), 0, 0, FORGOTTEN},
-    {"help", NULL, "this text", FLAG, TRAIN | GENERATE | BENCH | DEVICES, AT(help), 0, 0, FORGOTTEN},
+    {"help", NULL, "this text", FLAG, ~0u, AT(help), 0, 0, FORGOTTEN},
 };
-enum { ROWS = sizeof rows / sizeof rows[0] };
-
-static const struct {
-    const char *name, *arguments, *help;
-    enum command command;
-} commands[] = {
-    {"train", "[DATA]", "learn from images: a folder of PNG or JPEG files, IDX, or .npy [Fashion-MNIST]", TRAIN},
-    {"generate", "DIR|CHECKPOINT", "draw samples from a run's newest checkpoint, or from a checkpoint file", GENERATE},
-    {"bench", "", "measure training steps on made-up images", BENCH},
-    {"devices", "", "list the Vulkan devices and what would be used of them", DEVICES},
+static const struct command_row common_commands[] = {
+    {"train", "[DATA]", "learn from images: a folder of PNG or JPEG files, IDX, or .npy [Fashion-MNIST]", TRAIN, command_train},
+    {"generate", "DIR|CHECKPOINT", "draw samples from a run's newest checkpoint, or from a checkpoint file", GENERATE, command_generate},
+    {"report", "DIR", "write a run's report.html again, from what its folder holds", REPORT, command_report},
+    {"bench", "", "measure training steps on made-up images", BENCH, command_bench},
+    {"devices", "", "list the Vulkan devices and what would be used of them", DEVICES, command_devices},
 };
-enum { COMMANDS = sizeof commands / sizeof commands[0] };
 
-/* --- help --- */
+enum { COMMON = sizeof common / sizeof common[0], COMMON_COMMANDS = sizeof common_commands / sizeof common_commands[0] };
 
-static void print_usage(const struct app *app, FILE *out)
+/* --- building --- */
+
+/* A program that makes its own data takes no DATA, and no size of it. */
+static bool makes_data(const vkg_app *app)
 {
-    const char *name = app->desc->name;
-    fprintf(out, "%s: %s\n\nusage:\n", name, app->desc->summary);
-    for (int i = 0; i < COMMANDS; i++)
-        fprintf(out, "  %s %s %-16s %s\n", name, commands[i].name, commands[i].arguments, commands[i].help);
-    fprintf(out, "  %s COMMAND --help     the command's options\n\nexamples:\n", name);
-    fprintf(out, "  %s train --out runs/fashion --steps 3000\n", name);
-    fprintf(out, "  %s train ~/photos --size 64 --out runs/photos\n", name);
-    fprintf(out, "  %s train --out runs/fashion --resume --steps 6000\n", name);
-    fprintf(out, "  %s generate runs/fashion --count 100 --output samples.png\n", name);
+    return app->desc->open_data && !app->desc->data_help;
 }
 
-/* The default, as it stands in the options before parsing. */
-static void print_default(const struct options *options, const struct row *row)
+static void add_commands(vkg_app *app)
 {
-    const double value = row->kind == WHOLE || row->kind == REAL
-                             ? *(const double *)(const void *)((const char *)options + row->offset) : 0;
-    if (value != 0)
-        printf(" [%g]", value);
-}
-
-static void print_help(const struct app *app, int command)
-{
-    printf("%s %s %s: %s\n\n", app->desc->name, commands[command].name, commands[command].arguments,
-           commands[command].help);
-    for (int i = 0; i < ROWS; i++) {
-        if (!(rows[i].commands & commands[command].command))
-            continue;
-        char left[64];
-        snprintf(left, sizeof left, "--%s %s", rows[i].name, rows[i].argument ? rows[i].argument : "");
-        printf("  %-27s %s", left, rows[i].help);
-        print_default(&app->options, &rows[i]);
-        printf("\n");
+    const vkg_app_command *own = app->desc->commands;
+    for (int i = 0; i < COMMON_COMMANDS; i++)
+        app->commands[app->command_count++] = common_commands[i];
+    if (app->desc->open_data) {
+        app->commands[0].arguments = makes_data(app) ? "" : "[DATA]";
+        app->commands[0].help = makes_data(app) ? "learn from data that the program makes" : app->desc->data_help;
     }
+    for (unsigned bit = OWN; own && own->name && app->command_count < MAX_COMMANDS; own++, bit *= 2)
+        app->commands[app->command_count++] = (struct command_row){own->name, own->arguments, own->help, bit, own->run};
 }
 
-/* --- did you mean --- */
-
-/* Levenshtein's distance of two short words. */
-static unsigned distance(const char *a, const char *b)
+/* "none|a|b" of the recipes' names. */
+static const char *recipe_words(vkg_app *app)
 {
-    unsigned row[64], la = (unsigned)strlen(a), lb = (unsigned)strlen(b);
-    if (la > 60 || lb > 60)
-        return 60;
-    for (unsigned j = 0; j <= lb; j++)
-        row[j] = j;
-    for (unsigned i = 1; i <= la; i++) {
-        unsigned diagonal = row[0];
-        row[0] = i;
-        for (unsigned j = 1; j <= lb; j++) {
-            unsigned best = diagonal + (a[i - 1] != b[j - 1]);
-            best = best < row[j] + 1 ? best : row[j] + 1;
-            best = best < row[j - 1] + 1 ? best : row[j - 1] + 1;
-            diagonal = row[j];
-            row[j] = best;
-        }
+    char words[512] = "none";
+    for (const vkg_app_recipe *r = app->desc->recipes; r->name; r++) {
+        size_t used = strlen(words);
+        snprintf(words + used, sizeof words - used, "|%s", r->name);
     }
-    return row[lb];
+    return arena_strdup(&app->memory, words);
 }
 
-static const char *nearest(const char *word, const char *const *names, int count)
+static bool add_common(vkg_app *app, const struct option_row *row)
 {
-    const char *best = NULL;
-    unsigned least = 3;
-    for (int i = 0; i < count; i++)
-        if (distance(word, names[i]) < least) {
-            least = distance(word, names[i]);
-            best = names[i];
-        }
-    return best;
+    if (makes_data(app) && (row->offset == AT(size) || row->offset == AT(channels)))
+        return true;
+    struct option_row *added = &app->rows[app->row_count];
+    *added = *row;
+    if (row->offset == AT(recipe)) {
+        if (!app->desc->recipes)
+            return true;
+        added->argument = recipe_words(app);
+        if (!added->argument)
+            return false;
+    }
+    app->row_count++;
+    return true;
 }
 
-/* --- parsing --- */
+static enum kind kind_of(const vkg_app_option *own)
+{
+    if (!own->argument)
+        return FLAG;
+    if (own->low < own->high)
+        return own->whole ? WHOLE : REAL;
+    return strchr(own->argument, '|') ? CHOICE : TEXT;
+}
 
-static void fill_defaults(struct app *app)
+static unsigned command_of(const vkg_app *app, const vkg_app_option *own)
+{
+    for (int i = 0; own->command && i < app->command_count; i++)
+        if (strcmp(app->commands[i].name, own->command) == 0)
+            return app->commands[i].command;
+    return TRAIN | BENCH;
+}
+
+static bool add_own(vkg_app *app, const vkg_app_option *own, int number)
+{
+    if (number == MAX_OWN_OPTIONS || app->row_count == MAX_ROWS) {
+        app_error(app, "--%s: a program may have %d options of its own", own->name, MAX_OWN_OPTIONS);
+        return false;
+    }
+    if (options_find(app, command_of(app, own), own->name, strlen(own->name))) {
+        app_error(app, "--%s is an option of every program, or of this one already", own->name);
+        return false;
+    }
+    app->rows[app->row_count++] = (struct option_row){
+        .name = own->name, .argument = own->argument, .help = own->help, .kind = kind_of(own),
+        .commands = command_of(app, own), .offset = AT(own) + (size_t)number * sizeof app->options.own[0],
+        .low = own->low, .high = own->high, .memory = own->command ? FORGOTTEN : FIXED};
+    return true;
+}
+
+bool options_build_tables(vkg_app *app)
+{
+    app->rows = arena_alloc(&app->memory, MAX_ROWS * sizeof *app->rows);
+    app->commands = arena_alloc(&app->memory, MAX_COMMANDS * sizeof *app->commands);
+    bool good = app->rows && app->commands;
+    if (good)
+        add_commands(app);
+    for (int i = 0; i < COMMON && good; i++)
+        good = add_common(app, &common[i]);
+    if (!good)
+        app_error(app, "out of memory for the table of options");
+    for (const vkg_app_option *own = app->desc->options; good && own && own->name; own++)
+        good = add_own(app, own, (int)(own - app->desc->options));
+    return good;
+}
+
+/* A float's digits are not a double's: 0.0002f is to print as 0.0002. */
+static double plain(float value)
+{
+    char digits[32];
+    snprintf(digits, sizeof digits, "%.6g", (double)value);
+    return strtod(digits, NULL);
+}
+
+static double or_else(double value, double otherwise)
+{
+    return value > 0 ? value : otherwise;
+}
+
+/* The program's own defaults of what every program has. */
+static void fill_gan_defaults(struct options *o, const vkg_gan_desc *gan)
+{
+    const vkg_optimizer_desc *g = &gan->optimizer_g, *d = &gan->optimizer_d;
+    o->loss = gan->loss;
+    o->d_steps = or_else(gan->discriminator_times, 1);
+    o->gradient_penalty = plain(gan->regularizers.gradient_penalty);
+    o->r1 = plain(gan->regularizers.r1);
+    o->r2 = plain(gan->regularizers.r2);
+    o->dragan = plain(gan->regularizers.dragan);
+    o->lr = or_else(plain(g->lr), 0.0002);
+    o->lr_d = d->lr > 0 && d->lr != g->lr ? plain(d->lr) : 0;
+    o->beta1 = g->beta1 < 0 ? 0 : or_else(plain(g->beta1), 0.5);
+    o->beta2 = g->beta2 < 0 ? 0 : or_else(plain(g->beta2), 0.999);
+}
+
+void options_fill_defaults(vkg_app *app, const struct command_row *command)
 {
     const vkg_app_desc *desc = app->desc;
     app->options = (struct options){
-        .steps = 3000, .batch = desc->batch ? desc->batch : 64, .width = desc->width ? desc->width : 64,
-        .latent = desc->latent ? desc->latent : 100, .seed = 1, .sample_every = 250, .checkpoint_every = 1000,
-        .log_every = 10, .count = 64, .lr = desc->adam_g.lr > 0 ? (double)desc->adam_g.lr : 0.0002,
-        .beta1 = desc->adam_g.beta1 > 0 ? (double)desc->adam_g.beta1 : 0.5};
-    /* a float's digits are not a double's: 0.0002f is to print as 0.0002 */
-    app->options.lr = round(app->options.lr * 1e9) / 1e9;
-    app->options.beta1 = round(app->options.beta1 * 1e6) / 1e6;
+        .steps = command->command == BENCH ? 20 : or_else(desc->steps, 3000), .batch = or_else(desc->batch, 64),
+        .width = or_else(desc->width, 64), .latent = or_else(desc->latent, 100), .seed = 1,
+        .sample_every = or_else(desc->sample_every, 250), .checkpoint_every = 1000, .log_every = 10, .count = 64};
+    fill_gan_defaults(&app->options, &desc->gan);
+    for (const vkg_app_option *own = desc->options; own && own->name; own++)
+        if (kind_of(own) != TEXT && kind_of(own) != FLAG)
+            app->options.own[own - desc->options].number = own->value;
 }
 
-static bool set_number(const struct app *app, struct options *options, const struct row *row, const char *text)
+/* --- asking --- */
+
+const struct option_row *options_find(const vkg_app *app, unsigned commands, const char *name, size_t length)
 {
-    char *end = NULL;
-    errno = 0;
-    /* decimal only: strtod takes "0x10", " 5" and "nan" too */
-    double value = text[strspn(text, "0123456789.eE+-")] == 0 ? strtod(text, &end) : 0;
-    if (!end || end == text || *end || errno || !(value >= row->low && value <= row->high) ||
-        (row->kind == WHOLE && value != floor(value))) {
-        app_error(app, "--%s %s: expected a %snumber from %.16g to %.16g", row->name, text, row->kind == WHOLE ? "whole " : "",
-                  row->low, row->high);
-        return false;
+    for (const struct option_row *row = app->rows; row < app->rows + app->row_count; row++)
+        if (row->commands & commands && strlen(row->name) == length && strncmp(row->name, name, length) == 0)
+            return row;
+    return NULL;
+}
+
+bool option_given(const vkg_app *app, const char *name)
+{
+    const struct option_row *row = options_find(app, ~0u, name, strlen(name));
+    return row && app->options.given[row - app->rows];
+}
+
+const char *option_word(const char *words, int number, int *length)
+{
+    for (; number > 0 && *words; number--) {
+        words += strcspn(words, "|");
+        words += *words == '|';
     }
-    *(double *)(void *)((char *)options + row->offset) = value;
-    return true;
+    *length = (int)strcspn(words, "|");
+    return words;
 }
 
-static bool set_choice(const struct app *app, struct options *options, const struct row *row, const char *text)
+int option_word_number(const char *words, const char *word, size_t length)
 {
-    const size_t length = strlen(text);
-    double number = 0;
-    for (const char *word = row->argument; *word; number++) {
-        size_t size = strcspn(word, "|");
-        if (size == length && strncmp(word, text, size) == 0) {
-            *(double *)(void *)((char *)options + row->offset) = number;
-            return true;
-        }
-        word += size + (word[size] == '|');
+    for (int number = 0; *words; number++) {
+        size_t size = strcspn(words, "|");
+        if (size == length && strncmp(words, word, size) == 0)
+            return number;
+        words += size + (words[size] == '|');
     }
-    app_error(app, "--%s %s: expected %s", row->name, text, row->argument);
-    return false;
-}
-
-static bool set_option(struct app *app, int index, const char *value)
-{
-    const struct row *row = &rows[index];
-    app->options.given |= 1ull << index;
-    void *field = (char *)&app->options + row->offset;
-    if (row->kind == FLAG)
-        *(bool *)field = true;
-    else if (row->kind == CHOICE)
-        return set_choice(app, &app->options, row, value);
-    else if (row->kind != TEXT)
-        return set_number(app, &app->options, row, value);
-    else if (value[0])
-        *(const char **)field = value;
-    else
-        app_error(app, "--%s \"\": expected %s", row->name, row->argument);
-    return row->kind == FLAG || value[0];
-}
-
-static int find_row(const struct app *app, int command, const char *name, size_t length)
-{
-    const char *names[ROWS];
-    int count = 0;
-    char word[64];
-    for (int i = 0; i < ROWS; i++) {
-        if (!(rows[i].commands & commands[command].command))
-            continue;
-        if (strlen(rows[i].name) == length && strncmp(rows[i].name, name, length) == 0)
-            return i;
-        names[count++] = rows[i].name;
-    }
-    snprintf(word, sizeof word, "%.*s", (int)length, name);
-    const char *similar = nearest(word, names, count);
-    app_error(app, "%s has no option --%s%s%s; see %s %s --help", commands[command].name, word,
-              similar ? ": did you mean --" : "", similar ? similar : "", app->desc->name, commands[command].name);
     return -1;
-}
-
-static int find_command(const struct app *app, const char *name)
-{
-    const char *names[COMMANDS];
-    for (int i = 0; i < COMMANDS; i++) {
-        if (strcmp(commands[i].name, name) == 0)
-            return i;
-        names[i] = commands[i].name;
-    }
-    const char *similar = nearest(name, names, COMMANDS);
-    app_error(app, "there is no command \"%s\"%s%s; see %s --help", name, similar ? ": did you mean " : "",
-              similar ? similar : "", app->desc->name);
-    return -1;
-}
-
-/* One word of the command line, and its value where it has one. Returns how many words were used, 0 for an error. */
-static int parse_word(struct app *app, int command, int words, char **argv)
-{
-    const char *word = strcmp(argv[0], "-h") == 0 ? "--help" : argv[0];
-    if (word[0] == 0 || (word[0] == '-' && word[1] != '-')) {
-        app_error(app, "\"%s\" is no option and no name (a file of that name is ./%s); see %s %s --help", word, word,
-                  app->desc->name, commands[command].name);
-        return 0;
-    }
-    if (strncmp(word, "--", 2) != 0) {
-        bool takes = commands[command].arguments[0] != 0;
-        if (!takes || app->options.target) {
-            app_error(app, "\"%s\": %s takes %s", word, commands[command].name, takes ? "one of these only" : "options only");
-            return 0;
-        }
-        app->options.target = word;
-        return 1;
-    }
-    size_t length = strcspn(word + 2, "=");
-    int index = find_row(app, command, word + 2, length);
-    if (index < 0)
-        return 0;
-    const char *value = word[2 + length] == '=' ? word + 2 + length + 1 : NULL;
-    int used = 1;
-    if (rows[index].kind != FLAG && !value) {
-        if (words < 2) {
-            app_error(app, "--%s needs a value: %s", rows[index].name, rows[index].help);
-            return 0;
-        }
-        value = argv[1];
-        used = 2;
-    } else if (rows[index].kind == FLAG && value) {
-        app_error(app, "--%s takes no value", rows[index].name);
-        return 0;
-    }
-    return set_option(app, index, value) ? used : 0;
-}
-
-bool options_parse(struct app *app, int argc, char **argv, int *status)
-{
-    *status = 2;
-    fill_defaults(app);
-    if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
-        print_usage(app, argc < 2 ? stderr : stdout);
-        *status = argc < 2 ? 2 : 0;
-        return false;
-    }
-    int command = find_command(app, argv[1]);
-    if (command < 0)
-        return false;
-    if (commands[command].command == BENCH)
-        app->options.steps = 20;
-    struct options defaults = app->options;
-    for (int i = 2, used; i < argc; i += used)
-        if ((used = parse_word(app, command, argc - i, argv + i)) == 0)
-            return false;
-    if (app->options.help) {
-        app->options = defaults;
-        print_help(app, command);
-        *status = 0;
-        return false;
-    }
-    *status = command;
-    return true;
-}
-
-bool option_given(const struct app *app, const char *name)
-{
-    for (int i = 0; i < ROWS; i++)
-        if (strcmp(rows[i].name, name) == 0)
-            return app->options.given >> i & 1;
-    return false;
-}
-
-void options_each_setting(struct options *options, void (*visit)(void *user, const struct setting *setting), void *user)
-{
-    for (int i = 0; i < ROWS; i++)
-        if (rows[i].memory != FORGOTTEN)
-            visit(user, &(struct setting){.name = rows[i].name,
-                                          .value = (double *)(void *)((char *)options + rows[i].offset),
-                                          .low = rows[i].low, .high = rows[i].high, .whole = rows[i].kind != REAL,
-                                          .fixed = rows[i].memory == FIXED, .choice = rows[i].kind == CHOICE});
 }
 
 vkg_dtype option_precision(const struct options *options)

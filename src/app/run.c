@@ -1,9 +1,7 @@
-/* The run folder: config.json, log.jsonl, samples/, checkpoints/. */
-#include <cJSON.h>
+/* The run folder: log.jsonl, samples/, checkpoints/; config.json is config.c's. */
 #include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -11,7 +9,7 @@
 #include "app/app.h"
 #include "base/file.h"
 
-bool run_path(const struct app *app, const char *folder, const char *name, char path[PATH_BYTES])
+bool run_path(const vkg_app *app, const char *folder, const char *name, char path[PATH_BYTES])
 {
     if (snprintf(path, PATH_BYTES, "%s/%s", folder, name) < PATH_BYTES)
         return true;
@@ -20,7 +18,7 @@ bool run_path(const struct app *app, const char *folder, const char *name, char 
 }
 
 /* Makes a folder and those above it. */
-static vkg_result make_folders(const struct app *app, const char *folder)
+static vkg_result make_folders(const vkg_app *app, const char *folder)
 {
     char path[PATH_BYTES];
     if (snprintf(path, sizeof path, "%s", folder) >= (int)sizeof path)
@@ -40,7 +38,7 @@ static vkg_result make_folders(const struct app *app, const char *folder)
     }
 }
 
-vkg_result run_create(const struct app *app, const char *folder)
+vkg_result run_create(const vkg_app *app, const char *folder)
 {
     static const char *const parts[] = {"samples", "checkpoints"};
     for (int i = 0; i < 2; i++) {
@@ -61,111 +59,6 @@ bool run_exists(const char *folder)
     return snprintf(path, sizeof path, "%s/config.json", folder) < (int)sizeof path && stat(path, &status) == 0;
 }
 
-/* --- config.json --- */
-
-static void add_setting(void *json, const struct setting *setting)
-{
-    cJSON_AddNumberToObject(json, setting->name, *setting->value);
-}
-
-vkg_result run_write_config(struct app *app, const char *folder, const struct run_image *image)
-{
-    static const char *const names[3] = {"image_height", "image_width", "image_channels"};
-    char path[PATH_BYTES];
-    if (!run_path(app, folder, "config.json", path))
-        return VKG_ERROR_INVALID;
-    const vkg_device_caps *caps = vkg_device_get_caps(app->device);
-    cJSON *json = cJSON_CreateObject();
-    cJSON_AddStringToObject(json, "program", app->desc->name);
-    cJSON_AddStringToObject(json, "vkgan", VKGAN_VERSION);
-    cJSON_AddStringToObject(json, "data", image->data);
-    cJSON_AddStringToObject(json, "device", caps->name); /* for the reader: a run may go on elsewhere, with other bits */
-    cJSON_AddStringToObject(json, "driver", caps->driver_info);
-    cJSON_AddStringToObject(json, "kernels", vkg_kernel_family_name(caps->kernels));
-    options_each_setting(&app->options, add_setting, json);
-    for (int i = 0; i < 3; i++)
-        cJSON_AddNumberToObject(json, names[i], image->image[i]);
-    char *text = cJSON_Print(json);
-    vkg_result result = text ? file_write_atomic(&app->log, path, (struct file_part[]){{text, strlen(text)}, {"\n", 1}}, 2)
-                             : vkg_fail(&app->log, VKG_ERROR_OUT_OF_MEMORY, "%s: out of memory", path);
-    cJSON_free(text);
-    cJSON_Delete(json);
-    return result;
-}
-
-struct reading {
-    struct app *app;
-    const char *path;
-    const cJSON *json;
-    vkg_result result;
-};
-
-static void read_setting(void *user, const struct setting *setting)
-{
-    struct reading *reading = user;
-    const struct app *app = reading->app;
-    const cJSON *item = cJSON_GetObjectItemCaseSensitive(reading->json, setting->name);
-    const double value = cJSON_IsNumber(item) ? item->valuedouble : !item && setting->choice ? 0 : NAN;
-    const bool given = option_given(app, setting->name);
-    if (reading->result != VKG_OK)
-        return;
-    if (!(value >= setting->low && value <= setting->high) || (setting->whole && value != floor(value)))
-        reading->result = vkg_fail(&app->log, VKG_ERROR_FORMAT, "%s: \"%s\" is missing or no %snumber from %.16g to %.16g",
-                                   reading->path, setting->name, setting->whole ? "whole " : "", setting->low,
-                                   setting->high);
-    else if (given && setting->fixed && app->options.resume && *setting->value != value)
-        reading->result = vkg_fail(&app->log, VKG_ERROR_INVALID,
-                                   "--%s %.16g: the run in %s was made with %.16g, which resuming cannot change",
-                                   setting->name, *setting->value, reading->path, value);
-    else if (!given)
-        *setting->value = value;
-}
-
-static vkg_result read_image(struct reading *reading, struct run_image *image)
-{
-    static const char *const names[3] = {"image_height", "image_width", "image_channels"};
-    const cJSON *data = cJSON_GetObjectItemCaseSensitive(reading->json, "data");
-    const cJSON *program = cJSON_GetObjectItemCaseSensitive(reading->json, "program");
-    const struct app *app = reading->app;
-    if (!cJSON_IsString(program) || strcmp(program->valuestring, app->desc->name) != 0)
-        return vkg_fail(&app->log, VKG_ERROR_FORMAT, "%s: \"program\" is %s, expected \"%s\"", reading->path,
-                        cJSON_IsString(program) ? program->valuestring : "missing", app->desc->name);
-    if (!cJSON_IsString(data) || strlen(data->valuestring) >= sizeof image->data)
-        return vkg_fail(&app->log, VKG_ERROR_FORMAT, "%s: \"data\" is missing or no valid path", reading->path);
-    strcpy(image->data, data->valuestring);
-    for (int i = 0; i < 3; i++) {
-        const cJSON *item = cJSON_GetObjectItemCaseSensitive(reading->json, names[i]);
-        if (!cJSON_IsNumber(item) || !(item->valuedouble >= 1 && item->valuedouble <= 65536))
-            return vkg_fail(&app->log, VKG_ERROR_FORMAT, "%s: \"%s\" is missing or no size", reading->path, names[i]);
-        image->image[i] = (uint32_t)item->valuedouble;
-    }
-    return VKG_OK;
-}
-
-vkg_result run_read_config(struct app *app, const char *folder, struct run_image *image)
-{
-    char path[PATH_BYTES];
-    void *text;
-    size_t size;
-    if (!run_path(app, folder, "config.json", path))
-        return VKG_ERROR_INVALID;
-    vkg_result result = file_read_whole(&app->log, path, 1 << 20, &text, &size);
-    if (result != VKG_OK)
-        return result;
-    cJSON *json = cJSON_ParseWithLength(text, size);
-    free(text);
-    if (!cJSON_IsObject(json)) {
-        cJSON_Delete(json);
-        return vkg_fail(&app->log, VKG_ERROR_FORMAT, "%s: not a JSON object", path);
-    }
-    struct reading reading = {.app = app, .path = path, .json = json};
-    options_each_setting(&app->options, read_setting, &reading);
-    if (reading.result == VKG_OK)
-        reading.result = read_image(&reading, image);
-    cJSON_Delete(json);
-    return reading.result;
-}
-
 /* --- checkpoints --- */
 
 /* "step-000123.safetensors" → 123; false for any other name, a temporary file's for example. */
@@ -179,7 +72,7 @@ static bool checkpoint_step(const char *name, uint64_t *step)
     return errno == 0 && strcmp(end, ".safetensors") == 0;
 }
 
-vkg_result run_newest_checkpoint(const struct app *app, const char *folder, char path[PATH_BYTES], uint64_t *step)
+vkg_result run_newest_checkpoint(const vkg_app *app, const char *folder, char path[PATH_BYTES], uint64_t *step)
 {
     char checkpoints[PATH_BYTES], name[PATH_BYTES];
     *step = 0;
@@ -206,7 +99,7 @@ vkg_result run_newest_checkpoint(const struct app *app, const char *folder, char
 
 /* --- log.jsonl --- */
 
-vkg_result run_trim_log(const struct app *app, const char *folder, uint64_t step)
+vkg_result run_trim_log(const vkg_app *app, const char *folder, uint64_t step)
 {
     char path[PATH_BYTES];
     void *text;

@@ -1,5 +1,7 @@
-/* The common case: discriminator, then generator, after PyTorch's DCGAN example. */
+/* The common case: discriminator, then generator, after PyTorch's DCGAN example, with the losses and regularisers of
+ * vkg_gan_desc. */
 #include "gan/network.h"
+#include "gan/step.h"
 #include "vkgan/gan.h"
 #include "vkgan/ops.h"
 
@@ -12,55 +14,248 @@ vkg_tensor *network_call(vkg_graph *graph, vkg_network network, const char *scop
     return output;
 }
 
+/* --- what the phases of a step share --- */
+
+struct batches {
+    vkg_tensor *real, *fake; /* of the newest discriminator's update; fake is not detached */
+    vkg_tensor *labels;      /* of both; NULL where the networks are to know none */
+};
+
+static struct batches *shared_batches(vkg_step *step)
+{
+    static struct batches lost; /* the graph is out of memory, and so never runs */
+    void **shared = vkg_step_shared(step);
+    if (!*shared) {
+        *shared = arena_alloc(&step->graph->arena, sizeof(struct batches));
+        if (*shared)
+            *(struct batches *)*shared = (struct batches){0};
+        else
+            step->graph->out_of_memory = true;
+    }
+    return *shared ? *shared : &lost;
+}
+
+static vkg_tensor *shared_labels(vkg_step *step, const vkg_gan_desc *gan)
+{
+    struct batches *batches = shared_batches(step);
+    if (!batches->labels && gan->settings.classes != 0)
+        batches->labels = vkg_step_labels(step);
+    return batches->labels;
+}
+
+/* --- the networks: generated images are of the real ones' classes --- */
+
 static vkg_tensor *discriminate(vkg_step *step, const vkg_gan_desc *gan, vkg_tensor *images)
 {
-    return network_call(vkg_step_graph(step), gan->discriminator, "discriminator", images, &gan->settings);
+    vkg_network_settings settings = gan->settings;
+    settings.labels = shared_labels(step, gan);
+    return network_call(vkg_step_graph(step), gan->discriminator, "discriminator", images, &settings);
 }
 
-static vkg_tensor *generate(vkg_step *step, const vkg_gan_desc *gan)
+/* Images of fresh latents; *styles: what a generator with a mapping network makes them of, else the latents. */
+static vkg_tensor *generate(vkg_step *step, const vkg_gan_desc *gan, vkg_tensor **styles)
 {
-    return network_call(vkg_step_graph(step), gan->generator, "generator", vkg_step_latents(step), &gan->settings);
+    vkg_network_settings settings = gan->settings;
+    settings.labels = shared_labels(step, gan);
+    settings.styles = styles;
+    *styles = vkg_step_latents(step);
+    return network_call(vkg_step_graph(step), gan->generator, "generator", *styles, &settings);
 }
 
-static void report_probability(vkg_step *step, const char *name, vkg_tensor *logits)
+/* Images as the discriminator sees them, and what it makes of them. */
+static vkg_tensor *judge(vkg_step *step, const vkg_gan_desc *gan, vkg_tensor *images)
 {
     vkg_graph *graph = vkg_step_graph(step);
-    vkg_step_report(step, name, vkg_mean(graph, vkg_sigmoid(graph, logits), VKG_ALL_AXES, false));
+    if (gan->augment.kind == VKG_AUGMENT_DIFF)
+        images = vkg_diff_augment(graph, images, gan->augment.changes, NULL);
+    else if (gan->augment.kind == VKG_AUGMENT_ADA)
+        images = vkg_ada_augment(graph, images, gan->augment.changes, vkg_ada_probability(graph, "augment"), NULL);
+    return discriminate(step, gan, images);
+}
+
+static vkg_tensor *shared_fake(vkg_step *step, const vkg_gan_desc *gan)
+{
+    struct batches *batches = shared_batches(step);
+    vkg_tensor *styles;
+    if (!batches->fake)
+        batches->fake = generate(step, gan, &styles);
+    return batches->fake;
+}
+
+static vkg_tensor *shared_real(vkg_step *step)
+{
+    struct batches *batches = shared_batches(step);
+    if (!batches->real)
+        batches->real = vkg_step_real(step);
+    return batches->real;
+}
+
+/* --- reports --- */
+
+static void report_mean(vkg_step *step, const char *name, vkg_tensor *values)
+{
+    vkg_step_report(step, name, vkg_mean(vkg_step_graph(step), values, VKG_ALL_AXES, false));
+}
+
+/* A batch of images, and the discriminator's logits. */
+struct judged {
+    vkg_tensor *images, *logits;
+};
+
+/* Where logits mean probabilities, these; otherwise the logits, as scores. */
+static void report_judgement(vkg_step *step, const vkg_gan_desc *gan, const struct judged *real, const struct judged *fake)
+{
+    vkg_graph *graph = vkg_step_graph(step);
+    if (gan->loss == VKG_LOSS_NON_SATURATING || gan->loss == VKG_LOSS_MINIMAX) {
+        report_mean(step, "d_real", vkg_sigmoid(graph, real->logits));
+        report_mean(step, "d_fake", vkg_sigmoid(graph, fake->logits));
+    } else {
+        report_mean(step, "score_real", real->logits);
+        report_mean(step, "score_fake", fake->logits);
+    }
+}
+
+/* ADA: what is positive where real images are known as real, in the terms of the loss. */
+static vkg_tensor *certainty(vkg_graph *graph, vkg_loss loss, const struct judged *real, const struct judged *fake)
+{
+    if (loss == VKG_LOSS_LEAST_SQUARES)
+        return vkg_affine(graph, real->logits, 1, -0.5f);
+    if (loss == VKG_LOSS_WASSERSTEIN || loss == VKG_LOSS_RELATIVISTIC)
+        return vkg_sub(graph, real->logits, fake->logits);
+    return real->logits;
+}
+
+static void adapt_augmentation(vkg_step *step, const vkg_gan_desc *gan, const struct judged *real,
+                               const struct judged *fake)
+{
+    vkg_graph *graph = vkg_step_graph(step);
+    if (gan->augment.kind != VKG_AUGMENT_ADA)
+        return;
+    vkg_tensor *logits = certainty(graph, gan->loss, real, fake);
+    vkg_step_report(step, "sign_real", vkg_ada_adjust(graph, "augment", logits, &gan->augment.ada));
+    vkg_step_report(step, "augment_p", vkg_ada_probability(graph, "augment"));
+}
+
+/* --- regularisers --- */
+
+/* A loss that grows by penalties. */
+struct sum {
+    vkg_step *step;
+    const vkg_gan_desc *gan;
+    vkg_tensor *loss;
+};
+
+/* The penalty is reported as it is. */
+static void add_penalty(struct sum *sum, const char *name, vkg_tensor *penalty, float weight)
+{
+    vkg_graph *graph = vkg_step_graph(sum->step);
+    vkg_step_report(sum->step, name, penalty);
+    sum->loss = vkg_add(graph, sum->loss, vkg_affine(graph, penalty, weight, 0));
+}
+
+static void add_squared_gradient(struct sum *sum, const char *name, const struct judged *batch, float gamma)
+{
+    if (gamma != 0)
+        add_penalty(sum, name, vkg_squared_gradient(vkg_step_graph(sum->step), batch->logits, batch->images), gamma / 2);
+}
+
+static void add_gradient_penalty(struct sum *sum, const char *name, vkg_tensor *samples, float weight)
+{
+    vkg_tensor *logits = judge(sum->step, sum->gan, samples);
+    add_penalty(sum, name, vkg_gradient_penalty(vkg_step_graph(sum->step), logits, samples, 1,
+                                                sum->gan->regularizers.one_sided), weight);
+}
+
+/* Beside the change no other augmentation is wanted. */
+static void add_consistency(struct sum *sum, const char *name, const struct judged *batch, float weight)
+{
+    if (weight == 0)
+        return;
+    vkg_graph *graph = vkg_step_graph(sum->step);
+    vkg_tensor *logits = sum->gan->augment.kind ? discriminate(sum->step, sum->gan, batch->images) : batch->logits;
+    vkg_tensor *changed = discriminate(sum->step, sum->gan, vkg_mirror_and_shift(graph, batch->images, NULL));
+    add_penalty(sum, name, vkg_consistency_penalty(graph, logits, changed), weight);
+}
+
+static vkg_tensor *regularize_discriminator(vkg_step *step, const vkg_gan_desc *gan, vkg_tensor *loss,
+                                            const struct judged *real, const struct judged *fake)
+{
+    const vkg_regularizers *r = &gan->regularizers;
+    vkg_graph *graph = vkg_step_graph(step);
+    struct sum sum = {step, gan, loss};
+    add_squared_gradient(&sum, "r1", real, r->r1);
+    add_squared_gradient(&sum, "r2", fake, r->r2);
+    if (r->gradient_penalty != 0)
+        add_gradient_penalty(&sum, "gradient_penalty", vkg_between(graph, real->images, fake->images, NULL),
+                             r->gradient_penalty);
+    if (r->dragan != 0)
+        add_gradient_penalty(&sum, "dragan", vkg_around(graph, real->images, 0, NULL, NULL), r->dragan);
+    add_consistency(&sum, "consistency", real, r->consistency);
+    add_consistency(&sum, "consistency_fake", fake, r->consistency_fake);
+    return sum.loss;
+}
+
+static vkg_tensor *regularize_generator(vkg_step *step, const vkg_gan_desc *gan, vkg_tensor *loss)
+{
+    if (gan->regularizers.path_length == 0)
+        return loss;
+    struct sum sum = {step, gan, loss};
+    vkg_tensor *styles, *lengths, *images = generate(step, gan, &styles);
+    const vkg_path_length_desc desc = {.name = "path_length.mean"};
+    vkg_tensor *penalty = vkg_path_length_penalty(vkg_step_graph(step), images, styles, &desc, &lengths);
+    vkg_step_report(step, "path_length", lengths);
+    add_penalty(&sum, "path_penalty", penalty, gan->regularizers.path_length);
+    return sum.loss;
+}
+
+/* --- the phases --- */
+
+/* The generated images that the discriminator sees, without a way for gradients. */
+static vkg_tensor *shown_fake(vkg_step *step, const vkg_gan_desc *gan)
+{
+    vkg_graph *graph = vkg_step_graph(step);
+    vkg_tensor *fake = shared_fake(step, gan);
+    if (gan->history == 0)
+        return vkg_detach(graph, fake);
+    if (gan->settings.classes != 0)
+        return graph_fail(graph, "a history of %u images does not know their classes, of which there are %u", gan->history,
+                          gan->settings.classes);
+    return vkg_history(graph, "history", fake, gan->history, NULL);
 }
 
 static vkg_tensor *discriminator_loss(vkg_step *step, void *user)
 {
     const vkg_gan_desc *gan = user;
-    vkg_graph *graph = vkg_step_graph(step);
-    vkg_tensor *real_logits = discriminate(step, gan, vkg_step_real(step));
-    vkg_tensor *fake = generate(step, gan);
-    *vkg_step_shared(step) = fake;
-    vkg_tensor *fake_logits = discriminate(step, gan, vkg_detach(graph, fake));
-    vkg_tensor *loss = vkg_add(graph, vkg_bce_with_logits(graph, real_logits, 1),
-                               vkg_bce_with_logits(graph, fake_logits, 0));
+    *shared_batches(step) = (struct batches){0};
+    struct judged real = {.images = shared_real(step)}, fake;
+    real.logits = judge(step, gan, real.images);
+    fake.images = shown_fake(step, gan);
+    fake.logits = judge(step, gan, fake.images);
+    vkg_tensor *loss = vkg_discriminator_loss(vkg_step_graph(step), gan->loss, real.logits, fake.logits);
     vkg_step_report(step, "loss_d", loss);
-    report_probability(step, "d_real", real_logits);
-    report_probability(step, "d_fake", fake_logits);
-    return loss;
+    report_judgement(step, gan, &real, &fake);
+    adapt_augmentation(step, gan, &real, &fake);
+    return regularize_discriminator(step, gan, loss, &real, &fake);
 }
 
-/* The fakes of the discriminator's phase serve again: the generator has not changed since they were made. */
+/* The batches of the discriminator's phase serve again: the generator has not changed since its images were made. */
 static vkg_tensor *generator_loss(vkg_step *step, void *user)
 {
     const vkg_gan_desc *gan = user;
-    vkg_tensor *fake = *vkg_step_shared(step);
-    if (!fake)
-        fake = generate(step, gan);
-    vkg_tensor *loss = vkg_bce_with_logits(vkg_step_graph(step), discriminate(step, gan, fake), 1);
+    vkg_tensor *fake_logits = judge(step, gan, shared_fake(step, gan)), *real_logits = NULL;
+    if (gan->loss == VKG_LOSS_RELATIVISTIC)
+        real_logits = judge(step, gan, shared_real(step));
+    vkg_tensor *loss = vkg_generator_loss(vkg_step_graph(step), gan->loss, fake_logits, real_logits);
     vkg_step_report(step, "loss_g", loss);
-    return loss;
+    return regularize_generator(step, gan, loss);
 }
 
-void vkg_gan_phases(const vkg_gan_desc *gan, vkg_phase phases[2])
+uint32_t vkg_gan_phases(const vkg_gan_desc *gan, vkg_phase phases[VKG_GAN_MAX_PHASES])
 {
     void *user = (void *)gan; /* read only, as both loss functions take it */
     phases[0] = (vkg_phase){.name = "discriminator", .loss = discriminator_loss, .user = user,
-                            .trains = "discriminator.", .adam = gan->adam_d, .times = gan->discriminator_times};
+                            .trains = "discriminator.", .optimizer = gan->optimizer_d, .times = gan->discriminator_times};
     phases[1] = (vkg_phase){.name = "generator", .loss = generator_loss, .user = user, .trains = "generator.",
-                            .adam = gan->adam_g};
+                            .optimizer = gan->optimizer_g};
+    return 2;
 }

@@ -1,0 +1,50 @@
+/* What the options make of a program's networks. */
+#include "app/app.h"
+
+bool app_settings(vkg_app *app, const uint32_t image[3], vkg_network_settings *settings)
+{
+    char message[256] = "";
+    *settings = (vkg_network_settings){.image = {image[0], image[1], image[2]}, .latent = (uint32_t)app->options.latent,
+                                       .width = (uint32_t)app->options.width, .user = app};
+    if (app->desc->check && !app->desc->check(settings, message, sizeof message)) {
+        app_error(app, "images of %u×%u, %u channels: %s", image[0], image[1], image[2], message);
+        return false;
+    }
+    return true;
+}
+
+static void apply_optimizer(const struct options *o, double lr, vkg_optimizer_desc *optimizer)
+{
+    optimizer->lr = (float)(lr > 0 ? lr : o->lr);
+    optimizer->beta1 = o->beta1 > 0 ? (float)o->beta1 : -1; /* −1 is 0: optimizer.h */
+    optimizer->beta2 = o->beta2 > 0 ? (float)o->beta2 : -1;
+}
+
+/* The program's networks with what the options say of their training. */
+static vkg_gan_desc gan_of(const vkg_app *app, const vkg_network_settings *settings)
+{
+    const struct options *o = &app->options;
+    vkg_gan_desc gan = app->desc->gan;
+    gan.settings = *settings;
+    gan.loss = (vkg_loss)o->loss;
+    gan.discriminator_times = (uint32_t)o->d_steps;
+    gan.regularizers.gradient_penalty = (float)o->gradient_penalty;
+    gan.regularizers.r1 = (float)o->r1;
+    gan.regularizers.r2 = (float)o->r2;
+    gan.regularizers.dragan = (float)o->dragan;
+    apply_optimizer(o, o->lr_d, &gan.optimizer_d);
+    apply_optimizer(o, o->lr_g, &gan.optimizer_g);
+    return gan;
+}
+
+vkg_result app_create_trainer(vkg_app *app, const vkg_network_settings *settings, vkg_trainer **trainer)
+{
+    const struct options *options = &app->options;
+    vkg_phase phases[VKG_APP_MAX_PHASES];
+    const vkg_gan_desc gan = gan_of(app, settings);
+    const uint32_t phase_count = app->desc->phases ? app->desc->phases(&gan, phases) : vkg_gan_phases(&gan, phases);
+    return vkg_trainer_create(app->device, &(vkg_trainer_desc){
+        .phases = phases, .phase_count = phase_count, .batch = (uint32_t)options->batch,
+        .image = {settings->image[0], settings->image[1], settings->image[2]}, .latent = settings->latent,
+        .seed = (uint64_t)options->seed, .precision = option_precision(options)}, trainer);
+}

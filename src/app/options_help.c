@@ -1,0 +1,84 @@
+/* --help, and "did you mean". */
+#include "app/options.h"
+
+#include <string.h>
+
+void options_print_usage(const vkg_app *app, FILE *out)
+{
+    const char *name = app->desc->name;
+    fprintf(out, "%s: %s\n\nusage:\n", name, app->desc->summary);
+    for (const struct command_row *row = app->commands; row < app->commands + app->command_count; row++)
+        fprintf(out, "  %s %s %-16s %s\n", name, row->name, row->arguments, row->help);
+    fprintf(out, "  %s COMMAND --help     the command's options\n", name);
+    for (const vkg_app_recipe *recipe = app->desc->recipes; recipe && recipe->name; recipe++)
+        fprintf(out, "\n--recipe %s: %s:\n    %s\n", recipe->name, recipe->help, recipe->options);
+    fprintf(out, "\nexamples:\n  %s train --out runs/first --steps 3000\n", name);
+    if (!app->desc->open_data)
+        fprintf(out, "  %s train ~/photos --size 64 --out runs/photos\n", name);
+    fprintf(out, "  %s train --out runs/first --resume --steps 6000\n", name);
+    fprintf(out, "  %s generate runs/first --count 100 --output samples.png\n", name);
+}
+
+/* The default, as it stands in the options before parsing. */
+static void print_default(struct options *options, const struct option_row *row)
+{
+    const double value = row->kind == FLAG || row->kind == TEXT ? 0 : *(double *)option_field(options, row);
+    int length;
+    if (row->kind == CHOICE) {
+        const char *word = option_word(row->argument, (int)value, &length);
+        printf(" [%.*s]", length, word);
+    } else if (value != 0) {
+        printf(" [%g]", value);
+    }
+}
+
+void options_print_help(vkg_app *app, const struct command_row *command)
+{
+    printf("%s %s %s: %s\n\n", app->desc->name, command->name, command->arguments, command->help);
+    for (const struct option_row *row = app->rows; row < app->rows + app->row_count; row++) {
+        if (!(row->commands & command->command))
+            continue;
+        char left[128];
+        snprintf(left, sizeof left, "--%s %s", row->name, row->argument ? row->argument : "");
+        printf("  %-27s%s%s", left, strlen(left) > 26 ? "\n                              " : " ", row->help);
+        print_default(&app->options, row);
+        printf("\n");
+    }
+}
+
+/* --- did you mean --- */
+
+/* Levenshtein's distance of two short words. */
+static unsigned distance(const char *a, const char *b)
+{
+    unsigned row[64], la = (unsigned)strlen(a), lb = (unsigned)strlen(b);
+    if (la > 60 || lb > 60)
+        return 60;
+    for (unsigned j = 0; j <= lb; j++)
+        row[j] = j;
+    for (unsigned i = 1; i <= la; i++) {
+        unsigned diagonal = row[0];
+        row[0] = i;
+        for (unsigned j = 1; j <= lb; j++) {
+            unsigned best = diagonal + (a[i - 1] != b[j - 1]);
+            best = best < row[j] + 1 ? best : row[j] + 1;
+            best = best < row[j - 1] + 1 ? best : row[j - 1] + 1;
+            diagonal = row[j];
+            row[j] = best;
+        }
+    }
+    return row[lb];
+}
+
+const char *nearest_name(const char *word, const char *const *names, int count)
+{
+    const char *best = NULL;
+    unsigned least = 3;
+    for (int i = 0; i < count; i++)
+        if (distance(word, names[i]) < least) {
+            least = distance(word, names[i]);
+            best = names[i];
+        }
+    return best;
+}
+

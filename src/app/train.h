@@ -1,0 +1,53 @@
+/* The parts of `train`: setting up, the loop, and what is written on the way. */
+#ifndef VKG_APP_TRAIN_H
+#define VKG_APP_TRAIN_H
+
+#include "app/app.h"
+#include "io/json.h"
+
+enum { SAMPLES = 64 }; /* in a grid */
+
+/* With --minutes and without --steps, time alone ends a run. */
+static const uint64_t NO_LAST_STEP = UINT64_MAX;
+
+struct training {
+    vkg_app *app;
+    const char *folder;
+    struct run_image run;
+    vkg_network_settings settings;
+    vkg_dataset *dataset;
+    vkg_loader *loader;
+    vkg_trainer *trainer;
+    vkg_sampler *sampler;
+    struct json_lines *log;
+    struct watch *watch; /* watch.h */
+    uint64_t first_step, last_step;
+    double start, shown; /* seconds: of training, of the last progress line */
+    double window_start; /* of the rate that is logged */
+    uint64_t window_step;
+    char sample[PATH_BYTES], checkpoint[PATH_BYTES]; /* the newest */
+    char film[PATH_BYTES];
+    vkg_app_measure measures[VKG_APP_MAX_MEASURES]; /* of the newest samples */
+    uint32_t measure_count;
+};
+
+/* --- train_setup.c --- */
+
+/* Opens the device, the run folder, new or resumed, the data, and makes the trainer. What was opened is in *t, whatever
+ * the result: training_tear_down closes it. */
+vkg_result training_set_up(struct training *t);
+void training_tear_down(struct training *t);
+
+/* --- train_output.c --- */
+
+/* Waits for the steps in flight, and saves. */
+vkg_result training_save_checkpoint(struct training *t);
+vkg_result training_save_samples(struct training *t);
+/* A line of log.jsonl. */
+vkg_result training_write_log(struct training *t, const vkg_trainer_report *report);
+/* A bar on a terminal, a line every ten seconds elsewhere. */
+void training_show_progress(struct training *t, const vkg_trainer_report *report);
+/* The last words: what the run left, and how to go on. */
+void training_say_what_there_is(const struct training *t, bool interrupted);
+
+#endif

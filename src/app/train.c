@@ -89,7 +89,7 @@ static vkg_result run_loop(struct training *t)
 {
     const struct options *options = &t->app->options;
     vkg_result result = VKG_OK;
-    uint64_t seen = 0, step = t->first_step, saved = UINT64_MAX;
+    uint64_t seen = 0, step = t->first_step, saved = UINT64_MAX, sampled = UINT64_MAX;
     t->start = t->window_start = seconds_now();
     t->window_step = t->first_step;
     while (result == VKG_OK && step < t->last_step && !interrupted &&
@@ -99,8 +99,10 @@ static vkg_result run_loop(struct training *t)
         bool sample = is_due(options->sample_every, step), checkpoint = is_due(options->checkpoint_every, step);
         if (result == VKG_OK && (sample || checkpoint))
             result = finish_and_look(t, &seen); /* nothing that is broken is saved */
-        if (result == VKG_OK && sample)
+        if (result == VKG_OK && sample) {
             result = training_save_samples(t);
+            sampled = step;
+        }
         if (result == VKG_OK && checkpoint) {
             result = training_save_checkpoint(t);
             saved = step;
@@ -110,7 +112,7 @@ static vkg_result run_loop(struct training *t)
         result = finish_and_look(t, &seen);
     if (result == VKG_OK && saved != step && step > t->first_step)
         result = training_save_checkpoint(t);
-    if (result == VKG_OK && step > t->first_step)
+    if (result == VKG_OK && sampled != step && step > t->first_step)
         result = training_save_samples(t);
     if (result == VKG_OK && step > t->first_step)
         result = film_write(t->app, t->folder, t->film);

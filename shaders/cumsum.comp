@@ -3,7 +3,7 @@
 //   STAGE 0  y[outer][block][inner] = the sum of each block of x
 //   STAGE 1  the running sums of x, which is one block; of what is in front of j where `exclusive` is 1
 //   STAGE 2  the running sums of each block of x, which begin at offset[outer][block][inner]
-// Writes (=). The order of addition is fixed. Grid: one invocation a block, folded over y. READ_TEXEL as in adam.comp.
+// Writes (=). The order of addition is fixed. Grid: one invocation a block, folded over y. READ_TEXEL as in optimizer.comp.
 #version 450
 layout(local_size_x_id = 0) in;
 #if READ_TEXEL

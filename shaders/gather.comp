@@ -1,6 +1,6 @@
 // y[.., m, ..] = a[.., index[.., m, ..], ..], 0 where the index is outside of a. Writes (=).
 // Grid: one invocation an element of y, or four neighbours that share an index where VECTOR is 1, folded over y.
-// READ_TEXEL as in adam.comp.
+// READ_TEXEL as in optimizer.comp.
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "lib/runs.glsl"

@@ -2,7 +2,7 @@
 // start[o + 1]: the product with a sparse matrix along one axis. Writes (=). The order of addition is fixed.
 // Grid: invocations, folded over y, that each take every so many-th element of y, or four neighbours along inner where
 // VECTOR is 1.
-// READ_TEXEL as in adam.comp.
+// READ_TEXEL as in optimizer.comp.
 #version 450
 layout(local_size_x_id = 0) in;
 #if VECTOR

@@ -1,5 +1,5 @@
 // y[outer][inner] = Σ_part x[outer][part][inner], or the greatest of them (MAX 1): the second stage of a reduction.
-// Writes (=). The order is fixed. Grid: one invocation an element of y, folded over y. READ_TEXEL as in adam.comp.
+// Writes (=). The order is fixed. Grid: one invocation an element of y, folded over y. READ_TEXEL as in optimizer.comp.
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #define VECTOR 0

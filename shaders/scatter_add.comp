@@ -7,7 +7,7 @@
 //            at one place: 62 less the bits of their number.                      Grid: an invocation an element of x.
 //   STAGE 3  y ← the float nearest to high:low.                                   Grid: an invocation an element of y.
 // All of it is integer arithmetic on the floats' bits: the result is the same on every device. Where an infinity or a
-// NaN is added the result is what floats would give. READ_TEXEL as in adam.comp.
+// NaN is added the result is what floats would give. READ_TEXEL as in optimizer.comp.
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "lib/runs.glsl"

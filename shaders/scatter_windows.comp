@@ -1,6 +1,6 @@
 // y[outer][i][inner] = Σ x[outer][o][inner] over the windows o that have place i, and whose index[outer][o][inner] is i:
 // the gradient of the greatest of each window. Window o has the places o · stride − padding + k, k < kernel. Writes (=).
-// Grid: invocations, folded over y, that each take every so many-th element of y. READ_TEXEL as in adam.comp.
+// Grid: invocations, folded over y, that each take every so many-th element of y. READ_TEXEL as in optimizer.comp.
 #version 450
 layout(local_size_x_id = 0) in;
 #if READ_TEXEL

@@ -181,7 +181,7 @@ static void run_step(vkg_trainer *trainer, const float *batches, uint32_t step, 
     const uint32_t pixels = BATCH * HEIGHT * WIDTH;
     for (uint32_t i = 0; i < pixels; i++)
         memcpy(batch + i * channels, batches + (step * pixels + i) * CARRIED, channels * sizeof *batch);
-    const float *const reals[] = {batch, batch};
+    const vkg_batch reals[] = {{.images = batch}, {.images = batch}};
     assert_int_equal(vkg_trainer_step(trainer, reals, NULL), VKG_OK);
     assert_int_equal(vkg_trainer_finish(trainer, report), VKG_OK);
 }

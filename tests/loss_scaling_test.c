@@ -106,7 +106,7 @@ static vkg_trainer_report train_gan(vkg_trainer *trainer, uint32_t steps)
         uint64_t step = vkg_trainer_get_step(trainer);
         for (uint32_t k = 0; k < 2 * BATCH * PIXELS; k++)
             batch[k / (BATCH * PIXELS)][k % (BATCH * PIXELS)] = sinf((float)(k * (step % 7 + 1)) * 0.01f);
-        assert_int_equal(vkg_trainer_step(trainer, (const float *[]){batch[0], batch[1]}, NULL), VKG_OK);
+        assert_int_equal(vkg_trainer_step(trainer, (vkg_batch[]){{.images = batch[0]}, {.images = batch[1]}}, NULL), VKG_OK);
     }
     assert_int_equal(vkg_trainer_finish(trainer, &report), VKG_OK);
     return report;
@@ -194,7 +194,7 @@ static vkg_result create_toy(vkg_loss_scaling scaling, vkg_trainer **trainer)
 static vkg_trainer_report step_toy(vkg_trainer *trainer, float pixel)
 {
     vkg_trainer_report report;
-    assert_int_equal(vkg_trainer_step(trainer, (const float *[]){&pixel}, NULL), VKG_OK);
+    assert_int_equal(vkg_trainer_step(trainer, &(vkg_batch){.images = &pixel}, NULL), VKG_OK);
     assert_int_equal(vkg_trainer_finish(trainer, &report), VKG_OK);
     return report;
 }
@@ -290,13 +290,13 @@ static void one_bad_gradient_of_many_is_found(void **unused)
     for (uint32_t i = 0; i < MANY; i++) {
         float pixels[MANY] = {0};
         pixels[i] = i % 2 ? NAN : -INFINITY;
-        assert_int_equal(vkg_trainer_step(trainer, (const float *[]){pixels}, NULL), VKG_OK);
+        assert_int_equal(vkg_trainer_step(trainer, &(vkg_batch){.images = pixels}, NULL), VKG_OK);
         assert_int_equal(vkg_trainer_finish(trainer, &report), VKG_OK);
         assert_true(reported(&report, "skipped_updates") == (float)i + 1);
         assert_true(reported(&report, "loss_scale") == ldexpf(1, 99 - (int)i));
     }
     const float good[MANY] = {0};
-    assert_int_equal(vkg_trainer_step(trainer, (const float *[]){good}, NULL), VKG_OK);
+    assert_int_equal(vkg_trainer_step(trainer, &(vkg_batch){.images = good}, NULL), VKG_OK);
     assert_int_equal(vkg_trainer_finish(trainer, &report), VKG_OK);
     assert_true(reported(&report, "skipped_updates") == MANY);
     vkg_trainer_destroy(&trainer);

@@ -574,14 +574,15 @@ static void a_step_allocates_nothing(void **unused)
     device->vk.vkQueueSubmit = uncounted_submit;
     device->vk.vkResetFences = uncounted_reset;
     device->vk.vkWaitForFences = uncounted_wait;
-    const float batch[64] = {0}, *const real[1] = {batch};
+    const float pixels[64] = {0};
+    const vkg_batch batch = {.images = pixels};
     vkg_trainer_report report;
     vkg_result result = VKG_OK;
     for (int i = 0; i < 2; i++) /* the first is measured */
-        result |= vkg_trainer_step(trainer, real, &report);
+        result |= vkg_trainer_step(trainer, &batch, &report);
     counting = true;
     for (int i = 0; i < 100; i++)
-        result |= vkg_trainer_step(trainer, real, &report);
+        result |= vkg_trainer_step(trainer, &batch, &report);
     result |= vkg_trainer_finish(trainer, &report);
     counting = false;
     device->vk = driver;
@@ -596,7 +597,7 @@ static void a_step_allocates_nothing(void **unused)
     if (device->caps.timestamp_bits) {
         vkg_dispatch_profile dispatches[MANY] = {{0}};
         uint32_t count = MANY;
-        assert_int_equal(vkg_trainer_profile(trainer, real, dispatches, &count), VKG_OK);
+        assert_int_equal(vkg_trainer_profile(trainer, &batch, dispatches, &count), VKG_OK);
         assert_int_equal(vkg_trainer_get_step(trainer), 103); /* it was a step */
         assert_int_equal(count, vkg_trainer_get_stats(trainer).dispatches);
         assert_true(dispatches[0].seconds > 0 && dispatches[count - 1].seconds > 0);

@@ -266,7 +266,7 @@ static void train(vkg_trainer *trainer, uint32_t steps)
     for (uint32_t i = 0; i < steps; i++) {
         make_batch(vkg_trainer_get_step(trainer), batch);
         assert_int_equal(vkg_trainer_batches(trainer), 1);
-        assert_int_equal(vkg_trainer_step(trainer, (const float *[]){batch}, NULL), VKG_OK);
+        assert_int_equal(vkg_trainer_step(trainer, &(vkg_batch){.images = batch}, NULL), VKG_OK);
     }
     assert_int_equal(vkg_trainer_finish(trainer, NULL), VKG_OK);
 }
@@ -331,7 +331,7 @@ static double reported(vkg_trainer *trainer, uint32_t steps, const char *name)
     vkg_trainer_report report;
     train(trainer, steps - 1);
     make_batch(vkg_trainer_get_step(trainer), batch);
-    assert_int_equal(vkg_trainer_step(trainer, (const float *[]){batch}, NULL), VKG_OK);
+    assert_int_equal(vkg_trainer_step(trainer, &(vkg_batch){.images = batch}, NULL), VKG_OK);
     assert_int_equal(vkg_trainer_finish(trainer, &report), VKG_OK);
     for (uint32_t i = 0; i < report.count; i++)
         if (strcmp(report.names[i], name) == 0)
@@ -386,6 +386,60 @@ static float parameter_value(vkg_trainer *trainer, const char *name)
     return value;
 }
 
+/* A picture of one number for each class. */
+static vkg_tensor *pixel_of_class(vkg_graph *g, vkg_tensor *z, const vkg_network_settings *s)
+{
+    vkg_tensor *table = vkg_parameter(g, "table", VKG_SHAPE(s->classes, 1), (vkg_init){VKG_INIT_CONSTANT, 0, 0});
+    return vkg_reshape(g, vkg_embedding(g, table, s->labels), VKG_SHAPE(vkg_tensor_shape(z).dims[0], 1, 1, 1));
+}
+
+/* Judges by the class alone. */
+static vkg_tensor *class_itself(vkg_graph *g, vkg_tensor *x, const vkg_network_settings *s)
+{
+    vkg_tensor *w = vkg_parameter(g, "w", VKG_SHAPE(1), (vkg_init){VKG_INIT_CONSTANT, 1, 0});
+    return vkg_mul(g, vkg_reshape(g, vkg_cast(g, s->labels, VKG_FLOAT32), VKG_SHAPE(vkg_tensor_shape(x).dims[0], 1)), w);
+}
+
+static void labels_reach_the_networks(void **unused)
+{
+    (void)unused;
+    const vkg_gan_desc gan = {.generator = pixel_of_class, .discriminator = class_itself, .loss = VKG_LOSS_HINGE,
+                              .settings = {.image = {1, 1, 1}, .latent = 1, .width = 1, .classes = 3}};
+    vkg_phase phases[VKG_GAN_MAX_PHASES];
+    const uint32_t phase_count = vkg_gan_phases(&gan, phases);
+    vkg_trainer *trainer;
+    const vkg_trainer_desc desc = {.phases = phases, .phase_count = phase_count, .batch = 2, .image = {1, 1, 1}, .latent = 1};
+    assert_int_equal(vkg_trainer_create(test_device(), &desc, &trainer), VKG_OK);
+    test_expect_errors(true);
+    const float pixels[2] = {0};
+    assert_int_equal(vkg_trainer_step(trainer, &(vkg_batch){.images = pixels}, NULL), VKG_ERROR_INVALID);
+    assert_non_null(strstr(test_last_error(), "a phase asks for labels"));
+    test_expect_errors(false);
+    vkg_trainer_report report;
+    const int32_t labels[2] = {0, 2};
+    assert_int_equal(vkg_trainer_step(trainer, &(vkg_batch){.images = pixels, .labels = labels}, NULL), VKG_OK);
+    assert_int_equal(vkg_trainer_finish(trainer, &report), VKG_OK);
+    for (uint32_t i = 0; i < report.count; i++)
+        if (strncmp(report.names[i], "score_", 6) == 0)
+            assert_float_equal(report.values[i], 1, 1e-6); /* of generated images too: they are of the same classes */
+
+    vkg_state *state = vkg_trainer_state(trainer);
+    assert_int_equal(vkg_state_write(state, vkg_state_find(state, "generator.table"), (float[]){0.1f, 0.2f, 0.3f}), VKG_OK);
+    vkg_sampler *sampler;
+    const vkg_sampler_desc sampler_desc = {.generator = pixel_of_class, .settings = gan.settings, .batch = 2, .state = state};
+    assert_int_equal(vkg_sampler_create(test_device(), &sampler_desc, &sampler), VKG_OK);
+    float images[5];
+    assert_int_equal(vkg_sampler_generate(sampler, 1, 1, 5, images), VKG_OK);
+    for (int i = 0; i < 5; i++)
+        assert_float_equal(images[i], 0.1f * (float)((1 + i) % 3 + 1), 1e-6);
+    vkg_sampler_set_label(sampler, 2);
+    assert_int_equal(vkg_sampler_generate(sampler, 1, 0, 5, images), VKG_OK);
+    for (int i = 0; i < 5; i++)
+        assert_float_equal(images[i], 0.3f, 1e-6);
+    vkg_sampler_destroy(&sampler);
+    vkg_trainer_destroy(&trainer);
+}
+
 /* Far from its aim a parameter moves by lr at every update of Adam, so that updates can be counted. */
 static void phases_run_when_they_should(void **unused)
 {
@@ -398,7 +452,8 @@ static void phases_run_when_they_should(void **unused)
     vkg_trainer *trainer;
     const vkg_trainer_desc desc = {.phases = phases, .phase_count = 3, .batch = 1, .image = {1, 1, 1}, .latent = 1};
     assert_int_equal(vkg_trainer_create(test_device(), &desc, &trainer), VKG_OK);
-    const float pixel = 0, *const real[5] = {&pixel, &pixel, &pixel, &pixel, &pixel};
+    const float pixel = 0;
+    const vkg_batch one = {.images = &pixel}, real[5] = {one, one, one, one, one};
     for (int i = 0; i < 5; i++) {
         assert_int_equal(vkg_trainer_batches(trainer), i % 2 ? 4 : 5);
         assert_int_equal(vkg_trainer_step(trainer, real, NULL), VKG_OK);
@@ -445,6 +500,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(resuming_changes_no_bit), cmocka_unit_test(other_precisions_are_refused),
         cmocka_unit_test(float16_is_scaled),
         cmocka_unit_test(a_wrong_checkpoint_changes_nothing),
-        cmocka_unit_test(phases_run_when_they_should), cmocka_unit_test(samples_do_not_depend_on_the_batch)};
+        cmocka_unit_test(labels_reach_the_networks), cmocka_unit_test(phases_run_when_they_should),
+        cmocka_unit_test(samples_do_not_depend_on_the_batch)};
     return cmocka_run_group_tests(tests, NULL, test_device_close);
 }

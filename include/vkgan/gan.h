@@ -21,8 +21,11 @@ typedef struct vkg_network_settings {
     uint32_t image[3];    /* height, width, channels of the data */
     uint32_t latent;      /* size of the generator's input */
     uint32_t width;       /* channels of the narrowest layer ("ngf", "ndf") */
+    uint32_t classes;     /* of the data, where the networks are to know them; 0: they are not */
     bool evaluation;      /* true: batch norms use running statistics */
     const void *user;     /* the program's own settings */
+    /* The classes of the images that this call makes or judges, int32 [N]; NULL where `classes` is 0. Set by the library. */
+    vkg_tensor *labels;
     /* Not NULL: a generator with a mapping network puts here what its images are made of ("w", [N,…,C]), for path-length
      * regularisation. Set by the library. */
     vkg_tensor **styles;
@@ -42,6 +45,8 @@ VKG_API vkg_graph *vkg_step_graph(vkg_step *step);
 /* This phase's batch of real images, [batch, H, W, C]. Every phase (and each of its `times`) that asks gets the
  * next batch of the data; asking twice in one phase gives the same. */
 VKG_API vkg_tensor *vkg_step_real(vkg_step *step);
+/* The labels of the same batch, int32 [batch]. */
+VKG_API vkg_tensor *vkg_step_labels(vkg_step *step);
 /* Fresh latents, [batch, latent], standard normal. */
 VKG_API vkg_tensor *vkg_step_latents(vkg_step *step);
 /* A scalar that is logged at every step: "loss_d". A name given by several phases of a step: the last counts. */
@@ -89,7 +94,8 @@ enum { VKG_GAN_MAX_PHASES = 4 };
  * Reports loss_d and loss_g, without regularisers; the judgement in the discriminator's phase: d_real and d_fake, means of
  * σ(logits), where the loss makes probabilities of them (non-saturating, minimax), else score_real and score_fake, means of
  * logits; and of the regularisers that are there, before they are weighted: gradient_penalty, r1, r2, dragan,
- * path_penalty and path_length, the mean length. `gan` must outlive the trainer's creation. */
+ * path_penalty and path_length, the mean length. With settings.classes generated images are of the classes of the real
+ * batch of their phase. `gan` must outlive the trainer's creation. */
 VKG_API uint32_t vkg_gan_phases(const vkg_gan_desc *gan, vkg_phase phases[VKG_GAN_MAX_PHASES]);
 
 /* --- the trainer --- */
@@ -136,11 +142,17 @@ typedef struct vkg_trainer_report {
     const float *values;      /* NaN where the step did not report the name; valid until the next call */
 } vkg_trainer_report;
 
-/* Sends one step to the device. `real`: the batches that the step takes, vkg_trainer_batches pointers to
- * [batch, H, W, C] floats; copied before the call returns. When as many steps are in flight as may be, waits for
- * the oldest first; *report (may be NULL) tells what the newest finished step reported: report->step is 0 while
- * none has. */
-VKG_API vkg_result vkg_trainer_step(vkg_trainer *trainer, const float *const *real, vkg_trainer_report *report);
+/* A batch of the data. */
+typedef struct vkg_batch {
+    const float *images;   /* [batch, H, W, C] */
+    const int32_t *labels; /* [batch]; NULL where no phase asks for them */
+} vkg_batch;
+
+/* Sends one step to the device. `batches`: those that the step takes, vkg_trainer_batches of them; copied before the call
+ * returns. When as many steps are in flight as may be, waits for the oldest first; *report (may be NULL) tells what the
+ * newest finished step reported: report->step is 0 while none has.
+ * Errors: INVALID for a batch without what a phase asks for. */
+VKG_API vkg_result vkg_trainer_step(vkg_trainer *trainer, const vkg_batch *batches, vkg_trainer_report *report);
 /* Waits for the oldest step in flight; report->step is 0 where none was. So every step's report can be had. */
 VKG_API vkg_result vkg_trainer_wait(vkg_trainer *trainer, vkg_trainer_report *report);
 /* Waits for all steps in flight; *report (may be NULL): the newest one's. */
@@ -150,8 +162,8 @@ VKG_API vkg_result vkg_trainer_finish(vkg_trainer *trainer, vkg_trainer_report *
 VKG_API vkg_program_stats vkg_trainer_get_stats(const vkg_trainer *trainer);
 /* The next step, as vkg_trainer_step would do it, but dispatch by dispatch (vkg_program_profile says how): it counts as a
  * step, and is finished when the call returns; so are all that were in flight. Its report comes with the next
- * call of vkg_trainer_step or vkg_trainer_finish. `dispatches` NULL: only counts; `real` is not read then. */
-VKG_API vkg_result vkg_trainer_profile(vkg_trainer *trainer, const float *const *real, vkg_dispatch_profile *dispatches,
+ * call of vkg_trainer_step or vkg_trainer_finish. `dispatches` NULL: only counts; `batches` is not read then. */
+VKG_API vkg_result vkg_trainer_profile(vkg_trainer *trainer, const vkg_batch *batches, vkg_dispatch_profile *dispatches,
                                        uint32_t *count);
 
 /* --- sampling --- */
@@ -167,8 +179,11 @@ typedef struct vkg_sampler_desc {
 
 VKG_API vkg_result vkg_sampler_create(vkg_device *device, const vkg_sampler_desc *desc, vkg_sampler **sampler);
 VKG_API void vkg_sampler_destroy(vkg_sampler **sampler);
+/* Where settings.classes is not 0: the class of all images from now on; −1, as at first, for image i that of number
+ * i mod classes. */
+VKG_API void vkg_sampler_set_label(vkg_sampler *sampler, int32_t label);
 /* Images first … first+count−1 of the endless list that `seed` defines, [count, H, W, C] in [−1, 1]: an image
- * depends on the seed and its number alone. */
+ * depends on the seed and its number (and the label) alone. */
 VKG_API vkg_result vkg_sampler_generate(vkg_sampler *sampler, uint64_t seed, uint64_t first, uint32_t count,
                                         float *images);
 /* A state that holds the generator's tensors alone, for sampling from a checkpoint (vkg_state_load with prefix

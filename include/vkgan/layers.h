@@ -93,9 +93,23 @@ typedef struct vkg_linear_desc {
     bool bias;
     float init_std; /* 0 means 0.02 */
     vkg_weight_desc weight;
+    float bias_init; /* what every bias starts from */
 } vkg_linear_desc;
 /* x [N,…,C] → [N,…,out]. "weight" [C,out], saved as PyTorch's [out,C]; "bias" [out]. */
 VKG_API vkg_tensor *vkg_linear(vkg_graph *graph, vkg_tensor *x, const vkg_linear_desc *desc);
+
+typedef struct vkg_modulated_conv_desc {
+    const char *name;
+    uint32_t out;    /* output channels, required */
+    uint32_t kernel; /* odd, required; zeros are padded so that the size stays */
+    bool upsample;   /* instead: a transposed convolution of stride 2 without padding, to sides of 2·H + kernel − 2; a low-pass
+                      * filter is to follow (vkg_upfirdn2d) */
+    bool plain;      /* no demodulation */
+} vkg_modulated_conv_desc;
+/* vkg_modulated_convolution of x [N,H,W,C], each sample by a style that a linear layer makes of its w [N,L]. StyleGAN2, Karras
+ * et al. 2020. Parameters, as in its authors' PyTorch program: "weight" [out,C,k,k] in files, from N(0, 1), used times
+ * 1/√(C·k²); "affine.weight" [C,L] in files, equalised, and "affine.bias" [C] from ones. */
+VKG_API vkg_tensor *vkg_modulated_conv2d(vkg_graph *graph, vkg_tensor *x, vkg_tensor *w, const vkg_modulated_conv_desc *desc);
 
 typedef struct vkg_batch_norm_desc {
     const char *name;

@@ -126,6 +126,12 @@ T is_not_finite(T a)
     return T((floatBitsToUint(a) & 0x7f800000u) + 0x00800000u >> 31);
 }
 
+// 1/a of a power of two from 2⁻¹²⁶ to 2¹²⁶.
+T reciprocal_of_power(T a)
+{
+    return uintBitsToFloat(0x7f000000u - floatBitsToUint(a));
+}
+
 T is_within(T a, T low, T high)
 {
     return SELECT(LESS(a, low), T(0), SELECT(LESS(high, a), T(0), T(1)));

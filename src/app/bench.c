@@ -33,7 +33,7 @@ static int by_value(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-static vkg_result timed_step(vkg_trainer *trainer, const float *const *batches, double *wall, double *host)
+static vkg_result timed_step(vkg_trainer *trainer, const vkg_batch *batches, double *wall, double *host)
 {
     double wall_start = seconds_now(), host_start = thread_seconds();
     vkg_result result = vkg_trainer_step(trainer, batches, NULL);
@@ -44,7 +44,7 @@ static vkg_result timed_step(vkg_trainer *trainer, const float *const *batches, 
     return result;
 }
 
-static vkg_result time_steps(vkg_trainer *trainer, const float *const *batches, uint32_t steps, double begin,
+static vkg_result time_steps(vkg_trainer *trainer, const vkg_batch *batches, uint32_t steps, double begin,
                              struct measurement *m)
 {
     double *wall = calloc(steps, sizeof *wall), *host = calloc(steps, sizeof *host), unused[2];
@@ -118,7 +118,7 @@ static void print_text(const vkg_app *app, const uint32_t image[3], const struct
 }
 
 /* The next step, dispatch by dispatch. */
-static vkg_result profile(vkg_app *app, vkg_trainer *trainer, const float *const *batches)
+static vkg_result profile(vkg_app *app, vkg_trainer *trainer, const vkg_batch *batches)
 {
     uint32_t count = 0;
     vkg_result result = vkg_trainer_profile(trainer, NULL, NULL, &count);
@@ -147,9 +147,9 @@ static vkg_result measure(vkg_app *app, const uint32_t image[3], const vkg_netwo
         return vkg_fail(&app->log, VKG_ERROR_OUT_OF_MEMORY, "out of memory for a batch of %g images", o->batch);
     for (size_t i = 0; i < elements; i++)
         batch[i] = (float)sin((double)i * 0.7);
-    const float *batches[MOST_BATCHES];
+    vkg_batch batches[MOST_BATCHES];
     for (int i = 0; i < MOST_BATCHES; i++)
-        batches[i] = batch;
+        batches[i] = (vkg_batch){.images = batch};
     vkg_result result = app_open_device(app);
     if (result == VKG_OK)
         result = app_create_trainer(app, settings, &trainer);

@@ -14,24 +14,11 @@ vkg_tensor *network_call(vkg_graph *graph, vkg_network network, const char *scop
     return output;
 }
 
-static vkg_tensor *discriminate(vkg_step *step, const vkg_gan_desc *gan, vkg_tensor *images)
-{
-    return network_call(vkg_step_graph(step), gan->discriminator, "discriminator", images, &gan->settings);
-}
-
-/* Images of fresh latents; *styles: what a generator with a mapping network makes them of, else the latents. */
-static vkg_tensor *generate(vkg_step *step, const vkg_gan_desc *gan, vkg_tensor **styles)
-{
-    vkg_network_settings settings = gan->settings;
-    settings.styles = styles;
-    *styles = vkg_step_latents(step);
-    return network_call(vkg_step_graph(step), gan->generator, "generator", *styles, &settings);
-}
-
 /* --- what the phases of a step share --- */
 
 struct batches {
     vkg_tensor *real, *fake; /* of the newest discriminator's update; fake is not detached */
+    vkg_tensor *labels;      /* of both; NULL where the networks are to know none */
 };
 
 static struct batches *shared_batches(vkg_step *step)
@@ -46,6 +33,33 @@ static struct batches *shared_batches(vkg_step *step)
             step->graph->out_of_memory = true;
     }
     return *shared ? *shared : &lost;
+}
+
+static vkg_tensor *shared_labels(vkg_step *step, const vkg_gan_desc *gan)
+{
+    struct batches *batches = shared_batches(step);
+    if (!batches->labels && gan->settings.classes != 0)
+        batches->labels = vkg_step_labels(step);
+    return batches->labels;
+}
+
+/* --- the networks: generated images are of the real ones' classes --- */
+
+static vkg_tensor *discriminate(vkg_step *step, const vkg_gan_desc *gan, vkg_tensor *images)
+{
+    vkg_network_settings settings = gan->settings;
+    settings.labels = shared_labels(step, gan);
+    return network_call(vkg_step_graph(step), gan->discriminator, "discriminator", images, &settings);
+}
+
+/* Images of fresh latents; *styles: what a generator with a mapping network makes them of, else the latents. */
+static vkg_tensor *generate(vkg_step *step, const vkg_gan_desc *gan, vkg_tensor **styles)
+{
+    vkg_network_settings settings = gan->settings;
+    settings.labels = shared_labels(step, gan);
+    settings.styles = styles;
+    *styles = vkg_step_latents(step);
+    return network_call(vkg_step_graph(step), gan->generator, "generator", *styles, &settings);
 }
 
 static vkg_tensor *shared_fake(vkg_step *step, const vkg_gan_desc *gan)

@@ -12,35 +12,41 @@ struct vkg_sampler {
     vkg_device *device;
     vkg_graph *graph;
     vkg_program *program;
-    vkg_tensor *latents, *images;
-    uint32_t batch, latent;
+    vkg_tensor *latents, *labels, *images; /* labels: NULL where the generator knows no classes */
+    uint32_t batch, latent, classes;
+    int32_t label; /* of all images; −1: all classes in turn */
     uint64_t image_elements;
 };
 
-static vkg_result build_graph(vkg_device *device, const vkg_sampler_desc *desc, vkg_graph **graph, vkg_tensor **latents,
-                              vkg_tensor **images)
+static uint32_t batch_of(const vkg_sampler_desc *desc)
+{
+    return desc->batch ? desc->batch : 64;
+}
+
+static vkg_result build_graph(vkg_device *device, const vkg_sampler_desc *desc, vkg_sampler *sampler)
 {
     vkg_network_settings settings = desc->settings;
-    settings.evaluation = true;
-    vkg_result result = vkg_graph_create(&device->log, graph);
+    vkg_result result = vkg_graph_create(&device->log, &sampler->graph);
     if (result != VKG_OK)
         return result;
-    *latents = vkg_input(*graph, "latents", VKG_SHAPE(desc->batch ? desc->batch : 64, settings.latent));
-    *images = network_call(*graph, desc->generator, "generator", *latents, &settings);
-    vkg_output(*graph, "images", *images);
+    sampler->latents = vkg_input(sampler->graph, "latents", VKG_SHAPE(batch_of(desc), settings.latent));
+    if (settings.classes != 0)
+        sampler->labels = vkg_input_typed(sampler->graph, "labels", VKG_SHAPE(batch_of(desc)), VKG_INT32);
+    settings.evaluation = true;
+    settings.labels = sampler->labels;
+    sampler->images = network_call(sampler->graph, desc->generator, "generator", sampler->latents, &settings);
+    vkg_output(sampler->graph, "images", sampler->images);
     return VKG_OK;
 }
 
 vkg_result vkg_sampler_create_state(vkg_device *device, const vkg_sampler_desc *desc, vkg_state **state)
 {
-    vkg_graph *graph;
-    vkg_tensor *latents, *images;
+    vkg_sampler sampler = {0};
     *state = NULL;
-    vkg_result result = build_graph(device, desc, &graph, &latents, &images);
-    if (result != VKG_OK)
-        return result;
-    result = vkg_state_create(device, &graph, 1, 0, state);
-    vkg_graph_destroy(&graph);
+    vkg_result result = build_graph(device, desc, &sampler);
+    if (result == VKG_OK)
+        result = vkg_state_create(device, &sampler.graph, 1, 0, state);
+    vkg_graph_destroy(&sampler.graph);
     return result;
 }
 
@@ -51,9 +57,11 @@ vkg_result vkg_sampler_create(vkg_device *device, const vkg_sampler_desc *desc, 
     if (!made)
         return vkg_fail(&device->log, VKG_ERROR_OUT_OF_MEMORY, "vkg_sampler_create: out of host memory");
     made->device = device;
-    made->batch = desc->batch ? desc->batch : 64;
+    made->batch = batch_of(desc);
     made->latent = desc->settings.latent;
-    vkg_result result = build_graph(device, desc, &made->graph, &made->latents, &made->images);
+    made->classes = desc->settings.classes;
+    made->label = -1;
+    vkg_result result = build_graph(device, desc, made);
     if (result == VKG_OK)
         result = vkg_program_create(device, made->graph, desc->state, &(vkg_program_desc){.name = "sampler"},
                                     &made->program);
@@ -90,12 +98,27 @@ static void draw_latent(uint64_t seed, uint64_t number, uint32_t latent, float *
     }
 }
 
+void vkg_sampler_set_label(vkg_sampler *sampler, int32_t label)
+{
+    sampler->label = label;
+}
+
+/* The inputs of the run that makes images first, first + 1, … */
+static void fill_inputs(vkg_sampler *sampler, uint64_t seed, uint64_t first)
+{
+    float *z = vkg_program_input(sampler->program, sampler->latents, 0);
+    int32_t *labels = sampler->labels ? vkg_program_input(sampler->program, sampler->labels, 0) : NULL;
+    for (uint32_t i = 0; i < sampler->batch; i++) {
+        draw_latent(seed, first + i, sampler->latent, z + (uint64_t)i * sampler->latent);
+        if (labels)
+            labels[i] = sampler->label >= 0 ? sampler->label : (int32_t)((first + i) % sampler->classes);
+    }
+}
+
 vkg_result vkg_sampler_generate(vkg_sampler *sampler, uint64_t seed, uint64_t first, uint32_t count, float *images)
 {
     for (uint32_t done = 0; done < count; done += sampler->batch) {
-        float *z = vkg_program_input(sampler->program, sampler->latents, 0);
-        for (uint32_t i = 0; i < sampler->batch; i++)
-            draw_latent(seed, first + done + i, sampler->latent, z + (uint64_t)i * sampler->latent);
+        fill_inputs(sampler, seed, first + done);
         vkg_result result = vkg_program_run(sampler->program);
         if (result != VKG_OK)
             return result;

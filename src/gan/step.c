@@ -8,15 +8,34 @@ vkg_graph *vkg_step_graph(vkg_step *step)
     return step->graph;
 }
 
+static struct step_batch *current_batch(vkg_step *step)
+{
+    if (!step->current && step->batch_count < STEP_MAX_BATCHES)
+        step->current = &step->batches[step->batch_count++];
+    if (!step->current)
+        graph_fail(step->graph, "the phases of one step take more than %d batches", STEP_MAX_BATCHES);
+    return step->current;
+}
+
 vkg_tensor *vkg_step_real(vkg_step *step)
 {
-    if (step->real)
-        return step->real;
-    if (step->real_count == STEP_MAX_REALS)
-        return graph_fail(step->graph, "the phases of one step take more than %d batches", STEP_MAX_REALS);
-    step->real = vkg_input(step->graph, "real", VKG_SHAPE(step->batch, step->image[0], step->image[1], step->image[2]));
-    step->reals[step->real_count++] = step->real;
-    return step->real;
+    struct step_batch *batch = current_batch(step);
+    if (!batch)
+        return step->graph->poison;
+    if (!batch->images)
+        batch->images = vkg_input(step->graph, "real",
+                                  VKG_SHAPE(step->batch, step->image[0], step->image[1], step->image[2]));
+    return batch->images;
+}
+
+vkg_tensor *vkg_step_labels(vkg_step *step)
+{
+    struct step_batch *batch = current_batch(step);
+    if (!batch)
+        return step->graph->poison;
+    if (!batch->labels)
+        batch->labels = vkg_input_typed(step->graph, "labels", VKG_SHAPE(step->batch), VKG_INT32);
+    return batch->labels;
 }
 
 vkg_tensor *vkg_step_latents(vkg_step *step)

@@ -33,7 +33,6 @@ struct vkg_trainer {
     uint64_t steps_done;
     struct flight flights[MAX_IN_FLIGHT];
     uint32_t in_flight;
-    uint64_t batch_bytes;
     const char *names[STEP_MAX_REPORTS]; /* every name that any variant reports; owned by the variants' steps */
     uint32_t name_count;
     float values[STEP_MAX_REPORTS];
@@ -96,7 +95,7 @@ static vkg_result find_variants(vkg_trainer *trainer, const vkg_trainer_desc *de
 static void build_phase(struct vkg_step *step, const vkg_phase *phase, const vkg_loss_scaling *scaling)
 {
     vkg_graph *graph = step->graph;
-    step->real = NULL;
+    step->current = NULL;
     vkg_tensor *loss = phase->loss(step, phase->user);
     uint32_t count = vkg_graph_parameters(graph, phase->trains, NULL, 0);
     vkg_tensor **parameters = arena_alloc(&graph->arena, (count + 1) * sizeof *parameters);
@@ -223,7 +222,6 @@ vkg_result vkg_trainer_create(vkg_device *device, const vkg_trainer_desc *given,
         return vkg_fail(&device->log, VKG_ERROR_OUT_OF_MEMORY, "vkg_trainer_create: out of host memory");
     made->device = device;
     made->in_flight = desc->in_flight ? desc->in_flight : 2;
-    made->batch_bytes = (uint64_t)desc->batch * desc->image[0] * desc->image[1] * desc->image[2] * sizeof(float);
     result = find_variants(made, desc);
     for (uint32_t v = 0; v < made->variant_count && result == VKG_OK; v++)
         result = build_variant(made, desc, &made->variants[v]);
@@ -281,15 +279,15 @@ static uint32_t variant_at(const vkg_trainer *trainer, uint64_t step)
 
 uint32_t vkg_trainer_batches(const vkg_trainer *trainer)
 {
-    return trainer->variants[variant_at(trainer, trainer->steps_done)].step.real_count;
+    return trainer->variants[variant_at(trainer, trainer->steps_done)].step.batch_count;
 }
 
 uint32_t vkg_trainer_most_batches(const vkg_trainer *trainer)
 {
     uint32_t most = 0;
     for (uint32_t v = 0; v < trainer->variant_count; v++)
-        if (trainer->variants[v].step.real_count > most)
-            most = trainer->variants[v].step.real_count;
+        if (trainer->variants[v].step.batch_count > most)
+            most = trainer->variants[v].step.batch_count;
     return most;
 }
 
@@ -325,13 +323,29 @@ static void fill_report(const vkg_trainer *trainer, vkg_trainer_report *report)
                                        .names = trainer->names, .values = trainer->values};
 }
 
-static void copy_batches(const vkg_trainer *trainer, const struct variant *variant, uint32_t slot, const float *const *real)
+/* Into an input of the step's, where it has it. */
+static bool copy_input(const struct variant *variant, uint32_t slot, const vkg_tensor *input, const void *data)
 {
-    for (uint32_t i = 0; i < variant->step.real_count; i++)
-        memcpy(vkg_program_input(variant->program, variant->step.reals[i], slot), real[i], trainer->batch_bytes);
+    if (input && data)
+        memcpy(vkg_program_input(variant->program, input, slot), data,
+               vkg_tensor_elements(input) * vkg_dtype_size(vkg_tensor_dtype(input)));
+    return !input || data;
 }
 
-vkg_result vkg_trainer_step(vkg_trainer *trainer, const float *const *real, vkg_trainer_report *report)
+static vkg_result copy_batches(const vkg_trainer *trainer, const struct variant *variant, uint32_t slot,
+                               const vkg_batch *batches)
+{
+    for (uint32_t i = 0; i < variant->step.batch_count; i++) {
+        const struct step_batch *asked = &variant->step.batches[i];
+        if (!copy_input(variant, slot, asked->images, batches[i].images))
+            return vkg_fail(&trainer->device->log, VKG_ERROR_INVALID, "a phase asks for images, and batch %u has none", i);
+        if (!copy_input(variant, slot, asked->labels, batches[i].labels))
+            return vkg_fail(&trainer->device->log, VKG_ERROR_INVALID, "a phase asks for labels, and batch %u has none", i);
+    }
+    return VKG_OK;
+}
+
+vkg_result vkg_trainer_step(vkg_trainer *trainer, const vkg_batch *batches, vkg_trainer_report *report)
 {
     uint32_t slot = (uint32_t)(trainer->steps_done % trainer->in_flight);
     vkg_result result = land(trainer, slot);
@@ -339,8 +353,9 @@ vkg_result vkg_trainer_step(vkg_trainer *trainer, const float *const *real, vkg_
         return result;
     uint32_t v = variant_at(trainer, trainer->steps_done);
     struct variant *variant = &trainer->variants[v];
-    copy_batches(trainer, variant, slot, real);
-    result = vkg_program_submit(variant->program, slot);
+    result = copy_batches(trainer, variant, slot, batches);
+    if (result == VKG_OK)
+        result = vkg_program_submit(variant->program, slot);
     if (result != VKG_OK)
         return result;
     trainer->flights[slot] = (struct flight){.pending = true, .variant = v, .step = ++trainer->steps_done};
@@ -383,17 +398,17 @@ vkg_result vkg_trainer_finish(vkg_trainer *trainer, vkg_trainer_report *report)
     return result;
 }
 
-vkg_result vkg_trainer_profile(vkg_trainer *trainer, const float *const *real, vkg_dispatch_profile *dispatches,
+vkg_result vkg_trainer_profile(vkg_trainer *trainer, const vkg_batch *batches, vkg_dispatch_profile *dispatches,
                                uint32_t *count)
 {
     struct variant *variant = &trainer->variants[variant_at(trainer, trainer->steps_done)];
     if (!dispatches)
         return vkg_program_profile(variant->program, NULL, count);
     vkg_result result = vkg_trainer_finish(trainer, NULL);
-    if (result != VKG_OK)
-        return result;
-    copy_batches(trainer, variant, 0, real);
-    result = vkg_program_profile(variant->program, dispatches, count);
+    if (result == VKG_OK)
+        result = copy_batches(trainer, variant, 0, batches);
+    if (result == VKG_OK)
+        result = vkg_program_profile(variant->program, dispatches, count);
     if (result == VKG_OK)
         keep_values(trainer, variant, 0, ++trainer->steps_done);
     return result;

@@ -76,7 +76,7 @@ void vkg_graph_destroy(vkg_graph **graph)
     arena_free(&(*graph)->arena);
     free((*graph)->tensors);
     free((*graph)->declarations);
-    free((*graph)->adams);
+    free((*graph)->updates);
     free((*graph)->outputs);
     free((*graph)->buckets);
     free(*graph);

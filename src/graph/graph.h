@@ -27,6 +27,7 @@ struct op {
     const char *doc; /* one line: formula */
     enum op_kind kind;
     bool expensive; /* OP_POINTWISE: tens of instructions, so never computed twice to save memory */
+    bool stored; /* OP_POINTWISE: always written to memory, never computed inside its readers */
     bool unique; /* two calls with equal inputs are two different things: never merged */
     /* OP_POINTWISE: an expression of the inputs a, b, c and of the attributes p, q, each of type T. */
     const char *glsl;
@@ -62,7 +63,7 @@ struct attributes {
     float p, q;               /* pointwise operations' constants */
     uint32_t axes;            /* reductions */
     uint32_t axis;            /* what works along one axis: linear maps, gather, cumsum */
-    uint32_t index;           /* random: which stream; state, assign: which declaration; adam: which update */
+    uint32_t index;           /* random: which stream; state, assign: which declaration; others that update: which one */
     struct conv_problem conv; /* convolutions */
     struct rearrangement rearrangement;
     struct {
@@ -97,13 +98,13 @@ struct declaration {
     vkg_tensor *current; /* the version that later calls see */
 };
 
-/* One optimiser update: a call of vkg_optimize. */
-struct adam_update {
-    uint32_t count;
-    uint32_t *parameters, *first_moments, *second_moments; /* declarations, `count` of each */
-    uint32_t lr, corrections; /* declarations: [learning rate], [1 − β₁ᵗ, 1 − β₂ᵗ, –, –] */
-    float beta1, beta2, epsilon;
-    bool scaled; /* behind the gradients, the node's last input is the loss scale; 0: skip this update */
+enum { UPDATE_MAX_BLOCKS = 3 };
+
+/* A pass over tensors of the state that lie in blocks laid out alike: an optimiser's step, a moving average. */
+struct block_update {
+    uint32_t count, block_count;
+    uint32_t *blocks[UPDATE_MAX_BLOCKS]; /* declarations, `count` of each; the first are those that it is about */
+    const void *settings; /* the operation's own */
 };
 
 struct graph_output {
@@ -125,11 +126,12 @@ struct vkg_graph {
     size_t tensor_count, tensor_capacity;
     struct declaration *declarations;
     size_t declaration_count, declaration_capacity;
-    struct adam_update *adams;
-    size_t adam_count, adam_capacity;
+    struct block_update *updates;
+    size_t update_count, update_capacity;
     struct graph_output *outputs;
     size_t output_count, output_capacity;
     uint32_t random_count;
+    bool counts_steps; /* vkg_steps_done was asked for */
     struct custom_op *custom_ops; /* rows that the program added: ops/custom.c */
     uint32_t *buckets; /* hash of equal nodes: tensor id + 1, 0 is empty */
     size_t bucket_count;

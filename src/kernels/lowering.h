@@ -114,5 +114,7 @@ vkg_result lowering_pack_halves(struct lowering *lowering, vkg_dtype half, uint6
 
 /* The last dispatch of a program that draws random numbers: the next run gets fresh ones. ops/random.c */
 vkg_result lower_random_advance(struct lowering *lowering);
+/* Behind it, of a program that reads the number of steps done: one more is. ops/schedule.c */
+vkg_result lower_step_count(struct lowering *lowering);
 
 #endif

@@ -56,12 +56,13 @@ static vkg_tensor *layer_weight(vkg_graph *graph, const char *call, const struct
     return vkg_affine(graph, weight, multiplier / sqrtf((float)w->fan_in), 0);
 }
 
-static vkg_tensor *add_bias(vkg_graph *graph, vkg_tensor *y, const char *layer, const vkg_weight_desc *desc, bool has_bias)
+static vkg_tensor *add_bias(vkg_graph *graph, vkg_tensor *y, const char *layer, const vkg_weight_desc *desc, bool has_bias,
+                            float start)
 {
     if (!has_bias || y->poisoned)
         return y;
     vkg_tensor *bias = layer_tensor(graph, layer, (struct declaration_desc){
-        .name = "bias", .shape = VKG_SHAPE(y->shape.dims[y->shape.rank - 1]), .init = {VKG_INIT_CONSTANT, 0, 0},
+        .name = "bias", .shape = VKG_SHAPE(y->shape.dims[y->shape.rank - 1]), .init = {VKG_INIT_CONSTANT, start, 0},
         .trained = true});
     if (desc->form == VKG_WEIGHT_EQUALIZED && desc->lr_multiplier != 0)
         bias = vkg_affine(graph, bias, desc->lr_multiplier, 0);
@@ -125,7 +126,7 @@ static vkg_tensor *conv_layer(vkg_graph *graph, const char *call, vkg_tensor *x,
         return graph_fail(graph, "%s: output_padding (%u) is for transposed convolutions", call, desc->output_padding);
     vkg_tensor *weight = conv_weight(graph, call, x, desc, channels / groups, desc->out, false);
     vkg_tensor *y = vkg_convolution(graph, x, weight, conv_geometry(desc));
-    return add_bias(graph, y, desc->name, &desc->weight, desc->bias);
+    return add_bias(graph, y, desc->name, &desc->weight, desc->bias, 0);
 }
 
 /* Of the result of a transposed convolution; `behind`: zeros to be put behind each spatial dimension of x. */
@@ -165,7 +166,7 @@ static vkg_tensor *conv_transpose_layer(vkg_graph *graph, const char *call, vkg_
     for (uint32_t i = 1; size.behind && i + 1 < rank; i++)
         x = vkg_pad(graph, x, i, 0, (int32_t)size.behind, VKG_PAD_CONSTANT, 0);
     vkg_tensor *y = vkg_convolution_input_gradient(graph, x, weight, conv_geometry(desc), size.size);
-    return add_bias(graph, y, desc->name, &desc->weight, desc->bias);
+    return add_bias(graph, y, desc->name, &desc->weight, desc->bias, 0);
 }
 
 #define CONV_LAYER(call, layer, rank)                                                                        \
@@ -196,7 +197,8 @@ static vkg_tensor *linear_layer(vkg_graph *graph, vkg_tensor *x, const vkg_linea
                              .torch_axes = (const uint32_t[VKG_MAX_RANK]){1, 0, 2, 3, 4, 5}, .init_std = desc->init_std,
                              .fan_in = x->shape.dims[x->shape.rank - 1]};
     vkg_tensor *weight = layer_weight(graph, "linear", &w, x);
-    return add_bias(graph, vkg_matmul(graph, x, weight, false, false), desc->name, &desc->weight, desc->bias);
+    return add_bias(graph, vkg_matmul(graph, x, weight, false, false), desc->name, &desc->weight, desc->bias,
+                    desc->bias_init);
 }
 
 vkg_tensor *vkg_linear(vkg_graph *graph, vkg_tensor *x, const vkg_linear_desc *desc)

@@ -3,13 +3,18 @@
 #include <math.h>
 
 #include "ops/ops.h"
+#include "ops/optimizer.h"
 
-/* Both ends have a reciprocal that is a normal number, which Adam multiplies by. */
+/* Both ends have a reciprocal that is a normal number, which optimisers multiply by. */
 static const float LEAST_SCALE = 0x1p-126f, GREATEST_SCALE = 0x1p126f;
 
 /* 1 where an element is infinite or NaN, else 0. */
 static const struct op op_not_finite = {.name = "not finite", .doc = "|a| = ∞ or a ≠ a ? 1 : 0", .kind = OP_POINTWISE,
                                         .glsl = "is_not_finite(a)"};
+
+/* 1/a of a power of two within those ends, by its exponent: a division may be off by 2.5 units in the last place. */
+static const struct op op_reciprocal_of_power = {.name = "reciprocal of a power of two", .doc = "1/a",
+                                                 .kind = OP_POINTWISE, .glsl = "reciprocal_of_power(a)"};
 
 static float initial_scale(const vkg_loss_scaling *scaling)
 {
@@ -73,7 +78,8 @@ vkg_tensor *loss_scale_judge(vkg_graph *graph, const char *name, const vkg_loss_
     vkg_tensor *good = optimizer_setting(graph, name, "good_steps", 1, 0);
     vkg_tensor *skipped = optimizer_setting(graph, name, "skipped_updates", 1, 0);
     vkg_tensor *overflow = any_not_finite(graph, gradients, count);
-    vkg_tensor *divisor = vkg_where(graph, overflow, zero, scale);
+    vkg_tensor *reciprocal = pointwise_unary(graph, &op_reciprocal_of_power, scale, 0, 0);
+    vkg_tensor *factor = vkg_where(graph, overflow, zero, reciprocal);
     vkg_tensor *counted = vkg_affine(graph, good, 1, 1);
     vkg_tensor *due = vkg_less_equal(graph, vkg_constant(graph, (float)growth_interval(scaling), VKG_SHAPE(1)), counted);
     vkg_tensor *grown = vkg_where(graph, due, vkg_affine(graph, scale, 2, 0), scale);
@@ -81,5 +87,5 @@ vkg_tensor *loss_scale_judge(vkg_graph *graph, const char *name, const vkg_loss_
     vkg_assign(graph, scale, vkg_clamp(graph, next, LEAST_SCALE, GREATEST_SCALE));
     vkg_assign(graph, good, vkg_where(graph, overflow, zero, vkg_where(graph, due, zero, counted)));
     vkg_assign(graph, skipped, vkg_add(graph, skipped, overflow));
-    return divisor;
+    return factor;
 }

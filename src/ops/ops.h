@@ -23,14 +23,6 @@ bool broadcast_shape(const vkg_shape *a, const vkg_shape *b, vkg_shape *shape);
  * computed once more, so that the first results need not be kept. */
 vkg_tensor *read_again(vkg_graph *graph, vkg_tensor *a);
 
-/* The scale that the gradients are to be divided by, [1], or 0 where one of them is not finite; from here on the scaler
- * has drawn its conclusions. loss_scale.c */
-vkg_tensor *loss_scale_judge(vkg_graph *graph, const char *name, const vkg_loss_scaling *scaling,
-                             vkg_tensor *const *gradients, uint32_t count);
-
-/* One of an optimiser's small buffers "optimizer.NAME.WHAT", which the host may change between runs. update.c */
-vkg_tensor *optimizer_setting(vkg_graph *graph, const char *name, const char *what, uint32_t elements, float value);
-
 /* Is every element the same number, known now? */
 bool tensor_is_constant(const vkg_tensor *tensor, float *value);
 

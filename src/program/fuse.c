@@ -81,7 +81,7 @@ static void find_candidates(struct analysis *a)
     const vkg_graph *graph = a->graph;
     for (size_t id = 0; id < graph->tensor_count; id++)
         a->candidate[id] = a->fusion->live[id] && graph->tensors[id]->op->kind == OP_POINTWISE &&
-                           graph->tensors[id]->op != &op_assign;
+                           !graph->tensors[id]->op->stored;
     for (size_t id = 0; id < graph->tensor_count; id++)
         if (a->fusion->live[id])
             look_at_consumer(a, graph->tensors[id]);

@@ -103,40 +103,92 @@ static void expect_softmax(const struct check *check, double *elements)
     }
 }
 
-/* --- Adam --- */
+/* --- optimisers, and the average of what they train --- */
 
 enum { TRAINED = 22, UPDATES = 2 };
+
 static const vkg_optimizer_desc adam = {.lr = 0.25f, .beta1 = 0.5f, .beta2 = 0.75f, .epsilon = 1e-6f};
+static const vkg_optimizer_desc adamw = {.kind = VKG_OPTIMIZER_ADAMW, .lr = 0.25f, .beta1 = 0.5f, .beta2 = 0.75f,
+                                         .epsilon = 1e-6f, .weight_decay = 0.5f};
+static const vkg_optimizer_desc rmsprop = {.kind = VKG_OPTIMIZER_RMSPROP, .lr = 0.25f, .alpha = 0.75f, .epsilon = 1e-6f,
+                                           .weight_decay = 0.5f};
+static const vkg_optimizer_desc rmsprop_momentum = {.kind = VKG_OPTIMIZER_RMSPROP, .lr = 0.25f, .alpha = 0.75f,
+                                                    .epsilon = 1e-6f, .momentum = 0.5f};
+static const vkg_optimizer_desc sgd = {.kind = VKG_OPTIMIZER_SGD, .lr = 0.25f, .clip_value = 0.5f};
+static const vkg_optimizer_desc sgd_momentum = {.kind = VKG_OPTIMIZER_SGD, .lr = 0.25f, .momentum = 0.5f,
+                                                .weight_decay = 0.5f, .clip_parameters = 0.75f};
 
 static vkg_tensor *trained(vkg_graph *graph)
 {
     return vkg_parameter(graph, "check.weight", VKG_SHAPE(TRAINED), (vkg_init){VKG_INIT_CONSTANT, 0.5f, 0});
 }
 
-static void build_adam(struct check *check)
+static void build_optimizer(struct check *check)
 {
     for (int i = 0; i < UPDATES; i++) {
         vkg_tensor *parameter = trained(check->graph), *gradient = add_numbers(check, VKG_SHAPE(TRAINED));
         gradient = vkg_affine(check->graph, gradient, 2, 0);
-        vkg_optimize(check->graph, "check", &parameter, &gradient, 1, &adam);
+        vkg_optimize(check->graph, "check", &parameter, &gradient, 1, check->settings);
     }
     check->result = vkg_affine(check->graph, trained(check->graph), 1, 1);
 }
 
-static void expect_adam(const struct check *check, double *elements)
+/* One parameter and its moments. */
+struct trained_number {
+    double p, m, v;
+};
+
+static double clip(double x, double limit)
 {
-    const double beta1 = (double)adam.beta1, beta2 = (double)adam.beta2;
-    for (uint32_t k = 0; k < TRAINED; k++) {
-        double p = 0.5, m = 0, v = 0;
-        for (int i = 0; i < UPDATES; i++) {
-            const double gradient = 2 * (double)check->numbers[i][k];
-            m = beta1 * m + (1 - beta1) * gradient;
-            v = beta2 * v + (1 - beta2) * gradient * gradient;
-            p -= (double)adam.lr * m / (1 - pow(beta1, i + 1)) /
-                 (sqrt(v / (1 - pow(beta2, i + 1))) + (double)adam.epsilon);
-        }
-        elements[k] = p + 1;
+    return limit > 0 ? fmax(-limit, fmin(limit, x)) : x;
+}
+
+static void take_step(const vkg_optimizer_desc *o, int update, double g, struct trained_number *n)
+{
+    const bool decoupled = o->kind == VKG_OPTIMIZER_ADAMW, is_adam = o->kind == VKG_OPTIMIZER_ADAM || decoupled;
+    const double lr = (double)o->lr, decay = (double)o->weight_decay * n->p;
+    const double beta1 = (double)(is_adam ? o->beta1 : o->momentum), beta2 = (double)(is_adam ? o->beta2 : o->alpha);
+    g = clip(g, (double)o->clip_value) + (decoupled ? 0 : decay);
+    n->p -= decoupled ? lr * decay : 0;
+    n->v = beta2 * n->v + (1 - beta2) * g * g;
+    if (is_adam) {
+        n->m = beta1 * n->m + (1 - beta1) * g;
+        n->p -= lr * n->m / (1 - pow(beta1, update)) / (sqrt(n->v / (1 - pow(beta2, update))) + (double)o->epsilon);
+    } else {
+        n->m = beta1 * n->m + (o->kind == VKG_OPTIMIZER_SGD ? g : g / (sqrt(n->v) + (double)o->epsilon));
+        n->p -= lr * n->m;
     }
+    n->p = clip(n->p, (double)o->clip_parameters);
+}
+
+static void expect_optimizer(const struct check *check, double *elements)
+{
+    for (uint32_t k = 0; k < TRAINED; k++) {
+        struct trained_number number = {.p = 0.5};
+        for (int i = 0; i < UPDATES; i++)
+            take_step(check->settings, i + 1, 2 * (double)check->numbers[i][k], &number);
+        elements[k] = number.p + 1;
+    }
+}
+
+static const vkg_ema ema = {.of = "check.", .decay = 0.75f};
+
+static void build_average(struct check *check)
+{
+    for (int i = 0; i < UPDATES; i++) {
+        vkg_assign(check->graph, trained(check->graph), vkg_affine(check->graph, add_numbers(check, VKG_SHAPE(TRAINED)), 2, 0));
+        vkg_ema_update(check->graph, &ema, 1);
+    }
+    vkg_tensor *average = vkg_buffer(check->graph, "ema.check.weight", VKG_SHAPE(TRAINED), (vkg_init){0});
+    check->result = vkg_affine(check->graph, average, 1, 1);
+}
+
+/* The first averaging copies. */
+static void expect_average(const struct check *check, double *elements)
+{
+    const double beta = (double)ema.decay;
+    for (uint32_t k = 0; k < TRAINED; k++)
+        elements[k] = 2 * (beta * (double)check->numbers[0][k] + (1 - beta) * (double)check->numbers[1][k]) + 1;
 }
 
 /* --- random numbers --- */
@@ -222,16 +274,22 @@ static void expect_map(const struct check *check, double *elements)
 
 /* What others are made of comes first, so that the first that fails is the one to look at. */
 const struct kernel_check kernel_checks[] = {
-    {"pointwise chains of fours", build_fours, expect_fours},
-    {"pointwise chains", build_ones, expect_ones},
-    {"sums", build_sums, expect_sums},
-    {"maxima", build_greatest, expect_greatest},
-    {"softmax", build_softmax, expect_softmax},
-    {"adam", build_adam, expect_adam},
-    {"random numbers", build_random, expect_random},
-    {"gather", build_gather, expect_gather},
-    {"scatter_add", build_scatter, expect_scatter},
-    {"cumsum", build_cumsum, expect_cumsum},
-    {"linear_map", build_map, expect_map},
+    {"pointwise chains of fours", build_fours, expect_fours, NULL},
+    {"pointwise chains", build_ones, expect_ones, NULL},
+    {"sums", build_sums, expect_sums, NULL},
+    {"maxima", build_greatest, expect_greatest, NULL},
+    {"softmax", build_softmax, expect_softmax, NULL},
+    {"adam", build_optimizer, expect_optimizer, &adam},
+    {"adamw", build_optimizer, expect_optimizer, &adamw},
+    {"rmsprop", build_optimizer, expect_optimizer, &rmsprop},
+    {"rmsprop with momentum", build_optimizer, expect_optimizer, &rmsprop_momentum},
+    {"sgd", build_optimizer, expect_optimizer, &sgd},
+    {"sgd with momentum", build_optimizer, expect_optimizer, &sgd_momentum},
+    {"moving averages", build_average, expect_average, &ema},
+    {"random numbers", build_random, expect_random, NULL},
+    {"gather", build_gather, expect_gather, NULL},
+    {"scatter_add", build_scatter, expect_scatter, NULL},
+    {"cumsum", build_cumsum, expect_cumsum, NULL},
+    {"linear_map", build_map, expect_map, NULL},
 };
 const uint32_t kernel_check_count = sizeof kernel_checks / sizeof *kernel_checks;

@@ -11,6 +11,7 @@ struct check {
     vkg_graph *graph;
     vkg_tensor *inputs[CHECK_INPUTS], *result;
     uint32_t input_count;
+    const void *settings; /* the row's */
     const float *numbers[CHECK_INPUTS]; /* of float32 inputs: in −1 … 1 */
     const int32_t *places[CHECK_INPUTS]; /* of int32 inputs: in 0 … CHECK_PLACES − 1, with repetitions */
 };
@@ -21,6 +22,7 @@ struct kernel_check {
     const char *name; /* "sums": what a message and a note call these kernels */
     void (*build)(struct check *check);                            /* adds inputs and result to the graph */
     void (*expected)(const struct check *check, double *elements); /* all elements of the result; zeros before */
+    const void *settings; /* of rows that share these two; or NULL */
 };
 
 extern const struct kernel_check kernel_checks[];

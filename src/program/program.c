@@ -37,7 +37,8 @@ static vkg_result lower_units(struct lowering *lowering, const struct fusion *fu
         if (result != VKG_OK)
             return result;
     }
-    return lower_random_advance(lowering);
+    const vkg_result result = lower_random_advance(lowering);
+    return result == VKG_OK ? lower_step_count(lowering) : result;
 }
 
 static vkg_result add_port(struct lowering *lowering, const vkg_tensor *tensor, struct port *port, uint64_t *slot_bytes)

@@ -287,7 +287,7 @@ static vkg_result run_check(vkg_program *program, const struct kernel_check *row
 
 static vkg_result build_and_run_check(vkg_device *device, const struct kernel_check *row, double *error)
 {
-    struct check check = {0};
+    struct check check = {.settings = row->settings};
     vkg_state *state = NULL;
     vkg_program *program = NULL;
     vkg_result result = vkg_graph_create(&device->log, &check.graph);

@@ -14,6 +14,7 @@
 #include "vkgan/program.h"
 #include "vkgan/gan_loss.h"
 #include "vkgan/gan.h"
+#include "vkgan/measures.h"
 #include "vkgan/io.h"
 #include "vkgan/data.h"
 

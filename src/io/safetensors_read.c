@@ -18,6 +18,7 @@ struct vkg_safetensors {
     vkg_log log;
     char *path;
     int fd;
+    const unsigned char *memory; /* the whole file, instead of fd; or NULL */
     uint64_t size;
     uint64_t data; /* where the tensors' bytes begin */
     cJSON *header; /* owns all names */
@@ -26,6 +27,14 @@ struct vkg_safetensors {
     const vkg_safetensors_entry **by_name; /* sorted */
     const cJSON **metadata;                /* sorted by key */
 };
+
+static vkg_result read_at(const struct vkg_safetensors *file, uint64_t offset, void *data, uint64_t size)
+{
+    if (!file->memory)
+        return file_read_at(&file->log, file->path, file->fd, offset, data, size);
+    memcpy(data, file->memory + offset, (size_t)size);
+    return VKG_OK;
+}
 
 /* --- the header as text --- */
 
@@ -36,7 +45,7 @@ static vkg_result read_length(struct vkg_safetensors *file, uint64_t *length)
                         "%s: has %" PRIu64
                         " bytes, a safetensors file begins with the 8 bytes of its header's length",
                         file->path, file->size);
-    vkg_result result = file_read_at(&file->log, file->path, file->fd, 0, length, sizeof *length);
+    vkg_result result = read_at(file, 0, length, sizeof *length);
     if (result != VKG_OK)
         return result;
     if (*length > SAFETENSORS_MAX_HEADER)
@@ -95,7 +104,7 @@ static vkg_result read_header(struct vkg_safetensors *file)
     char *text = calloc(1, (size_t)length + 1);
     if (!text)
         return vkg_fail(&file->log, VKG_ERROR_OUT_OF_MEMORY, "%s: no memory for its header", file->path);
-    result = file_read_at(&file->log, file->path, file->fd, SAFETENSORS_LENGTH_BYTES, text, length);
+    result = read_at(file, SAFETENSORS_LENGTH_BYTES, text, length);
     if (result == VKG_OK)
         result = parse_text(file, text, (size_t)length);
     free(text);
@@ -322,7 +331,20 @@ static vkg_result check_offsets(struct vkg_safetensors *file)
 
 /* --- what the public sees --- */
 
-vkg_result vkg_safetensors_open(const vkg_log *log, const char *path, vkg_safetensors **file)
+static vkg_result check_header(struct vkg_safetensors *file)
+{
+    vkg_result result = read_header(file);
+    if (result == VKG_OK)
+        result = parse_entries(file);
+    if (result == VKG_OK) {
+        qsort(file->entries, file->count, sizeof *file->entries, compare_offsets);
+        result = check_names(file);
+    }
+    return result == VKG_OK ? check_offsets(file) : result;
+}
+
+/* From `memory`, or from the disk where that is NULL. */
+static vkg_result open_file(const vkg_log *log, const char *path, const void *memory, uint64_t size, vkg_safetensors **file)
 {
     *file = NULL;
     struct vkg_safetensors *opened = calloc(1, sizeof *opened);
@@ -332,24 +354,27 @@ vkg_result vkg_safetensors_open(const vkg_log *log, const char *path, vkg_safete
         free(path_copy);
         return vkg_fail(log, VKG_ERROR_OUT_OF_MEMORY, "%s: cannot be opened: no memory", path);
     }
-    opened->path = path_copy;
-    opened->log = log ? *log : (vkg_log){0};
-    vkg_result result = file_open(log, path, &opened->fd, &opened->size);
+    *opened = (struct vkg_safetensors){.log = log ? *log : (vkg_log){0}, .path = path_copy, .fd = -1, .memory = memory,
+                                       .size = size};
+    vkg_result result = memory ? VKG_OK : file_open(log, path, &opened->fd, &opened->size);
     if (result == VKG_OK)
-        result = read_header(opened);
-    if (result == VKG_OK)
-        result = parse_entries(opened);
-    if (result == VKG_OK) {
-        qsort(opened->entries, opened->count, sizeof *opened->entries, compare_offsets);
-        result = check_names(opened);
-    }
-    if (result == VKG_OK)
-        result = check_offsets(opened);
+        result = check_header(opened);
     if (result == VKG_OK)
         *file = opened;
     else
         vkg_safetensors_close(&opened);
     return result;
+}
+
+vkg_result vkg_safetensors_open(const vkg_log *log, const char *path, vkg_safetensors **file)
+{
+    return open_file(log, path, NULL, 0, file);
+}
+
+vkg_result safetensors_open_memory(const vkg_log *log, const char *name, const void *memory, uint64_t size,
+                                   vkg_safetensors **file)
+{
+    return open_file(log, name, memory, size, file);
 }
 
 void vkg_safetensors_close(vkg_safetensors **file)
@@ -410,5 +435,5 @@ vkg_result vkg_safetensors_read(const vkg_safetensors *file, uint32_t index, voi
         return vkg_fail(&file->log, VKG_ERROR_INVALID,
                         "%s: tensor \"%.80s\": %" PRIu64 " bytes asked for, it has %" PRIu64, file->path,
                         entry->name, size, entry->size);
-    return file_read_at(&file->log, file->path, file->fd, entry->offset, data, size);
+    return read_at(file, entry->offset, data, size);
 }

@@ -129,18 +129,15 @@ static vkg_result parse_step(const vkg_log *log, const vkg_safetensors *file, co
     return VKG_OK;
 }
 
-vkg_result vkg_state_load(vkg_state *state, const char *path, const char *prefix, uint64_t *step)
+vkg_result state_load_file(vkg_state *state, const vkg_safetensors *file, const char *path, const char *prefix,
+                           uint64_t *step)
 {
     const vkg_log *log = &state->device->log;
-    vkg_safetensors *file = NULL;
-    vkg_result result = vkg_safetensors_open(log, path, &file);
-    if (result != VKG_OK)
-        return result;
     unsigned char *image = malloc(state->bytes);
     uint32_t *torch = malloc(state->bytes);
     uint64_t file_step;
-    result = image && torch ? transfer_download(state->device, &state->buffer, 0, state->bytes, image)
-                            : vkg_fail(log, VKG_ERROR_OUT_OF_MEMORY, "%s: out of host memory", path);
+    vkg_result result = image && torch ? transfer_download(state->device, &state->buffer, 0, state->bytes, image)
+                                       : vkg_fail(log, VKG_ERROR_OUT_OF_MEMORY, "%s: out of host memory", path);
     for (size_t i = 0; i < state->count && result == VKG_OK; i++)
         if (!prefix || strncmp(state->entries[i].public.name, prefix, strlen(prefix)) == 0)
             result = load_entry(log, file, path, &state->entries[i], image, torch);
@@ -152,6 +149,15 @@ vkg_result vkg_state_load(vkg_state *state, const char *path, const char *prefix
         *step = file_step;
     free(image);
     free(torch);
+    return result;
+}
+
+vkg_result vkg_state_load(vkg_state *state, const char *path, const char *prefix, uint64_t *step)
+{
+    vkg_safetensors *file = NULL;
+    vkg_result result = vkg_safetensors_open(&state->device->log, path, &file);
+    if (result == VKG_OK)
+        result = state_load_file(state, file, path, prefix, step);
     vkg_safetensors_close(&file);
     return result;
 }

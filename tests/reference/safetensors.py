@@ -20,3 +20,18 @@ def save(path, tensors, metadata):
     with open(path, "wb") as file:
         file.write(struct.pack("<Q", len(text)) + text)
         file.writelines(blobs)
+
+
+def load(path):
+    """name → numpy array, of a file of the same types."""
+    types = {"F32": np.float32, "U8": np.uint8, "I32": np.int32}
+    with open(path, "rb") as file:
+        data = file.read()
+    begin = 8 + struct.unpack("<Q", data[:8])[0]
+    header = json.loads(data[8:begin])
+    header.pop("__metadata__", None)
+    tensors = {}
+    for name, entry in header.items():
+        low, high = entry["data_offsets"]
+        tensors[name] = np.frombuffer(data[begin + low:begin + high], types[entry["dtype"]]).reshape(entry["shape"])
+    return tensors

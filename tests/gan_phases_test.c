@@ -189,13 +189,13 @@ static void read_weight(vkg_trainer *trainer, const char *name, float *weight, u
     assert_int_equal(vkg_state_read(state, i, weight), VKG_OK);
 }
 
-/* A generator that learns slowly, and then one that is alone. */
+/* Two sides that learn fast, so that the lead changes hands. */
 static void who_is_ahead_pauses(void **unused)
 {
     (void)unused;
     enum { D = 72, G = 36 };
     vkg_gan_desc gan = gan_of(1);
-    gan.optimizer_d.lr = 0.02f;
+    gan.optimizer_d.lr = gan.optimizer_g.lr = 0.02f;
     gan.balance = (vkg_balance){.most = 0.8f, .least = 0.77f, .memory = 4};
     gan.regularizers = (vkg_regularizers){.r1 = 0.01f, .every = 2};
     vkg_trainer *trainer = make_trainer(&gan, 8);

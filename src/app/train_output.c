@@ -104,6 +104,8 @@ void training_say_what_there_is(const struct training *t, bool interrupted)
         printf("samples:    %s, and over training %s\n", t->sample, t->film);
     if (t->checkpoint[0])
         printf("checkpoint: %s\n", t->checkpoint);
+    if (t->best_checkpoint[0])
+        printf("the best:   %s, Fréchet distance %.4g\n", t->best_checkpoint, t->best);
     if (t->last_step == NO_LAST_STEP)
         printf("go on:      %s train --resume --out %s --minutes %g\n", name, t->folder, t->app->options.minutes);
     else

@@ -18,18 +18,20 @@ static const struct source_format *const FORMATS[] = {&idx_format, &npy_format, 
 static const char DEFAULT_PATH[] = "/usr/share/datasets/fashion-mnist";
 static const char DEFAULT_PACKAGE[] = "dataset-fashion-mnist";
 
-/* Images that cost something to make are kept in memory where the whole set takes no more than this. */
+/* Images that cost something to make are kept in memory, as many as this takes. */
 static const uint64_t CACHE_BYTES = UINT64_C(512) << 20;
 enum { MAX_SIZE = 16384 };
 
-enum cache_state { CACHE_EMPTY, CACHE_FILLING, CACHE_READY };
+struct cache {
+    atomic_size_t bytes;
+    _Atomic(struct picture *) pictures[]; /* one an image, NULL until it was read */
+};
 
 struct vkg_dataset {
     struct source source;
-    uint32_t height, width, channels; /* of the images given out */
+    uint32_t height, width, channels; /* of the images given out; 0×0 where each keeps its own size */
     uint32_t classes;
-    uint8_t *cache;             /* count images, or NULL */
-    atomic_uchar *cache_states; /* an enum cache_state each; READY publishes the image */
+    struct cache *cache; /* or NULL */
 };
 
 /* --- opening --- */
@@ -84,7 +86,7 @@ static vkg_result open_source(struct source *source)
     return vkg_fail(
         &source->log, VKG_ERROR_FORMAT,
         "%s: begins with%s, expected an IDX file (00 00 08 03, plain or gzip), a .npy file (93 4e 55 4d), or "
-        "a folder of PNG or JPEG files",
+        "a PNG, a JPEG, or a folder of them",
         source->path, head);
 }
 
@@ -95,8 +97,8 @@ static void choose_shape(vkg_dataset *dataset, const vkg_dataset_desc *desc)
     dataset->width = desc->image_size ? desc->image_size : source->width;
     dataset->height = desc->image_size ? desc->image_size : source->height;
     for (uint32_t i = 0; source->labels && i < source->count; ++i)
-        if (source->labels[i] >= dataset->classes)
-            dataset->classes = source->labels[i] + 1u;
+        if (source->labels[i] >= 0 && (uint32_t)source->labels[i] >= dataset->classes)
+            dataset->classes = (uint32_t)source->labels[i] + 1u;
 }
 
 /* Without memory for it there is simply no cache. */
@@ -104,15 +106,8 @@ static void create_cache(vkg_dataset *dataset)
 {
     const struct source *source = &dataset->source;
     bool fitted = source->width != dataset->width || source->height != dataset->height;
-    uint64_t image = (uint64_t)dataset->width * dataset->height * dataset->channels;
-    if ((!source->format->costly && !fitted) || image > CACHE_BYTES / source->count)
-        return;
-    dataset->cache = malloc((size_t)image * source->count);
-    dataset->cache_states = calloc(source->count, sizeof *dataset->cache_states);
-    if (!dataset->cache || !dataset->cache_states) {
-        free(dataset->cache);
-        dataset->cache = NULL;
-    }
+    if (source->format->costly || fitted)
+        dataset->cache = calloc(1, sizeof *dataset->cache + source->count * sizeof *dataset->cache->pictures);
 }
 
 static vkg_result check_desc(const vkg_log *log, const vkg_dataset_desc *desc)
@@ -123,6 +118,10 @@ static vkg_result check_desc(const vkg_log *log, const vkg_dataset_desc *desc)
     if (desc->channels != 0 && desc->channels != 1 && desc->channels != 3)
         return vkg_fail(log, VKG_ERROR_INVALID,
                         "dataset: %u channels, expected 1, 3, or 0 for those of the data", desc->channels);
+    if (desc->any_size && desc->image_size)
+        return vkg_fail(log, VKG_ERROR_INVALID,
+                        "dataset: image size %u and images of any size, expected one of the two",
+                        desc->image_size);
     return VKG_OK;
 }
 
@@ -142,7 +141,7 @@ vkg_result vkg_dataset_open(const vkg_log *log, const vkg_dataset_desc *desc, vk
         return vkg_fail(log, VKG_ERROR_OUT_OF_MEMORY, "%s: cannot be opened: no memory", path);
     }
     opened->source.log = log ? *log : (vkg_log){0};
-    opened->source.any_size = desc->image_size != 0;
+    opened->source.any_size = desc->any_size || desc->image_size != 0;
     result = open_source(&opened->source);
     if (result != VKG_OK) {
         vkg_dataset_close(&opened);
@@ -175,13 +174,13 @@ vkg_result vkg_dataset_create(const vkg_log *log, const vkg_dataset_source *own,
     vkg_dataset *made = calloc(1, sizeof *made);
     char *path = strdup(own->name);
     vkg_dataset_source *state = malloc(sizeof *state);
-    uint8_t *labels = own->labels ? malloc(own->count) : NULL;
+    int32_t *labels = own->labels ? calloc(own->count, sizeof *labels) : NULL;
     if (!made || !path || !state || (own->labels && !labels)) {
         free(made), free(path), free(state), free(labels);
         return vkg_fail(log, VKG_ERROR_OUT_OF_MEMORY, "%s: no memory for the set", own->name);
     }
     if (labels)
-        memcpy(labels, own->labels, own->count);
+        memcpy(labels, own->labels, own->count * sizeof *labels);
     *state = *own;
     made->source = (struct source){.format = &own_format, .log = log ? *log : (vkg_log){0}, .path = path, .count = own->count,
                                    .width = own->width, .height = own->height, .channels = own->channels,
@@ -195,11 +194,15 @@ void vkg_dataset_close(vkg_dataset **dataset)
 {
     if (!dataset || !*dataset)
         return;
-    if ((*dataset)->source.format)
-        (*dataset)->source.format->close(&(*dataset)->source);
-    free((*dataset)->source.path);
+    struct source *source = &(*dataset)->source;
+    for (uint32_t i = 0; (*dataset)->cache && i < source->count; ++i)
+        free((*dataset)->cache->pictures[i]);
     free((*dataset)->cache);
-    free((*dataset)->cache_states);
+    if (source->format)
+        source->format->close(source);
+    free(source->labels);
+    free(source->sizes);
+    free(source->path);
     free(*dataset);
     *dataset = NULL;
 }
@@ -224,6 +227,37 @@ int32_t vkg_dataset_label(const vkg_dataset *dataset, uint32_t index)
     return dataset->source.labels && index < dataset->source.count ? dataset->source.labels[index] : -1;
 }
 
+const char *vkg_dataset_class_name(const vkg_dataset *dataset, int32_t label)
+{
+    bool named = label >= 0 && (uint32_t)label < dataset->source.class_count;
+    return named ? dataset->source.class_names[label] : NULL;
+}
+
+const char *vkg_dataset_name(const vkg_dataset *dataset, uint32_t index)
+{
+    return dataset->source.names && index < dataset->source.count ? dataset->source.names[index] : NULL;
+}
+
+static vkg_result check_index(const vkg_dataset *dataset, uint32_t index)
+{
+    const struct source *source = &dataset->source;
+    if (index < source->count)
+        return VKG_OK;
+    return vkg_fail(&source->log, VKG_ERROR_INVALID, "%s: image %u asked for, there are %u", source->path,
+                    index, source->count);
+}
+
+vkg_result vkg_dataset_size(const vkg_dataset *dataset, uint32_t index, uint32_t *height, uint32_t *width)
+{
+    vkg_result result = check_index(dataset, index);
+    if (result != VKG_OK)
+        return result;
+    bool own = dataset->width == 0;
+    *height = own ? dataset->source.sizes[index].height : dataset->height;
+    *width = own ? dataset->source.sizes[index].width : dataset->width;
+    return VKG_OK;
+}
+
 const vkg_log *dataset_log(const vkg_dataset *dataset)
 {
     return &dataset->source.log;
@@ -231,55 +265,64 @@ const vkg_log *dataset_log(const vkg_dataset *dataset)
 
 /* --- reading --- */
 
-static uint8_t *cache_place(const vkg_dataset *dataset, uint32_t index)
-{
-    return dataset->cache + (size_t)index * dataset->width * dataset->height * dataset->channels;
-}
-
 static bool find_cached(const vkg_dataset *dataset, uint32_t index, struct picture *picture)
 {
-    if (!dataset->cache ||
-        atomic_load_explicit(&dataset->cache_states[index], memory_order_acquire) != CACHE_READY)
-        return false;
-    *picture = (struct picture){dataset->width, dataset->height, dataset->channels, false,
-                                cache_place(dataset, index)};
-    return true;
+    const struct picture *kept = dataset->cache ? atomic_load(&dataset->cache->pictures[index]) : NULL;
+    if (kept)
+        *picture = *kept;
+    return kept != NULL;
+}
+
+/* The picture and its bytes in one piece of memory. */
+static struct picture *copy_picture(const struct picture *picture, size_t bytes)
+{
+    struct picture *copy = malloc(sizeof *copy + bytes);
+    if (copy) {
+        *copy = *picture;
+        copy->pixels = memcpy(copy + 1, picture->pixels, bytes);
+    }
+    return copy;
 }
 
 static void keep(const vkg_dataset *dataset, uint32_t index, const struct picture *picture)
 {
-    unsigned char empty = CACHE_EMPTY;
-    if (!dataset->cache || picture->floats ||
-        !atomic_compare_exchange_strong(&dataset->cache_states[index], &empty, CACHE_FILLING))
-        return; /* another reader is at it */
-    memcpy(cache_place(dataset, index), picture->pixels, picture_bytes(picture));
-    atomic_store_explicit(&dataset->cache_states[index], CACHE_READY, memory_order_release);
+    size_t bytes = picture_bytes(picture);
+    if (!dataset->cache || picture->floats)
+        return;
+    struct picture *nothing = NULL, *copy = NULL;
+    if (atomic_fetch_add(&dataset->cache->bytes, bytes) + bytes <= CACHE_BYTES)
+        copy = copy_picture(picture, bytes);
+    if (copy && atomic_compare_exchange_strong(&dataset->cache->pictures[index], &nothing, copy))
+        return;
+    free(copy); /* another reader was faster, or memory is out */
+    atomic_fetch_sub(&dataset->cache->bytes, bytes);
 }
 
-vkg_result dataset_read(const vkg_dataset *dataset, uint32_t index, struct scratch *scratch, float *pixels)
+vkg_result dataset_picture(const vkg_dataset *dataset, uint32_t index, struct scratch *scratch,
+                           struct picture *picture)
 {
     const struct source *source = &dataset->source;
-    struct picture picture;
-    if (index >= source->count)
-        return vkg_fail(&source->log, VKG_ERROR_INVALID, "%s: image %u asked for, there are %u", source->path,
-                        index, source->count);
-    if (!find_cached(dataset, index, &picture)) {
-        vkg_result result = source->format->read(source, index, scratch, &picture);
-        if (result != VKG_OK)
-            return result;
-        if (!picture_fit(&picture, dataset->width, dataset->height, dataset->channels, scratch))
-            return vkg_fail(&source->log, VKG_ERROR_OUT_OF_MEMORY, "%s: no memory to resize image %u",
-                            source->path, index);
-        keep(dataset, index, &picture);
-    }
-    picture_write_floats(&picture, pixels);
+    uint32_t width, height;
+    vkg_result result = vkg_dataset_size(dataset, index, &height, &width);
+    if (result != VKG_OK || find_cached(dataset, index, picture))
+        return result;
+    result = source->format->read(source, index, scratch, picture);
+    if (result != VKG_OK)
+        return result;
+    if (!picture_fit(picture, width, height, dataset->channels, scratch))
+        return vkg_fail(&source->log, VKG_ERROR_OUT_OF_MEMORY, "%s: no memory to resize image %u", source->path,
+                        index);
+    keep(dataset, index, picture);
     return VKG_OK;
 }
 
 vkg_result vkg_dataset_read(const vkg_dataset *dataset, uint32_t index, float *pixels)
 {
     struct scratch scratch = {0};
-    vkg_result result = dataset_read(dataset, index, &scratch, pixels);
+    struct picture picture;
+    vkg_result result = dataset_picture(dataset, index, &scratch, &picture);
+    if (result == VKG_OK)
+        picture_write_floats(&picture, pixels);
     scratch_free(&scratch);
     return result;
 }

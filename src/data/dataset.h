@@ -6,7 +6,9 @@
 #include "vkgan/data.h"
 
 const vkg_log *dataset_log(const vkg_dataset *dataset);
-/* vkg_dataset_read with memory of the caller's, so that reading many images soon allocates nothing. */
-vkg_result dataset_read(const vkg_dataset *dataset, uint32_t index, struct scratch *scratch, float *pixels);
+/* An image as a picture: kept by the dataset, or in `scratch`, where the next read overwrites
+ * it. Thread-safe. */
+vkg_result dataset_picture(const vkg_dataset *dataset, uint32_t index, struct scratch *scratch,
+                           struct picture *picture);
 
 #endif

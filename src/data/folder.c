@@ -1,4 +1,5 @@
-/* A folder of PNG and JPEG files: sizes are read at opening, pixels when they are asked for. */
+/* A folder of PNG and JPEG files, or one such file: sizes are read at opening, pixels when they are asked
+ * for. */
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
@@ -20,6 +21,8 @@ static const uint64_t MAX_FILE_BYTES = UINT64_C(256) << 20;
 struct folder_state {
     struct arena names;
     const char **paths; /* sorted; `count` of the source */
+    const char **below; /* of each path, what follows the folder's name and its slash */
+    const char **classes;
     size_t count, capacity;
 };
 
@@ -86,6 +89,82 @@ static int compare_paths(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
+static vkg_result find_files(const struct source *source, struct folder_state *state)
+{
+    struct stat status;
+    if (stat(source->path, &status) == 0 && S_ISDIR(status.st_mode))
+        return walk(source, state, source->path, 0);
+    if (!array_reserve((void **)&state->paths, &state->capacity, 0, sizeof *state->paths))
+        return no_memory(source);
+    state->paths[state->count++] = source->path;
+    return VKG_OK;
+}
+
+/* --- names and classes --- */
+
+static bool name_files(struct source *source, struct folder_state *state)
+{
+    size_t folder = strlen(source->path);
+    state->below = calloc(state->count, sizeof *state->below);
+    for (size_t i = 0; state->below && i < state->count; ++i) {
+        const char *last = strrchr(state->paths[i], '/');
+        bool alone = state->paths[i] == source->path;
+        state->below[i] = !alone ? state->paths[i] + folder + 1 : last ? last + 1 : source->path;
+    }
+    source->names = state->below;
+    return state->below != NULL;
+}
+
+static bool is_folder_of(const char *folder, const char *name)
+{
+    size_t length = strlen(folder);
+    return strncmp(name, folder, length) == 0 && name[length] == '/';
+}
+
+/* The folders of "cat/…", "dog/…", each once, sorted; none where a file lies in the set's folder itself.
+ * false when memory is out. */
+static bool find_classes(struct folder_state *state, size_t *count)
+{
+    *count = 0;
+    for (size_t i = 0; i < state->count; ++i) {
+        if (*count && is_folder_of(state->classes[*count - 1], state->below[i]))
+            continue; /* files are sorted, so those of a folder are together */
+        size_t length = strcspn(state->below[i], "/");
+        char *name = arena_alloc(&state->names, length + 1);
+        if (!name)
+            return false;
+        state->classes[(*count)++] = memcpy(name, state->below[i], length);
+        if (!state->below[i][length]) {
+            *count = 0;
+            return true;
+        }
+    }
+    /* "a" comes before "a-b", but "a/" comes after "a-b/" */
+    qsort(state->classes, *count, sizeof *state->classes, compare_paths);
+    return true;
+}
+
+/* Where every file lies in a sub-folder, and there are at least two, these are the classes. */
+static bool label_files(struct source *source, struct folder_state *state)
+{
+    size_t count, label = 0;
+    state->classes = calloc(state->count, sizeof *state->classes);
+    if (!state->classes || !find_classes(state, &count))
+        return false;
+    if (count < 2)
+        return true;
+    if (!(source->labels = calloc(state->count, sizeof *source->labels)))
+        return false;
+    source->class_names = state->classes;
+    source->class_count = (uint32_t)count;
+    for (size_t i = 0; i < state->count; ++i) {
+        while (!is_folder_of(state->classes[label], state->below[i]))
+            label = (label + 1) % count;
+        source->labels[i] = (int32_t)label;
+    }
+    return true;
+}
+
 /* --- sizes --- */
 
 /* Reads width, height and channels (as in the file) of the picture in `path`. */
@@ -114,9 +193,20 @@ static vkg_result read_size(const vkg_log *log, const char *path, struct picture
     return VKG_OK;
 }
 
+static vkg_result mixed_sizes(const struct source *source, const struct folder_state *state, size_t index)
+{
+    return vkg_fail(&source->log, VKG_ERROR_FORMAT,
+                    "%s is %u×%u, but %s is %u×%u; expected one size, or an image size to resize them to",
+                    state->paths[0], source->sizes[0].width, source->sizes[0].height, state->paths[index],
+                    source->sizes[index].width, source->sizes[index].height);
+}
+
 static vkg_result read_sizes(struct source *source, const struct folder_state *state)
 {
+    bool mixed = false;
     source->channels = 1;
+    if (!(source->sizes = calloc(state->count, sizeof *source->sizes)))
+        return no_memory(source);
     for (size_t i = 0; i < state->count; ++i) {
         struct picture picture;
         vkg_result result = read_size(&source->log, state->paths[i], &picture);
@@ -124,19 +214,14 @@ static vkg_result read_sizes(struct source *source, const struct folder_state *s
             return result;
         if (picture.channels >= 3)
             source->channels = 3;
-        if (i == 0) {
-            source->width = picture.width;
-            source->height = picture.height;
-        } else if (source->width != picture.width || source->height != picture.height) {
-            if (!source->any_size)
-                return vkg_fail(
-                    &source->log, VKG_ERROR_FORMAT,
-                    "%s is %u×%u, but %s is %u×%u; expected one size, or an image size to resize them to",
-                    state->paths[0], source->width, source->height, state->paths[i], picture.width,
-                    picture.height);
-            source->width = source->height = 0; /* mixed: no picture is 0×0, so they stay so */
-        }
+        source->sizes[i] = (struct picture_size){picture.width, picture.height};
+        bool differs = picture.width != source->sizes[0].width || picture.height != source->sizes[0].height;
+        if (differs && !source->any_size)
+            return mixed_sizes(source, state, i);
+        mixed = mixed || differs;
     }
+    source->width = mixed ? 0 : source->sizes[0].width;
+    source->height = mixed ? 0 : source->sizes[0].height;
     return VKG_OK;
 }
 
@@ -144,7 +229,9 @@ static vkg_result read_sizes(struct source *source, const struct folder_state *s
 
 static bool folder_probe(const struct source_clue *clue)
 {
-    return clue->folder;
+    static const uint8_t PNG[] = {0x89, 'P', 'N', 'G'}, JPEG[] = {0xff, 0xd8, 0xff};
+    return clue->folder || (clue->head_size >= 4 && (memcmp(clue->head, PNG, sizeof PNG) == 0 ||
+                                                     memcmp(clue->head, JPEG, sizeof JPEG) == 0));
 }
 
 static vkg_result folder_open(struct source *source)
@@ -153,7 +240,7 @@ static vkg_result folder_open(struct source *source)
     if (!state)
         return no_memory(source);
     source->state = state;
-    vkg_result result = walk(source, state, source->path, 0);
+    vkg_result result = find_files(source, state);
     if (result != VKG_OK)
         return result;
     if (state->count == 0 || state->count > UINT32_MAX)
@@ -161,6 +248,8 @@ static vkg_result folder_open(struct source *source)
                         "%s: holds %zu PNG or JPEG files, expected at least one", source->path, state->count);
     qsort(state->paths, state->count, sizeof *state->paths, compare_paths);
     source->count = (uint32_t)state->count;
+    if (!name_files(source, state) || !label_files(source, state))
+        return no_memory(source);
     return read_sizes(source, state);
 }
 
@@ -209,6 +298,8 @@ static void folder_close(struct source *source)
         return;
     arena_free(&state->names);
     free(state->paths);
+    free(state->below);
+    free(state->classes);
     free(state);
 }
 

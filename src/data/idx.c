@@ -13,7 +13,8 @@
 #include "data/source.h"
 
 static const uint32_t IMAGES_MAGIC = 0x00000803, LABELS_MAGIC = 0x00000801;
-static const char *const FOLDER_IMAGES[] = {"train-images-idx3-ubyte", "train-images-idx3-ubyte.gz"};
+static const char *const FOLDER_IMAGES[] = {"train-images-idx3-ubyte", "train-images-idx3-ubyte.gz",
+                                            "t10k-images-idx3-ubyte", "t10k-images-idx3-ubyte.gz"};
 enum { MAX_SIDE = 16384 }; /* as for every other picture */
 
 /* --- reading, through zlib, which passes plain files on as they are --- */
@@ -207,10 +208,15 @@ static vkg_result load_labels(struct source *source, const char *images)
     if (!path)
         return VKG_OK;
     vkg_result result = load_array(&source->log, path, LABELS_MAGIC, &labels);
-    source->labels = labels.data;
     if (result == VKG_OK && labels.dims[0] != source->count)
         result = vkg_fail(&source->log, VKG_ERROR_FORMAT, "%s: has %u labels, but there are %u images", path,
                           labels.dims[0], source->count);
+    if (result == VKG_OK && !(source->labels = calloc(source->count, sizeof *source->labels)))
+        result =
+            vkg_fail(&source->log, VKG_ERROR_OUT_OF_MEMORY, "%s: no memory for %u labels", path, source->count);
+    for (uint32_t i = 0; result == VKG_OK && i < source->count; ++i)
+        source->labels[i] = ((const uint8_t *)labels.data)[i];
+    free(labels.data);
     free(path);
     return result;
 }
@@ -262,7 +268,6 @@ static vkg_result idx_read(const struct source *source, uint32_t index, struct s
 static void idx_close(struct source *source)
 {
     free(source->state);
-    free(source->labels);
 }
 
 const struct source_format idx_format = {

@@ -23,7 +23,6 @@ static void own_close(struct source *source)
     if (own && own->close)
         own->close(own->user);
     free(source->state);
-    free(source->labels);
 }
 
 const struct source_format own_format = {.name = "own", .read = own_read, .close = own_close};

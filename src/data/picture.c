@@ -1,8 +1,10 @@
 #include "data/picture.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "io/resize.h"
 #include "io/stb.h"
 
 size_t picture_bytes(const struct picture *picture)
@@ -135,6 +137,48 @@ bool picture_fit(struct picture *picture, uint32_t width, uint32_t height, uint3
     if ((picture->width != width || picture->height != height) && !resize(picture, width, height, scratch))
         return false;
     return picture->channels == channels || recolour(picture, channels, scratch);
+}
+
+bool picture_resize(struct picture *picture, vkg_image_filter filter, uint32_t width, uint32_t height,
+                    struct scratch_block *block)
+{
+    size_t element = picture->floats ? sizeof(float) : 1;
+    const struct resize_source source = {picture->pixels,   picture->width * picture->channels * element,
+                                         picture->width,    picture->height,
+                                         picture->channels, picture->floats};
+    struct picture made = {width, height, picture->channels, picture->floats, NULL};
+    void *pixels = scratch_reserve(block, picture_bytes(&made));
+    if (!pixels || !resize_pixels(&source, filter, width, height, pixels))
+        return false;
+    float *values = picture->floats ? pixels : NULL; /* which overshoot at edges, where bytes have ends */
+    for (size_t i = 0; values && i < (size_t)width * height * picture->channels; ++i)
+        values[i] = fminf(1, fmaxf(-1, values[i]));
+    made.pixels = pixels;
+    *picture = made;
+    return true;
+}
+
+bool picture_take(struct picture *picture, const struct picture_part *part, struct scratch_block *block)
+{
+    if (part->width == picture->width && part->height == picture->height && !part->mirror)
+        return true;
+    struct picture made = {part->width, part->height, picture->channels, picture->floats, NULL};
+    size_t pixel = picture->channels * (picture->floats ? sizeof(float) : 1);
+    char *pixels = scratch_reserve(block, picture_bytes(&made));
+    if (!pixels)
+        return false;
+    for (uint32_t y = 0; y < part->height; ++y) {
+        const char *from =
+            (const char *)picture->pixels + ((part->y + y) * (size_t)picture->width + part->x) * pixel;
+        char *to = pixels + (size_t)y * part->width * pixel;
+        if (!part->mirror)
+            memcpy(to, from, part->width * pixel);
+        for (uint32_t x = 0; part->mirror && x < part->width; ++x)
+            memcpy(to + x * pixel, from + (part->width - 1 - x) * pixel, pixel);
+    }
+    made.pixels = pixels;
+    *picture = made;
+    return true;
 }
 
 /* --- floats --- */

@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "vkgan/io.h"
+
 /* [height, width, channels] of bytes, or of floats in [−1, 1]. Does not own its pixels. */
 struct picture {
     uint32_t width, height, channels;
@@ -36,6 +38,19 @@ void picture_drop_alpha(uint8_t *pixels, size_t count, uint32_t channels);
  * changed. false when memory is out. */
 bool picture_fit(struct picture *picture, uint32_t width, uint32_t height, uint32_t channels,
                  struct scratch *scratch);
+
+/* Makes `picture` width × height, whatever its aspect; the result lies in `block`. false when memory is out. */
+bool picture_resize(struct picture *picture, vkg_image_filter filter, uint32_t width, uint32_t height,
+                    struct scratch_block *block);
+
+/* A part that lies inside a picture; left and right may change places. */
+struct picture_part {
+    uint32_t x, y, width, height;
+    bool mirror;
+};
+/* Narrows `picture` to a part; the result lies in `block` where that is not the whole. false when memory is
+ * out. */
+bool picture_take(struct picture *picture, const struct picture_part *part, struct scratch_block *block);
 
 /* Writes width × height × channels floats, front to back. */
 void picture_write_floats(const struct picture *picture, float *values);

@@ -12,19 +12,27 @@
 
 struct source_format;
 
+struct picture_size {
+    uint32_t width, height;
+};
+
 /* An open set as the format sees it. */
 struct source {
     const struct source_format *format;
     vkg_log log;
     char *path;
-    bool any_size; /* pictures of several sizes are welcome: they will be resized */
+    bool any_size; /* pictures of several sizes are welcome */
 
     /* Set by open. */
     uint32_t count;
-    uint32_t width, height; /* 0 where any_size and the sizes differ */
-    uint32_t channels;      /* 1 or 3; what read gives may have fewer */
-    uint8_t *labels;        /* one a picture, or NULL */
-    void *state;            /* the format's own */
+    uint32_t width, height;     /* 0 where any_size and the sizes differ */
+    struct picture_size *sizes; /* one a picture, malloced, or NULL where all have the size above */
+    uint32_t channels;          /* 1 or 3; what read gives may have fewer */
+    int32_t *labels;            /* one a picture, malloced, or NULL */
+    const char **class_names;   /* one a class, or NULL; the format's own, like `names` */
+    uint32_t class_count;       /* of class_names */
+    const char **names;         /* one a picture, or NULL */
+    void *state;                /* the format's own */
 };
 
 /* What is known of a path before a format is chosen. */
@@ -46,7 +54,7 @@ struct source_format {
      */
     vkg_result (*read)(const struct source *source, uint32_t index, struct scratch *scratch,
                        struct picture *picture);
-    /* Frees `state` and `labels`. */
+    /* Frees `state`. */
     void (*close)(struct source *source);
 };
 

@@ -44,6 +44,8 @@ static const struct option_row common[] = {
     {"sample-every", "N", "a grid of samples every so many steps", WHOLE, TRAIN, AT(sample_every), 1, 1e12, REMEMBERED},
     {"checkpoint-every", "N", "a checkpoint every so many steps", WHOLE, TRAIN, AT(checkpoint_every), 1, 1e12, REMEMBERED},
     {"log-every", "N", "a line of log.jsonl every so many steps", WHOLE, TRAIN, AT(log_every), 1, 1e12, REMEMBERED},
+    {"histogram-every", "N", "histograms of weights, updates and gradients for TensorBoard every so many steps [0: none]", WHOLE,
+     TRAIN, AT(histogram_every), 0, 1e12, FORGOTTEN},
     {"evaluate-every", "N", "measure samples every so many steps, and keep the best checkpoint [0: never]", WHOLE, TRAIN,
      AT(evaluate_every), 0, 1e12, REMEMBERED},
     {"evaluate-count", "N", "how many samples, and as many real images, --evaluate-every measures", WHOLE, TRAIN,
@@ -68,6 +70,7 @@ static const struct command_row common_commands[] = {
     {"train", "[DATA]", "learn from images: a folder of PNG or JPEG files, IDX, or .npy [Fashion-MNIST]", TRAIN, command_train},
     {"generate", "DIR|CHECKPOINT", "draw samples from a run's newest checkpoint, or from a checkpoint file", GENERATE, command_generate},
     {"evaluate", "DIR|CHECKPOINT|FILE.npy", "measure samples: how near they are to the data, and how varied", EVALUATE, command_evaluate},
+    {"report", "DIR", "write a run's report.html again, from what its folder holds", REPORT, command_report},
     {"bench", "", "measure training steps on made-up images", BENCH, command_bench},
     {"devices", "", "list the Vulkan devices and what would be used of them", DEVICES, command_devices},
 };

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "app/evaluation.h"
-#include "app/train.h"
+#include "app/watch.h"
 #include "base/file.h"
 
 /* The lowest Fréchet distance that log.jsonl tells of; infinity where it tells of none. */
@@ -53,11 +53,15 @@ vkg_result training_open_evaluation(struct training *t)
 
 static vkg_result write_scores(struct training *t, const vkg_scores *scores, uint64_t step)
 {
-    json_line_begin(t->log);
-    json_line_integer(t->log, "step", (int64_t)step);
-    for (int i = 0; i < SCORE_ROWS; i++)
-        json_line_number(t->log, score_rows[i].name, score_value(scores, &score_rows[i]));
-    return json_line_end(t->log);
+    const char *names[SCORE_ROWS];
+    double values[SCORE_ROWS];
+    uint32_t count = 0;
+    for (int i = 0; i < SCORE_ROWS; i++) {
+        names[count] = score_rows[i].name;
+        values[count] = score_value(scores, &score_rows[i]);
+        count += !isnan(values[count]); /* few samples have no standard error */
+    }
+    return watch_measures(t, step, names, values, count);
 }
 
 vkg_result training_evaluate(struct training *t)

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "app/evaluation.h"
-#include "app/train.h"
+#include "app/watch.h"
 
 static vkg_result open_data(struct training *t, const char *path)
 {
@@ -145,6 +145,8 @@ vkg_result training_set_up(struct training *t)
     if (result == VKG_OK)
         result = open_log(t);
     if (result == VKG_OK)
+        result = watch_create(t);
+    if (result == VKG_OK)
         result = training_open_evaluation(t);
     return result == VKG_OK ? open_loader(t) : result;
 }
@@ -153,6 +155,7 @@ void training_tear_down(struct training *t)
 {
     vkg_loader_destroy(&t->loader);
     evaluation_close(&t->evaluation);
+    watch_destroy(&t->watch);
     json_lines_close(&t->log);
     vkg_sampler_destroy(&t->sampler);
     vkg_trainer_destroy(&t->trainer);

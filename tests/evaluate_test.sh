@@ -108,6 +108,7 @@ refused "fewer than --count 300" "$program" evaluate samples.npy --count 300
 refused "at least 6" "$program" evaluate few.npy
 refused "nothing-there" "$program" evaluate samples.npy --data nothing-there
 refused "nothing.safetensors" "${train[@]}" --out x --steps 2 --features nothing.safetensors
+[ ! -e x ] || fail "a run that could not start left a folder"
 
 [ $failures = 0 ] && echo "all passed"
 exit $((failures > 0))

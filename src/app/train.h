@@ -43,8 +43,10 @@ void training_tear_down(struct training *t);
 
 /* --- train_evaluate.c --- */
 
-/* Where --evaluate-every asks for it: the features of real images, and the best score that a resumed run had. */
+/* Where --evaluate-every asks for it: the features of real images. Needs the data and the device, not yet the run folder. */
 vkg_result training_open_evaluation(struct training *t);
+/* The best score that a resumed run had. */
+vkg_result training_find_best(struct training *t);
 /* Scores samples, logs that, and keeps the checkpoint if it is the best: checkpoints/best.safetensors. */
 vkg_result training_evaluate(struct training *t);
 

@@ -11,14 +11,14 @@
 #include "base/file.h"
 
 /* The lowest Fréchet distance that log.jsonl tells of; infinity where it tells of none. */
-static vkg_result find_best(struct training *t, double *best)
+vkg_result training_find_best(struct training *t)
 {
     static const char KEY[] = "\"frechet_distance\": ";
     char path[PATH_BYTES];
     void *text;
     size_t size;
     struct stat status;
-    *best = INFINITY;
+    t->best = INFINITY;
     if (!run_path(t->app, t->folder, "log.jsonl", path))
         return VKG_ERROR_INVALID;
     if (stat(path, &status) != 0)
@@ -28,8 +28,8 @@ static vkg_result find_best(struct training *t, double *best)
         return result;
     for (const char *at = text; (at = strstr(at, KEY)); at += sizeof KEY - 1) {
         const double value = strtod(at + sizeof KEY - 1, NULL); /* 0 for null */
-        if (value > 0 && value < *best)
-            *best = value;
+        if (value > 0 && value < t->best)
+            t->best = value;
     }
     free(text);
     return VKG_OK;
@@ -40,10 +40,11 @@ vkg_result training_open_evaluation(struct training *t)
     const struct options *options = &t->app->options;
     if (options->evaluate_every == 0)
         return VKG_OK;
-    vkg_result result = find_best(t, &t->best);
-    if (result == VKG_OK)
-        result = evaluation_open(t->app, t->dataset, (uint32_t)options->evaluate_count, (uint64_t)options->seed,
-                                 &t->evaluation);
+    if (t->app->desc->measure)
+        return vkg_fail(&t->app->log, VKG_ERROR_INVALID, "--evaluate-every is for images: %s measures its samples itself, "
+                        "--sample-every says how often", t->app->desc->name);
+    vkg_result result = evaluation_open(t->app, t->dataset, (uint32_t)options->evaluate_count, (uint64_t)options->seed,
+                                        &t->evaluation);
     if (result == VKG_OK)
         printf("evaluation: every %.0f steps, %.0f samples against %u real images, by %s\n", options->evaluate_every,
                options->evaluate_count, evaluation_reals(t->evaluation),

@@ -64,9 +64,11 @@ static vkg_tensor *generator(vkg_graph *g, vkg_tensor *z, const vkg_network_sett
 static vkg_tensor *discriminator(vkg_graph *g, vkg_tensor *x, const vkg_network_settings *s)
 {
     const struct pyramid p = pyramid_of(s->image[0]);
+    const double own_width = vkg_app_number(s->user, "width-d");
+    const uint32_t width = own_width > 0 ? (uint32_t)own_width : s->width;
     struct place place = {0};
     for (uint32_t level = 0; level < p.doublings; level++) {
-        x = vkg_conv2d(g, x, &(vkg_conv_desc){.name = next_name(&place), .out = s->width << level, .kernel = 4,
+        x = vkg_conv2d(g, x, &(vkg_conv_desc){.name = next_name(&place), .out = width << level, .kernel = 4,
                                               .stride = 2, .pad = 1});
         if (level > 0)
             x = vkg_batch_norm(g, x, &(vkg_batch_norm_desc){.name = next_name(&place), .evaluation = s->evaluation});
@@ -76,11 +78,17 @@ static vkg_tensor *discriminator(vkg_graph *g, vkg_tensor *x, const vkg_network_
     return vkg_conv2d(g, x, &(vkg_conv_desc){.name = next_name(&place), .out = 1, .kernel = p.base});
 }
 
+static const vkg_app_option options[] = {
+    {.name = "width-d", .argument = "N", .help = "channels of the discriminator's narrowest layer [0: as --width]", .high = 4096,
+     .whole = true},
+    {0},
+};
+
 int main(int argc, char **argv)
 {
     return vkg_app_main(argc, argv, &(vkg_app_desc){
         .name = "dcgan", .summary = "learns to draw images like yours (DCGAN, Radford et al. 2016)",
-        .check = check, .latent = 100, .width = 64, .batch = 64,
+        .check = check, .latent = 100, .width = 64, .batch = 64, .options = options,
         .gan = {.generator = generator, .discriminator = discriminator, .loss = VKG_LOSS_NON_SATURATING,
                 .optimizer_g = {.lr = 2e-4f, .beta1 = 0.5f, .beta2 = 0.999f},
                 .optimizer_d = {.lr = 2e-4f, .beta1 = 0.5f, .beta2 = 0.999f}}});

@@ -3,6 +3,7 @@
 set -u
 program=$(realpath "$1")
 folder=$(mktemp -d)
+tests=$(dirname "$(realpath "$0")")
 trap 'chmod -R u+w "$folder"; rm -rf "$folder"' EXIT
 cd "$folder" || exit 1
 export VKGAN_CACHE_DIR=$folder/cache
@@ -33,7 +34,7 @@ train=("$program" train --width 4 --batch 8 --latent 8)
 newest() { echo "$1"/checkpoints/step-$(printf %06d "$2").safetensors; }
 
 # --- training, resuming, seeds ---
-ok "${train[@]}" --out whole --steps 8 --sample-every 4 --checkpoint-every 4 --log-every 2
+ok "${train[@]}" --out whole --steps 8 --sample-every 4 --checkpoint-every 4 --log-every 2 --histogram-every 8
 ok "${train[@]}" --out again --steps 8
 ok "${train[@]}" --out parts --steps 5 --log-every 2
 sed -i '/"precision"/d' parts/config.json # as earlier versions wrote it: float32
@@ -45,11 +46,30 @@ cmp -s "$(newest whole 8)" "$(newest other 8)" && fail "another seed gave the sa
 for file in config.json log.jsonl samples/step-000004.png samples/step-000008.png checkpoints/step-000004.safetensors; do
     [ -s whole/$file ] || fail "whole/$file is not there"
 done
-[ "$(wc -l <whole/log.jsonl)" = 4 ] || fail "whole/log.jsonl has not 4 lines"
-[ "$(wc -l <parts/log.jsonl)" = 4 ] || fail "parts/log.jsonl has not 4 lines"
+steps() { grep -c images_per_second "$1"/log.jsonl; } # lines of steps, not of measures
+[ "$(steps whole)" = 4 ] || fail "whole/log.jsonl has not 4 lines"
+[ "$(steps parts)" = 4 ] || fail "parts/log.jsonl has not 4 lines"
 for key in step loss_d loss_g d_real d_fake images_per_second; do
     grep -q "\"$key\"" whole/log.jsonl || fail "log.jsonl does not say $key"
 done
+# what looks after a run: TensorBoard's file, measures of the samples, the report
+
+ok python3 "$tests"/read_events.py whole/events.out.tfevents.*
+for line in "session starts" "2 training/loss_d scalar" "8 training/d_fake scalar" "4 samples image 242x242x1" \
+    "8 measures/variety scalar" "8 measures/distinct scalar" \
+    "8 weights/generator.main.0.weight histogram" "8 updates/discriminator.main.0.weight histogram" \
+    "8 gradients/generator.main.3.weight histogram"; do
+    grep -q -- "$line" out || fail "the event file does not say $line"
+done
+[ "$(ls parts/events.out.tfevents.* | wc -l)" = 2 ] || fail "a resumed run has not two event files"
+ok python3 "$tests"/read_events.py "$(ls parts/events.out.tfevents.* | tail -1)"
+grep -q "^6 session starts" out || fail "the second event file does not say where it begins"
+ok python3 "$tests"/check_report.py whole/report.html
+for line in "state: done" "pictures: 4 8" "last: 8"; do grep -q -- "$line" out || fail "whole/report.html does not say $line"; done
+rm whole/report.html
+ok "$program" report whole
+[ -s whole/report.html ] || fail "report wrote no report.html"
+refused "config.json" "$program" report nowhere
 [ -z "$(find . -name '*.tmp*' -o -name '.*.safetensors*')" ] || fail "temporary files were left"
 
 # --- an interrupt saves and says how to go on ---
@@ -71,14 +91,14 @@ wait $running 2>/dev/null
 find killed/checkpoints -name 'step-*' ! -name step-000003.safetensors -delete # how far it came is chance
 ok "$program" train --out killed --resume --steps 8
 cmp -s "$(newest whole 8)" "$(newest killed 8)" || fail "a killed run went on to other bits"
-[ "$(grep -c '"step": 4,' killed/log.jsonl)" = 1 ] || fail "a killed run logged a step twice, or never"
+[ "$(grep -c '"step": 4,.*loss_d' killed/log.jsonl)" = 1 ] || fail "a killed run logged a step twice, or never"
 
 # --- ended before its first checkpoint: resuming begins anew, with the run's settings ---
 cp -r whole early
 rm early/checkpoints/*
 ok "$program" train --out early --resume
 cmp -s "$(newest whole 8)" "$(newest early 8)" || fail "a run that had no checkpoint went on to other bits"
-[ "$(wc -l <early/log.jsonl)" = 4 ] || fail "a resumed run forgot --log-every, or kept old lines"
+[ "$(steps early)" = 4 ] || fail "a resumed run forgot --log-every, or kept old lines"
 [ -e "$(newest early 4)" ] || fail "a resumed run forgot --checkpoint-every"
 
 # --- a reader of the progress that goes away does not cost the run ---

@@ -17,7 +17,8 @@ enum { PATH_BYTES = 4096, MAX_OWN_OPTIONS = 32, MAX_ROWS = 96, MAX_COMMANDS = 12
 struct options {
     const char *target; /* DATA of train; DIR or FILE of generate */
     const char *out, *device, *kernels, *output, *trace, *run;
-    double steps, batch, seed, width, latent, size, channels, sample_every, checkpoint_every, log_every, count, minutes;
+    double steps, batch, seed, width, latent, size, channels, sample_every, checkpoint_every, log_every, histogram_every, count,
+        minutes;
     double lr, lr_g, lr_d, beta1, beta2; /* lr_g, lr_d: 0 is lr */
     double loss;                         /* a vkg_loss */
     double d_steps, gradient_penalty, r1, r2, dragan;
@@ -108,6 +109,7 @@ vkg_result run_trim_log(const vkg_app *app, const char *folder, uint64_t step);
 /* --- the commands; each returns the exit status --- */
 int command_train(vkg_app *app);
 int command_generate(vkg_app *app);
+int command_report(vkg_app *app);
 int command_bench(vkg_app *app);
 int command_devices(vkg_app *app);
 

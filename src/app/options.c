@@ -44,6 +44,8 @@ static const struct option_row common[] = {
     {"sample-every", "N", "a grid of samples every so many steps", WHOLE, TRAIN, AT(sample_every), 1, 1e12, REMEMBERED},
     {"checkpoint-every", "N", "a checkpoint every so many steps", WHOLE, TRAIN, AT(checkpoint_every), 1, 1e12, REMEMBERED},
     {"log-every", "N", "a line of log.jsonl every so many steps", WHOLE, TRAIN, AT(log_every), 1, 1e12, REMEMBERED},
+    {"histogram-every", "N", "histograms of weights, updates and gradients for TensorBoard every so many steps [0: none]", WHOLE,
+     TRAIN, AT(histogram_every), 0, 1e12, FORGOTTEN},
     {"count", "N", "how many images", WHOLE, GENERATE, AT(count), 1, 1e6, FORGOTTEN},
     {"output", "FILE", "FILE.png is a grid, FILE.npy is uint8 [N, H, W, C]", TEXT, GENERATE, AT(output), 0, 0, FORGOTTEN},
     {"run", "DIR", "the trained run, or a checkpoint file in it [runs/NAME]", TEXT, EVERY_OWN, AT(run), 0, 0, FORGOTTEN},
@@ -60,7 +62,8 @@ static const struct option_row common[] = {
 static const struct command_row common_commands[] = {
     {"train", "[DATA]", "learn from images: a folder of PNG or JPEG files, IDX, or .npy [Fashion-MNIST]", TRAIN, command_train},
     {"generate", "DIR|CHECKPOINT", "draw samples from a run's newest checkpoint, or from a checkpoint file", GENERATE, command_generate},
-    {"bench", "", "measure training steps on made-up images", BENCH, command_bench},
+    {"report", "DIR", "write a run's report.html again, from what its folder holds", REPORT, command_report},
+    {"bench", "", "measure training steps on made-up data", BENCH, command_bench},
     {"devices", "", "list the Vulkan devices and what would be used of them", DEVICES, command_devices},
 };
 

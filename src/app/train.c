@@ -3,7 +3,8 @@
 #include <math.h>
 #include <signal.h>
 
-#include "app/train.h"
+#include "app/report.h"
+#include "app/watch.h"
 
 static volatile sig_atomic_t interrupted;
 
@@ -45,8 +46,11 @@ static vkg_result look_at(struct training *t, const vkg_trainer_report *report, 
         return VKG_OK;
     *seen = report->step;
     vkg_result result = check_report(t, report);
-    if (result == VKG_OK && report->step % (uint64_t)t->app->options.log_every == 0)
+    const bool logged = report->step % (uint64_t)t->app->options.log_every == 0;
+    if (result == VKG_OK && logged)
         result = training_write_log(t, report);
+    if (result == VKG_OK)
+        result = watch_step(t, report, logged);
     if (result == VKG_OK)
         training_show_progress(t, report);
     return result;
@@ -92,7 +96,7 @@ static vkg_result run_loop(struct training *t)
 {
     const struct options *options = &t->app->options;
     vkg_result result = VKG_OK;
-    uint64_t seen = 0, step = t->first_step, saved = UINT64_MAX;
+    uint64_t seen = 0, step = t->first_step, saved = UINT64_MAX, drawn = UINT64_MAX;
     t->start = t->window_start = seconds_now();
     t->window_step = t->first_step;
     while (result == VKG_OK && step < t->last_step && !interrupted &&
@@ -100,23 +104,39 @@ static vkg_result run_loop(struct training *t)
         result = one_step(t, &seen);
         step = vkg_trainer_get_step(t->trainer);
         bool sample = is_due(options->sample_every, step), checkpoint = is_due(options->checkpoint_every, step);
-        if (result == VKG_OK && (sample || checkpoint))
+        bool weights = watch_weights_due(t, step);
+        if (result == VKG_OK && (sample || checkpoint || weights))
             result = finish_and_look(t, &seen); /* nothing that is broken is saved */
-        if (result == VKG_OK && sample)
+        if (result == VKG_OK && weights)
+            result = watch_weights(t, step);
+        if (result == VKG_OK && sample) {
             result = training_save_samples(t);
+            drawn = step;
+        }
         if (result == VKG_OK && checkpoint) {
             result = training_save_checkpoint(t);
             saved = step;
         }
+        if (result == VKG_OK && checkpoint)
+            result = report_write(&t->app->log, t->folder, "training");
     }
     if (result == VKG_OK)
         result = finish_and_look(t, &seen);
     if (result == VKG_OK && saved != step && step > t->first_step)
         result = training_save_checkpoint(t);
-    if (result == VKG_OK && step > t->first_step)
+    if (result == VKG_OK && drawn != step && step > t->first_step)
         result = training_save_samples(t);
     if (result == VKG_OK && step > t->first_step)
         result = film_write(t->app, t->folder, t->film);
+    return result;
+}
+
+/* Of a run that broke down too; then the message of what broke it is the one that counts. */
+static vkg_result write_last_report(const struct training *t, vkg_result result)
+{
+    if (result == VKG_OK)
+        return report_write(&t->app->log, t->folder, interrupted ? "stopped" : "done");
+    report_write(NULL, t->folder, "broken down");
     return result;
 }
 
@@ -137,6 +157,7 @@ int command_train(vkg_app *app)
         sigaction(SIGINT, &action, NULL);
         sigaction(SIGTERM, &action, NULL);
         result = run_loop(&t);
+        result = write_last_report(&t, result);
     }
     if (result == VKG_OK)
         training_say_what_there_is(&t, interrupted);

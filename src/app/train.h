@@ -20,6 +20,7 @@ struct training {
     vkg_trainer *trainer;
     vkg_sampler *sampler;
     struct json_lines *log;
+    struct watch *watch; /* watch.h */
     uint64_t first_step, last_step;
     double start, shown; /* seconds: of training, of the last progress line */
     double window_start; /* of the rate that is logged */

@@ -4,7 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "app/train.h"
+#include "app/watch.h"
 
 vkg_result training_save_checkpoint(struct training *t)
 {
@@ -20,12 +20,14 @@ vkg_result training_save_checkpoint(struct training *t)
 /* What the program measures of its samples, as a line of log.jsonl of its own. */
 static vkg_result measure(struct training *t, const float *samples, uint32_t count)
 {
+    const char *names[VKG_APP_MAX_MEASURES];
+    double values[VKG_APP_MAX_MEASURES];
     t->measure_count = t->app->desc->measure(t->app, samples, count, t->measures);
-    json_line_begin(t->log);
-    json_line_integer(t->log, "step", (int64_t)vkg_trainer_get_step(t->trainer));
-    for (uint32_t i = 0; i < t->measure_count; i++)
-        json_line_number(t->log, t->measures[i].name, t->measures[i].value);
-    return json_line_end(t->log);
+    for (uint32_t i = 0; i < t->measure_count; i++) {
+        names[i] = t->measures[i].name;
+        values[i] = t->measures[i].value;
+    }
+    return watch_measures(t, vkg_trainer_get_step(t->trainer), names, values, t->measure_count);
 }
 
 vkg_result training_save_samples(struct training *t)
@@ -42,6 +44,8 @@ vkg_result training_save_samples(struct training *t)
         result = write_picture(t->app, samples, count, t->run.image, t->sample);
     if (result == VKG_OK && t->app->desc->measure)
         result = measure(t, samples, count);
+    if (result == VKG_OK)
+        result = watch_samples(t, vkg_trainer_get_step(t->trainer), samples, count, t->sample);
     free(samples);
     return result;
 }
@@ -104,6 +108,8 @@ void training_say_what_there_is(const struct training *t, bool interrupted)
         printf("samples:    %s, and over training %s\n", t->sample, t->film);
     if (t->checkpoint[0])
         printf("checkpoint: %s\n", t->checkpoint);
+    if (step > t->first_step)
+        printf("report:     %s/report.html\n", t->folder);
     if (t->last_step == NO_LAST_STEP)
         printf("go on:      %s train --resume --out %s --minutes %g\n", name, t->folder, t->app->options.minutes);
     else

@@ -2,7 +2,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "app/train.h"
+#include "app/watch.h"
 
 static vkg_result open_data(struct training *t, const char *path)
 {
@@ -143,12 +143,15 @@ vkg_result training_set_up(struct training *t)
         result = app->options.resume ? load_checkpoint(t) : run_write_config(app, t->folder, &t->run);
     if (result == VKG_OK)
         result = open_log(t);
+    if (result == VKG_OK)
+        result = watch_create(t);
     return result == VKG_OK ? open_loader(t) : result;
 }
 
 void training_tear_down(struct training *t)
 {
     vkg_loader_destroy(&t->loader);
+    watch_destroy(&t->watch);
     json_lines_close(&t->log);
     vkg_sampler_destroy(&t->sampler);
     vkg_trainer_destroy(&t->trainer);

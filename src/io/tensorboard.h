@@ -20,7 +20,7 @@ void tensorboard_close(struct tensorboard **board);
  * on the way. A record that cannot be written in full (a full disk) is taken back. */
 void tensorboard_begin(struct tensorboard *board, uint64_t step);
 void tensorboard_scalar(struct tensorboard *board, const char *tag, double value);
-/* channels: 1 or 3. `png`: the bytes of a PNG file of that size. */
+/* channels: 1 grey, 2 grey and alpha, 3 RGB, 4 RGBA. `png`: the bytes of a PNG file of that size. */
 void tensorboard_image(struct tensorboard *board, const char *tag, uint32_t width, uint32_t height, uint32_t channels,
                        const void *png, size_t size);
 /* Of the values that are finite. */

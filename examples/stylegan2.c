@@ -260,7 +260,7 @@ int main(int argc, char **argv)
     return vkg_app_main(argc, argv, &(vkg_app_desc){
         .name = "stylegan2", .summary = "draws images in styles that can be mixed (StyleGAN2, Karras et al. 2020)",
         .gan = {.generator = generator, .discriminator = discriminator, .loss = VKG_LOSS_NON_SATURATING,
-                .regularizers = {.r1 = 10, .path_length = 2},
+                .regularizers = {.r1 = 10, .every = 16, .path_length = 2, .path_every = 8},
                 .optimizer_g = {.lr = 2.5e-3f, .beta1 = -1, .beta2 = 0.99f},
                 .optimizer_d = {.lr = 2.5e-3f, .beta1 = -1, .beta2 = 0.99f}},
         .check = vkg_pyramid_check, .latent = 512, .width = 64, .batch = 32});

@@ -6,6 +6,7 @@
 #ifndef VKGAN_GAN_H
 #define VKGAN_GAN_H
 
+#include "vkgan/augment.h"
 #include "vkgan/gan_loss.h"
 #include "vkgan/optimizer.h"
 #include "vkgan/program.h"
@@ -74,6 +75,8 @@ typedef struct vkg_regularizers {
     bool one_sided;         /* only gradients longer than 1 are penalised, by gradient_penalty and dragan */
     float r1, r2;           /* γ/2 · vkg_squared_gradient at real, at generated images. StyleGAN2: r1 = 10; R3GAN: both */
     float dragan;           /* λ · vkg_gradient_penalty at vkg_around. DRAGAN: 10 */
+    float consistency;      /* λ · vkg_consistency_penalty of real images and vkg_mirror_and_shift of them. CR-GAN: 10 */
+    float consistency_fake; /* the same of generated ones. bCR-GAN: 10 both */
     float path_length;      /* the generator's, by settings.styles where it sets them, else by its latents. StyleGAN2: 2 */
 } vkg_regularizers;
 
@@ -84,6 +87,10 @@ typedef struct vkg_gan_desc {
     vkg_optimizer_desc optimizer_g, optimizer_d;
     uint32_t discriminator_times;         /* discriminator updates a step; 0 means 1 */
     vkg_regularizers regularizers;
+    vkg_augment_desc augment;             /* of all that the discriminator sees; ADA's buffers are called "augment" */
+    /* The discriminator is shown vkg_history of so many images, the buffer "history", in place of the newest; 0: none. At
+     * least the batch. */
+    uint32_t history;
 } vkg_gan_desc;
 
 enum { VKG_GAN_MAX_PHASES = 4 };
@@ -93,9 +100,11 @@ enum { VKG_GAN_MAX_PHASES = 4 };
  * generator's phase uses the same images once more, judged by the updated discriminator.
  * Reports loss_d and loss_g, without regularisers; the judgement in the discriminator's phase: d_real and d_fake, means of
  * σ(logits), where the loss makes probabilities of them (non-saturating, minimax), else score_real and score_fake, means of
- * logits; and of the regularisers that are there, before they are weighted: gradient_penalty, r1, r2, dragan,
- * path_penalty and path_length, the mean length. With settings.classes generated images are of the classes of the real
- * batch of their phase. `gan` must outlive the trainer's creation. */
+ * logits; of the regularisers that are there, before they are weighted: gradient_penalty, r1, r2, dragan, consistency,
+ * consistency_fake, path_penalty and path_length, the mean length; with ADA augment_p and sign_real, the mean sign of what
+ * is positive where real images are known as real: D(x); D(x) − ½ for least squares; D(x) − D(y), y being the generated
+ * images, for the Wasserstein and relativistic losses. With settings.classes generated images are of the classes of the real
+ * batch of their phase; `history`, which does not know them, is an error then. `gan` must outlive the trainer's creation. */
 VKG_API uint32_t vkg_gan_phases(const vkg_gan_desc *gan, vkg_phase phases[VKG_GAN_MAX_PHASES]);
 
 /* --- the trainer --- */

@@ -12,6 +12,7 @@
 #include "vkgan/recurrent.h"
 #include "vkgan/optimizer.h"
 #include "vkgan/program.h"
+#include "vkgan/augment.h"
 #include "vkgan/gan_loss.h"
 #include "vkgan/gan.h"
 #include "vkgan/measures.h"

@@ -62,6 +62,17 @@ static vkg_tensor *generate(vkg_step *step, const vkg_gan_desc *gan, vkg_tensor 
     return network_call(vkg_step_graph(step), gan->generator, "generator", *styles, &settings);
 }
 
+/* Images as the discriminator sees them, and what it makes of them. */
+static vkg_tensor *judge(vkg_step *step, const vkg_gan_desc *gan, vkg_tensor *images)
+{
+    vkg_graph *graph = vkg_step_graph(step);
+    if (gan->augment.kind == VKG_AUGMENT_DIFF)
+        images = vkg_diff_augment(graph, images, gan->augment.changes, NULL);
+    else if (gan->augment.kind == VKG_AUGMENT_ADA)
+        images = vkg_ada_augment(graph, images, gan->augment.changes, vkg_ada_probability(graph, "augment"), NULL);
+    return discriminate(step, gan, images);
+}
+
 static vkg_tensor *shared_fake(vkg_step *step, const vkg_gan_desc *gan)
 {
     struct batches *batches = shared_batches(step);
@@ -86,86 +97,154 @@ static void report_mean(vkg_step *step, const char *name, vkg_tensor *values)
     vkg_step_report(step, name, vkg_mean(vkg_step_graph(step), values, VKG_ALL_AXES, false));
 }
 
+/* A batch of images, and the discriminator's logits. */
+struct judged {
+    vkg_tensor *images, *logits;
+};
+
 /* Where logits mean probabilities, these; otherwise the logits, as scores. */
-static void report_judgement(vkg_step *step, const vkg_gan_desc *gan, vkg_tensor *real_logits, vkg_tensor *fake_logits)
+static void report_judgement(vkg_step *step, const vkg_gan_desc *gan, const struct judged *real, const struct judged *fake)
 {
     vkg_graph *graph = vkg_step_graph(step);
     if (gan->loss == VKG_LOSS_NON_SATURATING || gan->loss == VKG_LOSS_MINIMAX) {
-        report_mean(step, "d_real", vkg_sigmoid(graph, real_logits));
-        report_mean(step, "d_fake", vkg_sigmoid(graph, fake_logits));
+        report_mean(step, "d_real", vkg_sigmoid(graph, real->logits));
+        report_mean(step, "d_fake", vkg_sigmoid(graph, fake->logits));
     } else {
-        report_mean(step, "score_real", real_logits);
-        report_mean(step, "score_fake", fake_logits);
+        report_mean(step, "score_real", real->logits);
+        report_mean(step, "score_fake", fake->logits);
     }
+}
+
+/* ADA: what is positive where real images are known as real, in the terms of the loss. */
+static vkg_tensor *certainty(vkg_graph *graph, vkg_loss loss, const struct judged *real, const struct judged *fake)
+{
+    if (loss == VKG_LOSS_LEAST_SQUARES)
+        return vkg_affine(graph, real->logits, 1, -0.5f);
+    if (loss == VKG_LOSS_WASSERSTEIN || loss == VKG_LOSS_RELATIVISTIC)
+        return vkg_sub(graph, real->logits, fake->logits);
+    return real->logits;
+}
+
+static void adapt_augmentation(vkg_step *step, const vkg_gan_desc *gan, const struct judged *real,
+                               const struct judged *fake)
+{
+    vkg_graph *graph = vkg_step_graph(step);
+    if (gan->augment.kind != VKG_AUGMENT_ADA)
+        return;
+    vkg_tensor *logits = certainty(graph, gan->loss, real, fake);
+    vkg_step_report(step, "sign_real", vkg_ada_adjust(graph, "augment", logits, &gan->augment.ada));
+    vkg_step_report(step, "augment_p", vkg_ada_probability(graph, "augment"));
 }
 
 /* --- regularisers --- */
 
-/* loss + weight · penalty; the penalty is reported as it is. */
-static vkg_tensor *add_penalty(vkg_step *step, vkg_tensor *loss, const char *name, vkg_tensor *penalty, float weight)
+/* A loss that grows by penalties. */
+struct sum {
+    vkg_step *step;
+    const vkg_gan_desc *gan;
+    vkg_tensor *loss;
+};
+
+/* The penalty is reported as it is. */
+static void add_penalty(struct sum *sum, const char *name, vkg_tensor *penalty, float weight)
 {
-    vkg_graph *graph = vkg_step_graph(step);
-    vkg_step_report(step, name, penalty);
-    return vkg_add(graph, loss, vkg_affine(graph, penalty, weight, 0));
+    vkg_graph *graph = vkg_step_graph(sum->step);
+    vkg_step_report(sum->step, name, penalty);
+    sum->loss = vkg_add(graph, sum->loss, vkg_affine(graph, penalty, weight, 0));
 }
 
-static vkg_tensor *gradient_penalty_at(vkg_step *step, const vkg_gan_desc *gan, vkg_tensor *samples)
+static void add_squared_gradient(struct sum *sum, const char *name, const struct judged *batch, float gamma)
 {
-    return vkg_gradient_penalty(vkg_step_graph(step), discriminate(step, gan, samples), samples, 1,
-                                gan->regularizers.one_sided);
+    if (gamma != 0)
+        add_penalty(sum, name, vkg_squared_gradient(vkg_step_graph(sum->step), batch->logits, batch->images), gamma / 2);
 }
 
-static vkg_tensor *regularize_discriminator(vkg_step *step, const vkg_gan_desc *gan, vkg_tensor *loss, vkg_tensor *real,
-                                            vkg_tensor *fake)
+static void add_gradient_penalty(struct sum *sum, const char *name, vkg_tensor *samples, float weight)
+{
+    vkg_tensor *logits = judge(sum->step, sum->gan, samples);
+    add_penalty(sum, name, vkg_gradient_penalty(vkg_step_graph(sum->step), logits, samples, 1,
+                                                sum->gan->regularizers.one_sided), weight);
+}
+
+/* Beside the change no other augmentation is wanted. */
+static void add_consistency(struct sum *sum, const char *name, const struct judged *batch, float weight)
+{
+    if (weight == 0)
+        return;
+    vkg_graph *graph = vkg_step_graph(sum->step);
+    vkg_tensor *logits = sum->gan->augment.kind ? discriminate(sum->step, sum->gan, batch->images) : batch->logits;
+    vkg_tensor *changed = discriminate(sum->step, sum->gan, vkg_mirror_and_shift(graph, batch->images, NULL));
+    add_penalty(sum, name, vkg_consistency_penalty(graph, logits, changed), weight);
+}
+
+static vkg_tensor *regularize_discriminator(vkg_step *step, const vkg_gan_desc *gan, vkg_tensor *loss,
+                                            const struct judged *real, const struct judged *fake)
 {
     const vkg_regularizers *r = &gan->regularizers;
     vkg_graph *graph = vkg_step_graph(step);
-    if (r->r1 != 0)
-        loss = add_penalty(step, loss, "r1", vkg_squared_gradient(graph, discriminate(step, gan, real), real), r->r1 / 2);
-    if (r->r2 != 0)
-        loss = add_penalty(step, loss, "r2", vkg_squared_gradient(graph, discriminate(step, gan, fake), fake), r->r2 / 2);
+    struct sum sum = {step, gan, loss};
+    add_squared_gradient(&sum, "r1", real, r->r1);
+    add_squared_gradient(&sum, "r2", fake, r->r2);
     if (r->gradient_penalty != 0)
-        loss = add_penalty(step, loss, "gradient_penalty",
-                           gradient_penalty_at(step, gan, vkg_between(graph, real, fake, NULL)), r->gradient_penalty);
+        add_gradient_penalty(&sum, "gradient_penalty", vkg_between(graph, real->images, fake->images, NULL),
+                             r->gradient_penalty);
     if (r->dragan != 0)
-        loss = add_penalty(step, loss, "dragan", gradient_penalty_at(step, gan, vkg_around(graph, real, 0, NULL, NULL)),
-                           r->dragan);
-    return loss;
+        add_gradient_penalty(&sum, "dragan", vkg_around(graph, real->images, 0, NULL, NULL), r->dragan);
+    add_consistency(&sum, "consistency", real, r->consistency);
+    add_consistency(&sum, "consistency_fake", fake, r->consistency_fake);
+    return sum.loss;
 }
 
 static vkg_tensor *regularize_generator(vkg_step *step, const vkg_gan_desc *gan, vkg_tensor *loss)
 {
     if (gan->regularizers.path_length == 0)
         return loss;
+    struct sum sum = {step, gan, loss};
     vkg_tensor *styles, *lengths, *images = generate(step, gan, &styles);
     const vkg_path_length_desc desc = {.name = "path_length.mean"};
     vkg_tensor *penalty = vkg_path_length_penalty(vkg_step_graph(step), images, styles, &desc, &lengths);
     vkg_step_report(step, "path_length", lengths);
-    return add_penalty(step, loss, "path_penalty", penalty, gan->regularizers.path_length);
+    add_penalty(&sum, "path_penalty", penalty, gan->regularizers.path_length);
+    return sum.loss;
 }
 
 /* --- the phases --- */
 
+/* The generated images that the discriminator sees, without a way for gradients. */
+static vkg_tensor *shown_fake(vkg_step *step, const vkg_gan_desc *gan)
+{
+    vkg_graph *graph = vkg_step_graph(step);
+    vkg_tensor *fake = shared_fake(step, gan);
+    if (gan->history == 0)
+        return vkg_detach(graph, fake);
+    if (gan->settings.classes != 0)
+        return graph_fail(graph, "a history of %u images does not know their classes, of which there are %u", gan->history,
+                          gan->settings.classes);
+    return vkg_history(graph, "history", fake, gan->history, NULL);
+}
+
 static vkg_tensor *discriminator_loss(vkg_step *step, void *user)
 {
     const vkg_gan_desc *gan = user;
-    vkg_graph *graph = vkg_step_graph(step);
     *shared_batches(step) = (struct batches){0};
-    vkg_tensor *real = shared_real(step), *real_logits = discriminate(step, gan, real);
-    vkg_tensor *fake = vkg_detach(graph, shared_fake(step, gan)), *fake_logits = discriminate(step, gan, fake);
-    vkg_tensor *loss = vkg_discriminator_loss(graph, gan->loss, real_logits, fake_logits);
+    struct judged real = {.images = shared_real(step)}, fake;
+    real.logits = judge(step, gan, real.images);
+    fake.images = shown_fake(step, gan);
+    fake.logits = judge(step, gan, fake.images);
+    vkg_tensor *loss = vkg_discriminator_loss(vkg_step_graph(step), gan->loss, real.logits, fake.logits);
     vkg_step_report(step, "loss_d", loss);
-    report_judgement(step, gan, real_logits, fake_logits);
-    return regularize_discriminator(step, gan, loss, real, fake);
+    report_judgement(step, gan, &real, &fake);
+    adapt_augmentation(step, gan, &real, &fake);
+    return regularize_discriminator(step, gan, loss, &real, &fake);
 }
 
 /* The batches of the discriminator's phase serve again: the generator has not changed since its images were made. */
 static vkg_tensor *generator_loss(vkg_step *step, void *user)
 {
     const vkg_gan_desc *gan = user;
-    vkg_tensor *fake_logits = discriminate(step, gan, shared_fake(step, gan)), *real_logits = NULL;
+    vkg_tensor *fake_logits = judge(step, gan, shared_fake(step, gan)), *real_logits = NULL;
     if (gan->loss == VKG_LOSS_RELATIVISTIC)
-        real_logits = discriminate(step, gan, shared_real(step));
+        real_logits = judge(step, gan, shared_real(step));
     vkg_tensor *loss = vkg_generator_loss(vkg_step_graph(step), gan->loss, fake_logits, real_logits);
     vkg_step_report(step, "loss_g", loss);
     return regularize_generator(step, gan, loss);

@@ -1,0 +1,144 @@
+/* vkg_gan_phases: its settings beside one another, on small networks of images of odd sizes. What the losses, penalties and
+ * augmentations compute is the matter of gan_loss_test and augment_test. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "on_device.h"
+
+enum { HEIGHT = 7, WIDTH = 5, LATENT = 4, MOST_BATCH = 8, MOST_CHANNELS = 3 };
+
+static vkg_tensor *generator(vkg_graph *g, vkg_tensor *z, const vkg_network_settings *s)
+{
+    const uint32_t n = vkg_tensor_shape(z).dims[0];
+    vkg_tensor *x = vkg_relu(g, vkg_linear(g, z, &(vkg_linear_desc){.name = "fc", .out = HEIGHT * WIDTH * 4, .init_std = 0.3f}));
+    x = vkg_reshape(g, x, VKG_SHAPE(n, HEIGHT, WIDTH, 4));
+    return vkg_tanh(g, vkg_conv2d(g, x, &(vkg_conv_desc){.name = "conv", .out = s->image[2], .kernel = 3, .pad = 1}));
+}
+
+static vkg_tensor *discriminator(vkg_graph *g, vkg_tensor *x, const vkg_network_settings *s)
+{
+    (void)s;
+    x = vkg_conv2d(g, x, &(vkg_conv_desc){.name = "conv", .out = 8, .kernel = 3, .init_std = 0.2f, .bias = true});
+    x = vkg_leaky_relu(g, x, 0.2f);
+    x = vkg_reshape(g, x, VKG_SHAPE(vkg_tensor_shape(x).dims[0], (HEIGHT - 2) * (WIDTH - 2) * 8));
+    return vkg_linear(g, x, &(vkg_linear_desc){.name = "fc", .out = 1, .bias = true, .init_std = 0.1f});
+}
+
+static const vkg_optimizer_desc adam = {.lr = 2e-3f, .beta1 = -1, .beta2 = 0.9f};
+
+static vkg_gan_desc gan_of(uint32_t channels)
+{
+    return (vkg_gan_desc){.generator = generator, .discriminator = discriminator, .optimizer_g = adam, .optimizer_d = adam,
+                          .settings = {.image = {HEIGHT, WIDTH, channels}, .latent = LATENT, .width = 1}};
+}
+
+static vkg_trainer *make_trainer(const vkg_gan_desc *gan, uint32_t batch)
+{
+    vkg_phase phases[VKG_GAN_MAX_PHASES];
+    vkg_trainer *trainer;
+    const uint32_t *image = gan->settings.image, count = vkg_gan_phases(gan, phases);
+    const vkg_trainer_desc desc = {.phases = phases, .phase_count = count, .batch = batch,
+                                   .image = {image[0], image[1], image[2]}, .latent = LATENT, .seed = 11};
+    assert_int_equal(vkg_trainer_create(test_device(), &desc, &trainer), VKG_OK);
+    return trainer;
+}
+
+/* One step on images of stripes. */
+static void run_step(vkg_trainer *trainer, vkg_trainer_report *report)
+{
+    static float images[MOST_BATCH * HEIGHT * WIDTH * MOST_CHANNELS];
+    const uint64_t step = vkg_trainer_get_step(trainer);
+    for (uint32_t i = 0; i < sizeof images / sizeof *images; i++)
+        images[i] = sinf((float)i * 0.7f + (float)step);
+    const vkg_batch batches[] = {{.images = images}, {.images = images}};
+    assert_true(vkg_trainer_batches(trainer) <= 2);
+    assert_int_equal(vkg_trainer_step(trainer, batches, NULL), VKG_OK);
+    assert_int_equal(vkg_trainer_finish(trainer, report), VKG_OK);
+}
+
+static float reported(const vkg_trainer_report *report, const char *name)
+{
+    for (uint32_t i = 0; i < report->count; i++)
+        if (strcmp(report->names[i], name) == 0)
+            return report->values[i];
+    fail_msg("\"%s\" is not reported", name);
+    return NAN;
+}
+
+static void all_is_finite(const vkg_trainer_report *report)
+{
+    for (uint32_t i = 0; i < report->count; i++)
+        if (!isfinite(report->values[i]))
+            fail_msg("%s is %g", report->names[i], (double)report->values[i]);
+}
+
+/* --- augmentation --- */
+
+static void ada_follows_the_discriminator(void **unused)
+{
+    (void)unused;
+    vkg_gan_desc gan = gan_of(3);
+    gan.loss = VKG_LOSS_HINGE;
+    gan.augment = (vkg_augment_desc){.kind = VKG_AUGMENT_ADA, .ada = {.target = 0.3f, .every = 2, .images = 200}};
+    gan.regularizers = (vkg_regularizers){.r1 = 0.1f, .consistency = 1, .consistency_fake = 1};
+    vkg_trainer *trainer = make_trainer(&gan, 8);
+    vkg_trainer_report report;
+    double p = 0, signs = 0;
+    bool rose = false;
+    for (uint32_t step = 0; step < 20; step++) {
+        run_step(trainer, &report);
+        all_is_finite(&report);
+        signs += (double)reported(&report, "sign_real");
+        if (step % 2 == 1) {
+            p = fmin(fmax(p + (signs / 2 > 0.3 ? 1 : signs / 2 < 0.3 ? -1 : 0) * 2 * 8 / 200.0, 0), 1);
+            signs = 0;
+        }
+        if (!(fabs((double)reported(&report, "augment_p") - p) < 1e-5))
+            fail_msg("step %u: p is %g, expected %g", step + 1, (double)reported(&report, "augment_p"), p);
+        rose |= p > 0;
+    }
+    assert_true(rose);
+    assert_true(reported(&report, "r1") > 0 && reported(&report, "consistency") > 0);
+    assert_true(reported(&report, "consistency_fake") > 0);
+    vkg_trainer_destroy(&trainer);
+}
+
+static void one_grey_image_is_a_batch(void **unused)
+{
+    (void)unused;
+    vkg_gan_desc gan = gan_of(1);
+    gan.loss = VKG_LOSS_RELATIVISTIC;
+    gan.augment.kind = VKG_AUGMENT_DIFF;
+    gan.regularizers = (vkg_regularizers){.r1 = 1, .r2 = 1, .path_length = 1};
+    gan.history = 2;
+    vkg_trainer *trainer = make_trainer(&gan, 1);
+    vkg_trainer_report report;
+    for (uint32_t step = 0; step < 5; step++) {
+        run_step(trainer, &report);
+        all_is_finite(&report);
+    }
+    vkg_trainer_destroy(&trainer);
+}
+
+static void an_unchanged_discriminator_sees_no_augmentation(void **unused)
+{
+    (void)unused;
+    vkg_gan_desc plain = gan_of(2), never = plain;
+    never.augment = (vkg_augment_desc){.kind = VKG_AUGMENT_ADA, .ada = {.target = 1}}; /* p stays 0 */
+    vkg_trainer *a = make_trainer(&plain, 4), *b = make_trainer(&never, 4);
+    vkg_trainer_report left, right;
+    run_step(a, &left), run_step(b, &right);
+    assert_true(fabsf(reported(&left, "d_real") - reported(&right, "d_real")) < 1e-5f);
+    assert_true(reported(&right, "augment_p") == 0);
+    vkg_trainer_destroy(&a), vkg_trainer_destroy(&b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(ada_follows_the_discriminator),
+                                       cmocka_unit_test(one_grey_image_is_a_batch),
+                                       cmocka_unit_test(an_unchanged_discriminator_sees_no_augmentation)};
+    return cmocka_run_group_tests(tests, NULL, test_device_close);
+}

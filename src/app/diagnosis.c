@@ -26,7 +26,7 @@ static double mean(const struct series *series)
 
 void diagnosis_note(struct diagnosis *diagnosis, uint64_t step, const char *name, double value)
 {
-    if (isnan(value))
+    if (!isfinite(value))
         return;
     struct series *series = (struct series *)find(diagnosis, name);
     if (!series) {

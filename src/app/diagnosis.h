@@ -47,7 +47,7 @@ struct warning {
     char text[768]; /* one line: what was seen, since when, what to try */
 };
 
-/* A number of a step. NaN says that there is none. Names beyond the table's room are dropped. */
+/* A number of a step. One that is not finite is none. Names beyond the table's room are dropped. */
 void diagnosis_note(struct diagnosis *diagnosis, uint64_t step, const char *name, double value);
 /* Looks at all rules after a step's numbers; calls back for each that has held for long enough and was not told since it
  * began to. */

@@ -33,11 +33,8 @@ static int by_value(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-static vkg_result timed_step(vkg_trainer *trainer, const float *batch, double *wall, double *host)
+static vkg_result timed_step(vkg_trainer *trainer, const vkg_batch *batches, double *wall, double *host)
 {
-    vkg_batch batches[MOST_BATCHES];
-    for (int i = 0; i < MOST_BATCHES; i++)
-        batches[i] = (vkg_batch){.images = batch};
     double wall_start = seconds_now(), host_start = thread_seconds();
     vkg_result result = vkg_trainer_step(trainer, batches, NULL);
     *host = thread_seconds() - host_start;
@@ -47,18 +44,19 @@ static vkg_result timed_step(vkg_trainer *trainer, const float *batch, double *w
     return result;
 }
 
-static vkg_result time_steps(vkg_trainer *trainer, const float *batch, uint32_t steps, double begin, struct measurement *m)
+static vkg_result time_steps(vkg_trainer *trainer, const vkg_batch *batches, uint32_t steps, double begin,
+                             struct measurement *m)
 {
     double *wall = calloc(steps, sizeof *wall), *host = calloc(steps, sizeof *host), unused[2];
     vkg_result result = wall && host ? VKG_OK : VKG_ERROR_OUT_OF_MEMORY;
     for (int i = 0; i < WARM_UP && result == VKG_OK; i++) {
-        result = timed_step(trainer, batch, &unused[0], &unused[1]);
+        result = timed_step(trainer, batches, &unused[0], &unused[1]);
         if (i == 0)
             m->start_up = seconds_now() - begin;
     }
     size_t before = mallinfo2().uordblks;
     for (uint32_t i = 0; i < steps && result == VKG_OK; i++)
-        result = timed_step(trainer, batch, &wall[i], &host[i]);
+        result = timed_step(trainer, batches, &wall[i], &host[i]);
     size_t after = mallinfo2().uordblks;
     m->allocated = after > before ? after - before : 0;
     if (result == VKG_OK) {
@@ -120,12 +118,9 @@ static void print_text(const vkg_app *app, const uint32_t image[3], const struct
 }
 
 /* The next step, dispatch by dispatch. */
-static vkg_result profile(vkg_app *app, vkg_trainer *trainer, const float *batch)
+static vkg_result profile(vkg_app *app, vkg_trainer *trainer, const vkg_batch *batches)
 {
     uint32_t count = 0;
-    vkg_batch batches[MOST_BATCHES];
-    for (int i = 0; i < MOST_BATCHES; i++)
-        batches[i] = (vkg_batch){.images = batch};
     vkg_result result = vkg_trainer_profile(trainer, NULL, NULL, &count);
     vkg_dispatch_profile *dispatches = calloc(count + 1, sizeof *dispatches);
     if (!dispatches)
@@ -152,13 +147,16 @@ static vkg_result measure(vkg_app *app, const uint32_t image[3], const vkg_netwo
         return vkg_fail(&app->log, VKG_ERROR_OUT_OF_MEMORY, "out of memory for a batch of %g images", o->batch);
     for (size_t i = 0; i < elements; i++)
         batch[i] = (float)sin((double)i * 0.7);
+    vkg_batch batches[MOST_BATCHES];
+    for (int i = 0; i < MOST_BATCHES; i++)
+        batches[i] = (vkg_batch){.images = batch};
     vkg_result result = app_open_device(app);
     if (result == VKG_OK)
         result = app_create_trainer(app, settings, &trainer);
     if (result == VKG_OK)
-        result = time_steps(trainer, batch, o->profile ? 1 : (uint32_t)o->steps, begin, m);
+        result = time_steps(trainer, batches, o->profile ? 1 : (uint32_t)o->steps, begin, m);
     if (result == VKG_OK && o->profile)
-        result = profile(app, trainer, batch);
+        result = profile(app, trainer, batches);
     if (result == VKG_OK)
         m->stats = vkg_trainer_get_stats(trainer);
     vkg_trainer_destroy(&trainer);
@@ -166,17 +164,33 @@ static vkg_result measure(vkg_app *app, const uint32_t image[3], const vkg_netwo
     return result;
 }
 
+/* What a sample is: an image, or what the program's own data is made of. */
+static vkg_result sample_shape(vkg_app *app, uint32_t image[3])
+{
+    vkg_dataset *dataset;
+    image[0] = image[1] = app->options.size > 0 ? (uint32_t)app->options.size : 28;
+    image[2] = app->options.channels > 0 ? (uint32_t)app->options.channels : 1;
+    if (!app->desc->open_data || app->desc->data_help)
+        return VKG_OK;
+    vkg_result result = app->desc->open_data(app, NULL, &dataset);
+    if (result != VKG_OK)
+        return result;
+    const vkg_dataset_info info = vkg_dataset_get_info(dataset);
+    image[0] = info.height, image[1] = info.width, image[2] = info.channels;
+    vkg_dataset_close(&dataset);
+    return VKG_OK;
+}
+
 int command_bench(vkg_app *app)
 {
-    const uint32_t size = app->options.size > 0 ? (uint32_t)app->options.size : 28;
-    const uint32_t image[3] = {size, size, app->options.channels > 0 ? (uint32_t)app->options.channels : 1};
+    uint32_t image[3];
     vkg_network_settings settings;
     struct measurement m = {0};
     if (app->options.steps > 100000)
         return app_error(app, "--steps %g: 100000 timed steps are enough", app->options.steps);
     if (app->options.trace && !app->options.profile)
         return app_error(app, "--trace %s: needs --profile", app->options.trace);
-    if (!app_settings(app, image, &settings) || measure(app, image, &settings, &m) != VKG_OK)
+    if (sample_shape(app, image) != VKG_OK || !app_settings(app, image, &settings) || measure(app, image, &settings, &m) != VKG_OK)
         return 1;
     if (!app->options.profile)
         (app->options.json ? print_json : print_text)(app, image, &m);

@@ -63,7 +63,7 @@ static const struct command_row common_commands[] = {
     {"train", "[DATA]", "learn from images: a folder of PNG or JPEG files, IDX, or .npy [Fashion-MNIST]", TRAIN, command_train},
     {"generate", "DIR|CHECKPOINT", "draw samples from a run's newest checkpoint, or from a checkpoint file", GENERATE, command_generate},
     {"report", "DIR", "write a run's report.html again, from what its folder holds", REPORT, command_report},
-    {"bench", "", "measure training steps on made-up images", BENCH, command_bench},
+    {"bench", "", "measure training steps on made-up data", BENCH, command_bench},
     {"devices", "", "list the Vulkan devices and what would be used of them", DEVICES, command_devices},
 };
 

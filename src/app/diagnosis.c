@@ -24,7 +24,7 @@ static double mean(const struct series *series)
     return sum / (double)count;
 }
 
-void diagnosis_note(struct diagnosis *diagnosis, uint64_t step, const char *name, double value)
+void diagnosis_note(struct diagnosis *diagnosis, const char *name, double value)
 {
     if (!isfinite(value))
         return;
@@ -35,9 +35,7 @@ void diagnosis_note(struct diagnosis *diagnosis, uint64_t step, const char *name
         series = &diagnosis->series[diagnosis->series_count++];
         strcpy(series->name, name);
     }
-    const uint64_t place = series->count++ % DIAGNOSIS_WINDOW;
-    series->values[place] = value;
-    series->steps[place] = step;
+    series->values[series->count++ % DIAGNOSIS_WINDOW] = value;
     if (series->count >= DIAGNOSIS_WINDOW && mean(series) > series->greatest)
         series->greatest = mean(series);
 }
@@ -123,7 +121,7 @@ static bool is_sure(const struct diagnosis *d, double probability)
 static bool discriminator_large(const struct diagnosis *d, char *seen)
 {
     const double parameters_d = last(d, "parameters_d"), parameters_g = last(d, "parameters_g");
-    return is_sure(d, 0.95) && parameters_d >= 5 * parameters_g &&
+    return is_sure(d, 0.95) && parameters_d >= 2 * parameters_g &&
            SAYS("the discriminator, with %.0f parameters against the generator's %.0f (%.0f times as many), tells real from "
                 "fake with ease: d_real %.3f, d_fake %.3f", parameters_d, parameters_g, parameters_d / parameters_g,
                 average(d, "d_real"), average(d, "d_fake"));

@@ -21,6 +21,7 @@ struct options {
         minutes;
     double evaluate_every, evaluate_count;
     double lr, lr_g, lr_d, beta1, beta2; /* lr_g, lr_d: 0 is lr */
+    double label;                        /* of the class to draw, where the option was given */
     double loss;                         /* a vkg_loss */
     double d_steps, gradient_penalty, r1, r2, dragan;
     double precision; /* 0, 1 or 2: option_precision */
@@ -44,6 +45,7 @@ struct vkg_app {
     struct command_row *commands;
     int row_count, command_count;
     struct options options, defaults;
+    uint32_t classes; /* that the networks know; 0: none */
     vkg_log log;
     vkg_device *device;  /* opened by the commands that need one */
     struct arena memory; /* tables and texts, until the program ends */
@@ -69,19 +71,21 @@ vkg_result app_open_device(vkg_app *app);
  * losses of a step tell of what broke before it, not of its own update. */
 vkg_result find_broken(vkg_app *app, vkg_state *state, const char **broken);
 
+/* What a run learns from. */
+struct run_image {
+    char data[PATH_BYTES]; /* where the images came from; "" is the default set */
+    uint32_t image[3];
+    uint32_t classes; /* 0: unknown, or not wanted */
+};
+
 /* --- gan.c --- */
 
-/* What the networks are told, for images of that size; false after a message when they cannot be. */
-bool app_settings(vkg_app *app, const uint32_t image[3], vkg_network_settings *settings);
+/* What the networks are told, for such images; false after a message when they cannot be. */
+bool app_settings(vkg_app *app, const struct run_image *image, vkg_network_settings *settings);
 /* A trainer of the program's networks, as the options say. */
 vkg_result app_create_trainer(vkg_app *app, const vkg_network_settings *settings, vkg_trainer **trainer);
 
 /* --- trained.c: a run that is there already --- */
-
-struct run_image {
-    char data[PATH_BYTES]; /* where the images came from; "" is the default set */
-    uint32_t image[3];
-};
 
 /* Reads the settings of a run folder or of a checkpoint's, and finds the (newest) checkpoint, app->checkpoint. --seed keeps
  * what the command line says: it is of what the command draws. */

@@ -54,6 +54,7 @@ static const struct option_row common[] = {
      TRAIN | EVALUATE, AT(features), 0, 0, FIXED},
     {"data", "DATA", "the images to compare with [those of the run, or Fashion-MNIST]", TEXT, EVALUATE, AT(data), 0, 0, FORGOTTEN},
     {"count", "N", "how many images", WHOLE, GENERATE | EVALUATE, AT(count), 1, 1e6, FORGOTTEN},
+    {"class", "N", "of this class alone, the first being 0 [all classes in turn]", WHOLE, GENERATE, AT(label), 0, 65535, FORGOTTEN},
     {"output", "FILE", "FILE.png is a grid, FILE.npy is uint8 [N, H, W, C]", TEXT, GENERATE, AT(output), 0, 0, FORGOTTEN},
     {"run", "DIR", "the trained run, or a checkpoint file in it [runs/NAME]", TEXT, EVERY_OWN, AT(run), 0, 0, FORGOTTEN},
     {"output", "FILE", "where the result goes", TEXT, EVERY_OWN, AT(output), 0, 0, FORGOTTEN},
@@ -112,6 +113,8 @@ static const char *recipe_words(vkg_app *app)
 static bool add_common(vkg_app *app, const struct option_row *row)
 {
     if (makes_data(app) && (row->offset == AT(size) || row->offset == AT(channels)))
+        return true;
+    if (!app->desc->labels && row->offset == AT(label))
         return true;
     struct option_row *added = &app->rows[app->row_count];
     *added = *row;

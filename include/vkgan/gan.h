@@ -99,10 +99,10 @@ typedef struct vkg_regularizers {
     uint32_t path_every;    /* path_length's. StyleGAN2: 8 */
 } vkg_regularizers;
 
-/* Adaptive balance: who is too far ahead pauses. The rule: the lead is the share of pairs of logits, one of a real and one of
- * a generated image, in which the real one's is greater, as a running mean (vkg_balance_observe): ½ of a discriminator that
- * knows nothing, 1 of one that is always right. The discriminator is not updated while the lead is above `most`, the generator
- * not while it is below `least`. Both go on to be computed, so that the lead moves on. 0: never. */
+/* Adaptive balance: who is too far ahead pauses. The rule: the lead is the share of pairs of logits, one of a real and one
+ * of a generated image, in which the real one's is greater, as a running mean (vkg_balance_observe): ½ of a discriminator
+ * that knows nothing, 1 of one that is always right. The discriminator is not updated while the lead is above `most`, the
+ * generator not while it is below `least`. Both go on to be computed, so that the lead moves on. 0: never. */
 typedef struct vkg_balance {
     float most, least;
     uint32_t memory; /* how many updates the running mean remembers; 0 means 20 */
@@ -134,8 +134,8 @@ enum { VKG_GAN_MAX_PHASES = 4 };
  * consistency_fake, path_penalty and path_length, the mean length; with ADA augment_p and sign_real, the mean sign of what
  * is positive where real images are known as real: D(x); D(x) − ½ for least squares; D(x) − D(y), y being the generated
  * images, for the Wasserstein and relativistic losses; with a balance lead, paused_d and paused_g, 1 where there was no
- * update. With settings.classes generated images are of the classes of the real
- * batch of their phase; `history`, which does not know them, is an error then. `gan` must outlive the trainer's creation. */
+ * update. With settings.classes generated images are of the classes of the real batch of their phase; `history`, which does
+ * not know them, is an error then. `gan` must outlive the trainer's creation. */
 VKG_API uint32_t vkg_gan_phases(const vkg_gan_desc *gan, vkg_phase phases[VKG_GAN_MAX_PHASES]);
 
 /* --- the trainer --- */
@@ -156,6 +156,7 @@ typedef struct vkg_trainer_desc {
      * phase has one, every step reports "loss_scale", the least of them after the step, and "skipped_updates", of all
      * phases since the run began. */
     vkg_loss_scaling loss_scaling;
+    bool gradient_norms; /* every phase that runs reports "grad_NAME", the norm of the gradient that it updates by */
     vkg_ema ema; /* once a step, at its end; the images of a step are `batch` times the greatest `accumulate` */
 } vkg_trainer_desc;
 
@@ -180,6 +181,8 @@ typedef struct vkg_trainer_report {
     uint64_t step;    /* which step the values are of, counted from 1 */
     uint32_t count;
     const char *const *names; /* all names that any phase reports; belong to the trainer */
+    const char *const *phases; /* which phase reported the value, "" for what the trainer reports itself; NULL where this
+                                * step did not report the name. Valid until the next call */
     const float *values;      /* NaN where the step did not report the name; valid until the next call */
 } vkg_trainer_report;
 

@@ -16,10 +16,12 @@ enum { PATH_BYTES = 4096, MAX_OWN_OPTIONS = 32, MAX_ROWS = 96, MAX_COMMANDS = 12
 /* What the command line said, defaults filled in. Zero or NULL: not given, and there is no default. */
 struct options {
     const char *target; /* DATA of train; DIR or FILE of generate */
-    const char *out, *device, *kernels, *output, *trace, *run;
+    const char *out, *device, *kernels, *output, *trace, *run, *features, *data;
     double steps, batch, seed, width, latent, size, channels, sample_every, checkpoint_every, log_every, histogram_every, count,
         minutes;
+    double evaluate_every, evaluate_count;
     double lr, lr_g, lr_d, beta1, beta2; /* lr_g, lr_d: 0 is lr */
+    double label;                        /* of the class to draw, where the option was given */
     double loss;                         /* a vkg_loss */
     double d_steps, gradient_penalty, r1, r2, dragan;
     double precision; /* 0, 1 or 2: option_precision */
@@ -43,6 +45,7 @@ struct vkg_app {
     struct command_row *commands;
     int row_count, command_count;
     struct options options, defaults;
+    uint32_t classes; /* that the networks know; 0: none */
     vkg_log log;
     vkg_device *device;  /* opened by the commands that need one */
     struct arena memory; /* tables and texts, until the program ends */
@@ -68,23 +71,35 @@ vkg_result app_open_device(vkg_app *app);
  * losses of a step tell of what broke before it, not of its own update. */
 vkg_result find_broken(vkg_app *app, vkg_state *state, const char **broken);
 
+/* What a run learns from. */
+struct run_image {
+    char data[PATH_BYTES]; /* where the images came from; "" is the default set */
+    uint32_t image[3];
+    uint32_t classes; /* 0: unknown, or not wanted */
+};
+
 /* --- gan.c --- */
 
-/* What the networks are told, for images of that size; false after a message when they cannot be. */
-bool app_settings(vkg_app *app, const uint32_t image[3], vkg_network_settings *settings);
+/* What the networks are told, for such images; false after a message when they cannot be. */
+bool app_settings(vkg_app *app, const struct run_image *image, vkg_network_settings *settings);
 /* A trainer of the program's networks, as the options say. */
 vkg_result app_create_trainer(vkg_app *app, const vkg_network_settings *settings, vkg_trainer **trainer);
 
 /* --- trained.c: a run that is there already --- */
 
-struct run_image {
-    char data[PATH_BYTES]; /* where the images came from; "" is the default set */
-    uint32_t image[3];
-};
-
 /* Reads the settings of a run folder or of a checkpoint's, and finds the (newest) checkpoint, app->checkpoint. --seed keeps
  * what the command line says: it is of what the command draws. */
 vkg_result trained_open(vkg_app *app, const char *target, struct run_image *run, vkg_network_settings *settings);
+
+/* A trained generator, ready to draw. Zero it first, and close it whatever opening says. */
+struct trained {
+    struct run_image run;
+    vkg_state *state;
+    vkg_sampler *sampler;
+};
+/* trained_open, and the device; `count`: how many samples will be drawn. */
+vkg_result trained_open_sampler(vkg_app *app, const char *target, uint32_t count, struct trained *trained);
+void trained_close(struct trained *trained);
 
 /* --- film.c --- */
 
@@ -109,6 +124,7 @@ vkg_result run_trim_log(const vkg_app *app, const char *folder, uint64_t step);
 /* --- the commands; each returns the exit status --- */
 int command_train(vkg_app *app);
 int command_generate(vkg_app *app);
+int command_evaluate(vkg_app *app);
 int command_report(vkg_app *app);
 int command_bench(vkg_app *app);
 int command_devices(vkg_app *app);

@@ -40,28 +40,37 @@ static const struct option_row common[] = {
     {"precision", "fp32|bf16|fp16", "what convolutions read; sums and all else are fp32",
      CHOICE, TRAIN | BENCH, AT(precision), 0, 2, FIXED},
     {"seed", "N", "of everything random: the same seed on the same device gives the same bits", WHOLE,
-     TRAIN | GENERATE | BENCH | EVERY_OWN, AT(seed), 0, 9007199254740992.0, FIXED},
+     TRAIN | GENERATE | EVALUATE | BENCH | EVERY_OWN, AT(seed), 0, 9007199254740992.0, FIXED},
     {"sample-every", "N", "a grid of samples every so many steps", WHOLE, TRAIN, AT(sample_every), 1, 1e12, REMEMBERED},
     {"checkpoint-every", "N", "a checkpoint every so many steps", WHOLE, TRAIN, AT(checkpoint_every), 1, 1e12, REMEMBERED},
     {"log-every", "N", "a line of log.jsonl every so many steps", WHOLE, TRAIN, AT(log_every), 1, 1e12, REMEMBERED},
     {"histogram-every", "N", "histograms of weights, updates and gradients for TensorBoard every so many steps [0: none]", WHOLE,
      TRAIN, AT(histogram_every), 0, 1e12, FORGOTTEN},
-    {"count", "N", "how many images", WHOLE, GENERATE, AT(count), 1, 1e6, FORGOTTEN},
+    {"evaluate-every", "N", "measure samples every so many steps, and keep the best checkpoint [0: never]", WHOLE, TRAIN,
+     AT(evaluate_every), 0, 1e12, REMEMBERED},
+    {"evaluate-count", "N", "how many samples, and as many real images, --evaluate-every measures", WHOLE, TRAIN,
+     AT(evaluate_count), 6, 1e6, FIXED},
+    {"features", "FILE", "weights of the network that measures, safetensors [built in, for images of 28×28×1]", TEXT,
+     TRAIN | EVALUATE, AT(features), 0, 0, FIXED},
+    {"data", "DATA", "the images to compare with [those of the run, or Fashion-MNIST]", TEXT, EVALUATE, AT(data), 0, 0, FORGOTTEN},
+    {"count", "N", "how many images", WHOLE, GENERATE | EVALUATE, AT(count), 1, 1e6, FORGOTTEN},
+    {"class", "N", "of this class alone, the first being 0 [all classes in turn]", WHOLE, GENERATE, AT(label), 0, 65535, FORGOTTEN},
     {"output", "FILE", "FILE.png is a grid, FILE.npy is uint8 [N, H, W, C]", TEXT, GENERATE, AT(output), 0, 0, FORGOTTEN},
     {"run", "DIR", "the trained run, or a checkpoint file in it [runs/NAME]", TEXT, EVERY_OWN, AT(run), 0, 0, FORGOTTEN},
     {"output", "FILE", "where the result goes", TEXT, EVERY_OWN, AT(output), 0, 0, FORGOTTEN},
     {"device", "D", "a Vulkan device: its number, or a part of its name [the best; see `devices`]", TEXT,
-     TRAIN | GENERATE | BENCH | EVERY_OWN, AT(device), 0, 0, FORGOTTEN},
-    {"kernels", "K", "texel, tiled or plain [what suits the device]", TEXT, TRAIN | GENERATE | BENCH | DEVICES | EVERY_OWN,
-     AT(kernels), 0, 0, FORGOTTEN},
+     TRAIN | GENERATE | EVALUATE | BENCH | EVERY_OWN, AT(device), 0, 0, FORGOTTEN},
+    {"kernels", "K", "texel, tiled or plain [what suits the device]", TEXT, 
+     TRAIN | GENERATE | EVALUATE | BENCH | DEVICES | EVERY_OWN, AT(kernels), 0, 0, FORGOTTEN},
     {"profile", NULL, "where the time of a step goes, dispatch by dispatch, instead", FLAG, BENCH, AT(profile), 0, 0, FORGOTTEN},
     {"trace", "FILE", "with --profile: the dispatches as a trace for ui.perfetto.dev", TEXT, BENCH, AT(trace), 0, 0, FORGOTTEN},
-    {"json", NULL, "print JSON", FLAG, BENCH, AT(json), 0, 0, FORGOTTEN},
+    {"json", NULL, "print JSON", FLAG, EVALUATE | BENCH, AT(json), 0, 0, FORGOTTEN},
     {"help", NULL, "this text", FLAG, ~0u, AT(help), 0, 0, FORGOTTEN},
 };
 static const struct command_row common_commands[] = {
     {"train", "[DATA]", "learn from images: a folder of PNG or JPEG files, IDX, or .npy [Fashion-MNIST]", TRAIN, command_train},
     {"generate", "DIR|CHECKPOINT", "draw samples from a run's newest checkpoint, or from a checkpoint file", GENERATE, command_generate},
+    {"evaluate", "DIR|CHECKPOINT|FILE.npy", "measure samples: how near they are to the data, and how varied", EVALUATE, command_evaluate},
     {"report", "DIR", "write a run's report.html again, from what its folder holds", REPORT, command_report},
     {"bench", "", "measure training steps on made-up data", BENCH, command_bench},
     {"devices", "", "list the Vulkan devices and what would be used of them", DEVICES, command_devices},
@@ -104,6 +113,8 @@ static const char *recipe_words(vkg_app *app)
 static bool add_common(vkg_app *app, const struct option_row *row)
 {
     if (makes_data(app) && (row->offset == AT(size) || row->offset == AT(channels)))
+        return true;
+    if (!app->desc->labels && row->offset == AT(label))
         return true;
     struct option_row *added = &app->rows[app->row_count];
     *added = *row;
@@ -203,7 +214,8 @@ void options_fill_defaults(vkg_app *app, const struct command_row *command)
     app->options = (struct options){
         .steps = command->command == BENCH ? 20 : or_else(desc->steps, 3000), .batch = or_else(desc->batch, 64),
         .width = or_else(desc->width, 64), .latent = or_else(desc->latent, 100), .seed = 1,
-        .sample_every = or_else(desc->sample_every, 250), .checkpoint_every = 1000, .log_every = 10, .count = 64};
+        .sample_every = or_else(desc->sample_every, 250), .checkpoint_every = 1000, .log_every = 10,
+        .count = command->command == EVALUATE ? 10000 : 64, .evaluate_count = 10000};
     fill_gan_defaults(&app->options, &desc->gan);
     for (const vkg_app_option *own = desc->options; own && own->name; own++)
         if (kind_of(own) != TEXT && kind_of(own) != FLAG)

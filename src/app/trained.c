@@ -32,7 +32,7 @@ vkg_result trained_open(vkg_app *app, const char *target, struct run_image *run,
     if (result == VKG_OK)
         result = run_read_config(app, folder, run);
     app->options.seed = seed;
-    if (result == VKG_OK && !app_settings(app, run->image, settings))
+    if (result == VKG_OK && !app_settings(app, run, settings))
         result = VKG_ERROR_INVALID;
     return result;
 }
@@ -53,4 +53,25 @@ vkg_result vkg_app_load(vkg_app *app, vkg_state *state, const char *prefix)
         result = find_broken(app, state, &broken);
     return broken ? vkg_fail(&app->log, VKG_ERROR_FORMAT, "%s: \"%s\" holds what is no number", app->checkpoint, broken)
                   : result;
+}
+
+vkg_result trained_open_sampler(vkg_app *app, const char *target, uint32_t count, struct trained *trained)
+{
+    vkg_network_settings settings;
+    vkg_result result = trained_open(app, target, &trained->run, &settings);
+    if (result == VKG_OK)
+        result = app_open_device(app);
+    vkg_sampler_desc desc = {.generator = app->desc->gan.generator, .settings = settings, .batch = count < 64 ? count : 64};
+    if (result == VKG_OK)
+        result = vkg_sampler_create_state(app->device, &desc, &trained->state);
+    if (result == VKG_OK)
+        result = vkg_app_load(app, trained->state, "generator.");
+    desc.state = trained->state;
+    return result == VKG_OK ? vkg_sampler_create(app->device, &desc, &trained->sampler) : result;
+}
+
+void trained_close(struct trained *trained)
+{
+    vkg_sampler_destroy(&trained->sampler);
+    vkg_state_destroy(&trained->state);
 }

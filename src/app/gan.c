@@ -49,5 +49,5 @@ vkg_result app_create_trainer(vkg_app *app, const vkg_network_settings *settings
     return vkg_trainer_create(app->device, &(vkg_trainer_desc){
         .phases = phases, .phase_count = phase_count, .batch = (uint32_t)options->batch,
         .image = {settings->image[0], settings->image[1], settings->image[2]}, .latent = settings->latent,
-        .seed = (uint64_t)options->seed, .precision = option_precision(options)}, trainer);
+        .seed = (uint64_t)options->seed, .precision = option_precision(options), .gradient_norms = true}, trainer);
 }

@@ -4,8 +4,8 @@
  * A mapping network turns latents z into styles w; a synthesis network turns a learned constant into an image, and every
  * convolution's weight is scaled by the style first. Layers are named as in the authors' PyTorch program, b8 for the block
  * at 8×8; sizes go from k×k (k = 4 to 7) to the images' own. */
-#include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <vkgan/app.h>
 #include <vkgan/layers.h>
 #include <vkgan/resample.h>
@@ -124,15 +124,10 @@ static vkg_tensor *one_style(vkg_graph *g, vkg_tensor *w, const vkg_network_sett
     return vkg_broadcast(g, vkg_reshape(g, w, VKG_SHAPE(n, 1, s->latent)), VKG_SHAPE(n, style_count(s), s->latent));
 }
 
-static float psi_of(const vkg_network_settings *s)
-{
-    const double psi = s->user ? vkg_app_number(s->user, "truncation") : 1;
-    return isnan(psi) ? 1 : (float)psi;
-}
-
 /* Nearer to the mean, images are better and more alike: Karras et al. 2019, appendix B. */
-static vkg_tensor *truncated(vkg_graph *g, vkg_tensor *w, float psi, const vkg_network_settings *s)
+static vkg_tensor *truncated(vkg_graph *g, vkg_tensor *w, const vkg_network_settings *s)
 {
+    const float psi = s->user ? (float)vkg_app_number(s->user, "truncation") : 1;
     vkg_tensor *average = average_w(g, s);
     return vkg_add(g, average, vkg_affine(g, vkg_sub(g, w, average), psi, 0));
 }
@@ -210,7 +205,7 @@ static vkg_tensor *synthesize(vkg_graph *g, vkg_tensor *styles, const vkg_networ
 
 static vkg_tensor *generator(vkg_graph *g, vkg_tensor *z, const vkg_network_settings *s)
 {
-    vkg_tensor *styles = s->evaluation ? one_style(g, truncated(g, map(g, z), psi_of(s), s), s) : training_styles(g, z, s);
+    vkg_tensor *styles = s->evaluation ? one_style(g, truncated(g, map(g, z), s), s) : training_styles(g, z, s);
     if (s->styles)
         *s->styles = styles;
     return synthesize(g, styles, s);
@@ -255,6 +250,99 @@ static vkg_tensor *discriminator(vkg_graph *g, vkg_tensor *x, const vkg_network_
     return x;
 }
 
+/* --- the commands film and mix: images whose styles lie between those of two latents --- */
+
+enum { BLENDS = 36, FRAMES = 9, SOURCES = 6 }; /* 4 strips of 9, or 6 by 6 */
+
+/* Images number a and b of the seed, and how far from a to b: styles before the crossover, and those from there on. */
+struct blend {
+    uint64_t a, b;
+    float before, behind;
+};
+
+/* The generator of blends: [N, both latents and a share for each style]. */
+static vkg_tensor *blended(vkg_graph *g, vkg_tensor *input, const vkg_network_settings *s)
+{
+    vkg_network_settings own = *s;
+    const uint32_t count = style_count(s), n = vkg_tensor_shape(input).dims[0];
+    own.latent = (s->latent - count) / 2;
+    vkg_tensor *a = truncated(g, map(g, vkg_slice(g, input, 1, 0, own.latent, 1)), &own);
+    vkg_tensor *b = truncated(g, map(g, vkg_slice(g, input, 1, own.latent, own.latent, 1)), &own);
+    vkg_tensor *shares = vkg_reshape(g, vkg_slice(g, input, 1, 2 * own.latent, count, 1), VKG_SHAPE(n, count, 1));
+    vkg_tensor *way = vkg_reshape(g, vkg_sub(g, b, a), VKG_SHAPE(n, 1, own.latent));
+    return synthesize(g, vkg_add(g, one_style(g, a, &own), vkg_mul(g, shares, way)), &own);
+}
+
+static void fill_input(const vkg_app *app, const vkg_network_settings *s, const struct blend *blend, float *input)
+{
+    const uint64_t seed = (uint64_t)vkg_app_number(app, "seed");
+    const uint32_t count = style_count(s), chosen = (uint32_t)vkg_app_number(app, "crossover");
+    const uint32_t crossover = chosen ? chosen : count / 2;
+    vkg_sampler_latents(seed, blend->a, s->latent, input);
+    vkg_sampler_latents(seed, blend->b, s->latent, input + s->latent);
+    for (uint32_t i = 0; i < count; i++)
+        input[2 * s->latent + i] = i < crossover ? blend->before : blend->behind;
+}
+
+/* A picture of BLENDS of them, row by row. */
+static int draw_blends(vkg_app *app, const struct blend *blends, uint32_t columns, const char *name)
+{
+    vkg_network_settings s, wide;
+    vkg_sampler *sampler;
+    if (vkg_app_open_run(app, &s) != VKG_OK)
+        return 1;
+    wide = s;
+    wide.latent = 2 * s.latent + style_count(&s);
+    const size_t pixels = (size_t)s.image[0] * s.image[1] * s.image[2];
+    float *inputs = malloc(BLENDS * (wide.latent + pixels) * sizeof *inputs), *images = inputs + BLENDS * wide.latent;
+    if (!inputs || vkg_app_open_sampler(app, blended, &wide, columns, &sampler) != VKG_OK) {
+        free(inputs);
+        return 1;
+    }
+    for (uint32_t i = 0; i < BLENDS; i++)
+        fill_input(app, &s, &blends[i], inputs + i * wide.latent);
+    vkg_result result = vkg_sampler_draw(sampler, inputs, BLENDS, images);
+    const char *output = vkg_app_text(app, "output");
+    if (result == VKG_OK)
+        result = vkg_app_save_grid(app, images, &s, BLENDS, columns, output ? output : name);
+    free(inputs);
+    return result != VKG_OK;
+}
+
+/* Each row leads from one image to the next. */
+static int film(vkg_app *app)
+{
+    struct blend blends[BLENDS];
+    for (uint32_t i = 0; i < BLENDS; i++) {
+        const float share = (float)(i % FRAMES) / (FRAMES - 1);
+        blends[i] = (struct blend){.a = i / FRAMES, .b = i / FRAMES + 1, .before = share, .behind = share};
+    }
+    return draw_blends(app, blends, FRAMES, "film.png");
+}
+
+/* Forms of the images on the left, finer styles of those on top. */
+static int mix_styles(vkg_app *app)
+{
+    struct blend blends[BLENDS];
+    for (uint32_t i = 0; i < BLENDS; i++) {
+        const uint32_t row = i / SOURCES, column = i % SOURCES;
+        blends[i] = (struct blend){.a = row, .b = SOURCES + column, .before = row == 0, .behind = column != 0};
+    }
+    return draw_blends(app, blends, SOURCES, "mix.png");
+}
+
+static const vkg_app_option options[] = {
+    {"truncation", "X", "how far from the mean style: below 1 images are better and more alike", .value = 1, .high = 2,
+     .command = "generate|film|mix"},
+    {"crossover", "N", "the first style that is taken from above [0: the middle one]", .high = MAX_STYLES, .whole = true,
+     .command = "mix"},
+    {0}};
+
+static const vkg_app_command commands[] = {
+    {"film", "", "a picture of strips that lead from image to image", film},
+    {"mix", "", "a picture of images that have forms of some and colours of others", mix_styles},
+    {0}};
+
 int main(int argc, char **argv)
 {
     return vkg_app_main(argc, argv, &(vkg_app_desc){
@@ -263,5 +351,5 @@ int main(int argc, char **argv)
                 .regularizers = {.r1 = 10, .every = 16, .path_length = 2, .path_every = 8},
                 .optimizer_g = {.lr = 2.5e-3f, .beta1 = -1, .beta2 = 0.99f},
                 .optimizer_d = {.lr = 2.5e-3f, .beta1 = -1, .beta2 = 0.99f}},
-        .check = vkg_pyramid_check, .latent = 512, .width = 64, .batch = 32});
+        .check = vkg_pyramid_check, .latent = 512, .width = 64, .batch = 32, .options = options, .commands = commands});
 }

@@ -21,7 +21,9 @@ struct options {
         minutes;
     double lr, lr_g, lr_d, beta1, beta2; /* lr_g, lr_d: 0 is lr */
     double loss;                         /* a vkg_loss */
-    double d_steps, gradient_penalty, r1, r2, dragan;
+    double d_steps, gradient_penalty, r1, r2, dragan, consistency, history;
+    double augment, optimizer, lr_schedule; /* a vkg_augment_kind, a vkg_optimizer, a vkg_schedule_kind */
+    double momentum, weight_decay, clip_norm, lr_steps, warmup;
     double precision; /* 0, 1 or 2: option_precision */
     double recipe;    /* 0: none */
     bool resume, json, help, profile;

@@ -15,8 +15,15 @@ bool app_settings(vkg_app *app, const uint32_t image[3], vkg_network_settings *s
 
 static void apply_optimizer(const struct options *o, double lr, vkg_optimizer_desc *optimizer)
 {
+    optimizer->kind = (vkg_optimizer)o->optimizer;
+    optimizer->momentum = (float)o->momentum;
+    optimizer->weight_decay = o->weight_decay > 0 ? (float)o->weight_decay : -1;
+    optimizer->clip_norm = (float)o->clip_norm;
+    optimizer->schedule = (vkg_schedule){
+        .kind = (vkg_schedule_kind)o->lr_schedule, .warm_up = (uint32_t)o->warmup,
+        .steps = (uint32_t)(o->lr_schedule > 0 && o->lr_steps == 0 ? o->steps : o->lr_steps)};
     optimizer->lr = (float)(lr > 0 ? lr : o->lr);
-    optimizer->beta1 = o->beta1 > 0 ? (float)o->beta1 : -1; /* −1 is 0: optimizer.h */
+    optimizer->beta1 = o->beta1 > 0 ? (float)o->beta1 : -1; /* −1 is 0, here and below: optimizer.h */
     optimizer->beta2 = o->beta2 > 0 ? (float)o->beta2 : -1;
 }
 
@@ -32,6 +39,9 @@ static vkg_gan_desc gan_of(const vkg_app *app, const vkg_network_settings *setti
     gan.regularizers.r1 = (float)o->r1;
     gan.regularizers.r2 = (float)o->r2;
     gan.regularizers.dragan = (float)o->dragan;
+    gan.regularizers.consistency = (float)o->consistency;
+    gan.augment.kind = (vkg_augment_kind)o->augment;
+    gan.history = (uint32_t)o->history;
     apply_optimizer(o, o->lr_d, &gan.optimizer_d);
     apply_optimizer(o, o->lr_g, &gan.optimizer_g);
     return gan;

@@ -52,7 +52,11 @@ VKG_API vkg_tensor *vkg_step_labels(vkg_step *step);
 VKG_API vkg_tensor *vkg_step_latents(vkg_step *step);
 /* A scalar that is logged at every step: "loss_d". A name given by several phases of a step: the last counts. */
 VKG_API void vkg_step_report(vkg_step *step, const char *name, vkg_tensor *scalar);
-/* One pointer that lives as long as the step's construction: phases of one step share what they built. */
+/* This phase's update is done only where the scalar is not 0: parameters, moments and the like stay as they are
+ * elsewhere. Decided on the device; of several calls for one update the last counts. */
+VKG_API void vkg_step_gate(vkg_step *step, vkg_tensor *scalar);
+/* One pointer that lives as long as the step's construction: phases of one step share what they built. A phase that
+ * accumulates has one to itself, NULL again for each batch: what is shared would have to be kept. */
 VKG_API void **vkg_step_shared(vkg_step *step);
 
 /* Zero is the default of every field but name, loss and trains. The strings must outlive the trainer's creation. */
@@ -61,10 +65,21 @@ typedef struct vkg_phase {
     /* Builds the phase's loss, a scalar, out of ordinary operations. */
     vkg_tensor *(*loss)(vkg_step *step, void *user);
     void *user;
-    const char *trains;  /* the parameters whose names begin with this: "discriminator." */
+    /* The parameters whose names begin with this: "discriminator.". What no phase trains is frozen. */
+    const char *trains;
     vkg_optimizer_desc optimizer;
     uint32_t every;      /* runs at steps 0, every, 2·every, …; 0 means 1 */
     uint32_t times;      /* so often, one after the other, within a step; 0 means 1 */
+    uint32_t accumulate; /* an update takes the mean gradient of so many batches, each of which the loss function builds
+                          * anew; 0 means 1 */
+    uint64_t from, until; /* runs at these of the steps only, `until` excluded; until 0: to the end */
+    /* The name of the phase whose optimiser this one continues, with its moments, learning rate and settings, instead of
+     * one of its own: `optimizer` is not read, and `trains` may be NULL. */
+    const char *shares;
+    /* Of a phase that shares: its updates are a part of those that the other's would be without it, as in lazy
+     * regularisation (Karras et al. 2020, appendix B): where it runs every k steps, the optimiser's lr and betas become
+     * lr · c and βᶜ with c = k/(k + 1). The loss is to be multiplied by k by whoever builds it. */
+    bool lazy;
 } vkg_phase;
 
 /* --- the common case --- */
@@ -125,6 +140,7 @@ typedef struct vkg_trainer_desc {
      * phase has one, every step reports "loss_scale", the least of them after the step, and "skipped_updates", of all
      * phases since the run began. */
     vkg_loss_scaling loss_scaling;
+    vkg_ema ema; /* once a step, at its end; the images of a step are `batch` times the greatest `accumulate` */
 } vkg_trainer_desc;
 
 /* Builds the step's programs (one for each combination of phases that coincide) and the state.
@@ -183,7 +199,9 @@ typedef struct vkg_sampler_desc {
     vkg_network generator;
     vkg_network_settings settings; /* `evaluation` is set by the sampler */
     uint32_t batch;                /* images a run; 0 means 64 */
-    vkg_state *state;              /* that holds "generator."; must outlive the sampler */
+    vkg_state *state;              /* that holds the scope's tensors; must outlive the sampler */
+    const char *scope;             /* where the generator's tensors are: NULL means "generator"; "ema.generator" is its
+                                    * moving average (vkg_ema) */
 } vkg_sampler_desc;
 
 VKG_API vkg_result vkg_sampler_create(vkg_device *device, const vkg_sampler_desc *desc, vkg_sampler **sampler);
@@ -195,8 +213,8 @@ VKG_API void vkg_sampler_set_label(vkg_sampler *sampler, int32_t label);
  * depends on the seed and its number (and the label) alone. */
 VKG_API vkg_result vkg_sampler_generate(vkg_sampler *sampler, uint64_t seed, uint64_t first, uint32_t count,
                                         float *images);
-/* A state that holds the generator's tensors alone, for sampling from a checkpoint (vkg_state_load with prefix
- * "generator."). Destroy it after the sampler. */
+/* A state that holds the scope's tensors alone, for sampling from a checkpoint (vkg_state_load with prefix "generator.",
+ * or the scope's). Destroy it after the sampler. */
 VKG_API vkg_result vkg_sampler_create_state(vkg_device *device, const vkg_sampler_desc *desc, vkg_state **state);
 
 #ifdef __cplusplus

@@ -88,6 +88,8 @@ typedef struct vkg_optimizer_desc {
      * al. 2017. 0: none. */
     float clip_norm, clip_value, clip_parameters;
     vkg_schedule schedule; /* of lr */
+    float pace; /* [1]; in 0 … 1: lr · pace, and beta1, beta2, alpha and momentum to the power of pace: for an optimiser that
+                 * is called more often than these are meant for */
     vkg_loss_scaling loss_scaling; /* enabled: the gradients are those of a loss times vkg_loss_scale of the same name */
     vkg_tensor *gate; /* a scalar of the graph: where it is 0 the update is skipped; NULL: always done. In phases NULL,
                        * see vkg_step_gate */
@@ -144,9 +146,10 @@ typedef struct vkg_ema {
 } vkg_ema;
 
 /* Averages once: to be called behind the updates of a step that takes `images` images. The shadow of "OF…" is "ema.OF…",
- * and "ema.count.OF" [1] counts the averagings. Where the graph has no tensors of that name nothing happens.
+ * and "ema.count.OF" [1] counts the averagings. False: the graph has no such tensors, and
+ * nothing happens.
  * Errors: a field out of its range. */
-VKG_API void vkg_ema_update(vkg_graph *graph, const vkg_ema *ema, uint32_t images);
+VKG_API bool vkg_ema_update(vkg_graph *graph, const vkg_ema *ema, uint32_t images);
 
 #ifdef __cplusplus
 }

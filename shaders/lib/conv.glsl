@@ -10,7 +10,8 @@ layout(push_constant) uniform push_constants
     uint groups, batched;
     uint chunk;        // terms of the sum that one split adds up: (kh, kw, channel), in weight_grad (n, oh, ow)
     uint split;        // splits; their results lie one after the other
-    uint lane_columns; // texel kernels: so many lanes, a power of two, lie side by side over the columns
+    uint lane_columns; // texel kernels: so many lanes, a power of two, lie side by side over the columns;
+    uint lane_splits;  // so many, a power of two, take splits of their own; the others lie one below the other
     uint blocks;       // workgroups of one group; those of the next one follow
     uint x_group, w_group, y_group; // elements from one group to the next
     uint x_pitch, w_pitch, y_pitch; // elements from one place to the next; of w, from one ci to the next

@@ -34,7 +34,8 @@ static vkg_result build_graph(vkg_device *device, const vkg_sampler_desc *desc, 
         sampler->labels = vkg_input_typed(sampler->graph, "labels", VKG_SHAPE(batch_of(desc)), VKG_INT32);
     settings.evaluation = true;
     settings.labels = sampler->labels;
-    sampler->images = network_call(sampler->graph, desc->generator, "generator", sampler->latents, &settings);
+    sampler->images = network_call(sampler->graph, desc->generator, desc->scope ? desc->scope : "generator",
+                                   sampler->latents, &settings);
     vkg_output(sampler->graph, "images", sampler->images);
     return VKG_OK;
 }

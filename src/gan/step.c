@@ -65,7 +65,17 @@ void vkg_step_report(vkg_step *step, const char *name, vkg_tensor *scalar)
     step->reports[i] = (struct step_report){.name = copy, .scalar = scalar};
 }
 
+void vkg_step_gate(vkg_step *step, vkg_tensor *scalar)
+{
+    if (scalar->poisoned)
+        return;
+    if (shape_elements(&scalar->shape) != 1)
+        graph_fail(step->graph, "vkg_step_gate: shape %s is not a scalar", SHAPE(&scalar->shape));
+    else
+        step->gate = scalar;
+}
+
 void **vkg_step_shared(vkg_step *step)
 {
-    return &step->shared;
+    return step->alone ? &step->own : &step->shared;
 }

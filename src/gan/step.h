@@ -26,7 +26,17 @@ struct vkg_step {
     uint32_t batch_count;
     struct step_report reports[STEP_MAX_REPORTS];
     uint32_t report_count;
-    void *shared;
+    void *shared; /* by all phases that are not alone */
+    bool alone;   /* the phase that is being built shares nothing: each of its batches is done with before the next */
+    void *own;    /* instead */
+    vkg_tensor *gate; /* of the update that is being built; NULL: none */
+    bool averaged;    /* the moving average has something to follow */
 };
+
+/* Names, and who shares whose optimiser. */
+vkg_result step_check_phases(const vkg_log *log, const vkg_trainer_desc *desc);
+/* The graph of a step in which these phases (a bit each) run; a broken rule is the graph's error. The phases were
+ * checked. */
+vkg_result step_build(const vkg_log *log, const vkg_trainer_desc *desc, uint64_t phases, struct vkg_step *step);
 
 #endif

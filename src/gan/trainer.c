@@ -1,17 +1,16 @@
-/* The schedule: phases become graphs, one for every combination that coincides in a step, and run in turn. */
+/* The trainer: a program for every combination of phases that coincides in a step, which run in turn. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "gan/step.h"
+#include "gan/timeline.h"
 #include "program/program.h"
-#include "vkgan/ops.h"
 
-enum { MAX_VARIANTS = 16, MAX_PERIOD = 4096, MAX_IN_FLIGHT = 8 };
+enum { MAX_IN_FLIGHT = 8 };
 
 /* A combination of phases that run in the same step, as one program. */
 struct variant {
-    uint64_t phases; /* a bit a phase */
     struct vkg_step step;
     vkg_program *program;
 };
@@ -26,10 +25,9 @@ struct flight {
 struct vkg_trainer {
     vkg_device *device;
     vkg_state *state;
-    struct variant variants[MAX_VARIANTS];
+    struct timeline timeline;
+    struct variant variants[TIMELINE_MAX_COMBINATIONS]; /* one a combination of the timeline */
     uint32_t variant_count;
-    uint8_t *schedule; /* step modulo period → variant */
-    uint32_t period;
     uint64_t steps_done;
     struct flight flights[MAX_IN_FLIGHT];
     uint32_t in_flight;
@@ -39,131 +37,7 @@ struct vkg_trainer {
     uint64_t reported_step;
 };
 
-/* --- which phases coincide --- */
-
-static uint64_t phases_at(const vkg_trainer_desc *desc, uint32_t step)
-{
-    uint64_t phases = 0;
-    for (uint32_t p = 0; p < desc->phase_count; p++)
-        if (step % (desc->phases[p].every ? desc->phases[p].every : 1) == 0)
-            phases |= 1ull << p;
-    return phases;
-}
-
-static uint32_t least_common_multiple(uint32_t a, uint32_t b)
-{
-    uint32_t x = a, y = b;
-    while (y) {
-        uint32_t rest = x % y;
-        x = y;
-        y = rest;
-    }
-    uint64_t multiple = (uint64_t)a / x * b;
-    return multiple > MAX_PERIOD ? MAX_PERIOD + 1 : (uint32_t)multiple;
-}
-
-static vkg_result find_variants(vkg_trainer *trainer, const vkg_trainer_desc *desc)
-{
-    const vkg_log *log = &trainer->device->log;
-    trainer->period = 1;
-    for (uint32_t p = 0; p < desc->phase_count; p++)
-        trainer->period = least_common_multiple(trainer->period, desc->phases[p].every ? desc->phases[p].every : 1);
-    if (trainer->period > MAX_PERIOD)
-        return vkg_fail(log, VKG_ERROR_INVALID, "the phases' `every` repeat only after more than %d steps", MAX_PERIOD);
-    trainer->schedule = calloc(trainer->period, 1);
-    if (!trainer->schedule)
-        return vkg_fail(log, VKG_ERROR_OUT_OF_MEMORY, "vkg_trainer_create: out of host memory");
-    for (uint32_t step = 0; step < trainer->period; step++) {
-        uint64_t phases = phases_at(desc, step);
-        uint32_t v = 0;
-        while (v < trainer->variant_count && trainer->variants[v].phases != phases)
-            v++;
-        if (!phases)
-            return vkg_fail(log, VKG_ERROR_INVALID, "no phase runs at step %u: at least one must have every = 1", step);
-        if (v == MAX_VARIANTS)
-            return vkg_fail(log, VKG_ERROR_INVALID, "more than %d combinations of phases", MAX_VARIANTS);
-        if (v == trainer->variant_count)
-            trainer->variants[trainer->variant_count++].phases = phases;
-        trainer->schedule[step] = (uint8_t)v;
-    }
-    return VKG_OK;
-}
-
-/* --- graphs --- */
-
-/* The loss, its gradient with respect to what the phase trains and nothing else, and the update. */
-static void build_phase(struct vkg_step *step, const vkg_phase *phase, const vkg_loss_scaling *scaling)
-{
-    vkg_graph *graph = step->graph;
-    step->current = NULL;
-    vkg_tensor *loss = phase->loss(step, phase->user);
-    uint32_t count = vkg_graph_parameters(graph, phase->trains, NULL, 0);
-    vkg_tensor **parameters = arena_alloc(&graph->arena, (count + 1) * sizeof *parameters);
-    vkg_tensor **gradients = arena_alloc(&graph->arena, (count + 1) * sizeof *gradients);
-    if (!parameters || !gradients) {
-        graph->out_of_memory = true;
-        return;
-    }
-    if (loss->shape.rank != 0 && !loss->poisoned) {
-        graph_fail(graph, "the loss of phase \"%s\" has shape %s, expected a scalar", phase->name, SHAPE(&loss->shape));
-        return;
-    }
-    if (count == 0) {
-        graph_fail(graph, "phase \"%s\" trains \"%s…\": the graph has no such parameter", phase->name, phase->trains);
-        return;
-    }
-    vkg_graph_parameters(graph, phase->trains, parameters, count);
-    vkg_optimizer_desc optimizer = phase->optimizer;
-    optimizer.loss_scaling = *scaling;
-    if (scaling->enabled)
-        loss = vkg_mul(graph, loss, vkg_loss_scale(graph, phase->name, scaling));
-    vkg_gradients(graph, loss, parameters, count, gradients);
-    vkg_optimize(graph, phase->name, parameters, gradients, count, &optimizer);
-}
-
-static const vkg_loss_scaling *phase_scaling(const vkg_trainer_desc *desc, const vkg_phase *phase)
-{
-    return phase->optimizer.loss_scaling.enabled ? &phase->optimizer.loss_scaling : &desc->loss_scaling;
-}
-
-/* Of all phases, also those that this step leaves out, so that every step reports the same things. */
-static void report_scales(struct vkg_step *step, const vkg_trainer_desc *desc)
-{
-    vkg_graph *graph = step->graph;
-    vkg_tensor *least = NULL, *skipped = vkg_constant(graph, 0, VKG_SCALAR);
-    for (uint32_t p = 0; p < desc->phase_count; p++) {
-        const vkg_loss_scaling *scaling = phase_scaling(desc, &desc->phases[p]);
-        if (!scaling->enabled)
-            continue;
-        vkg_tensor *scale = vkg_loss_scale(graph, desc->phases[p].name, scaling);
-        least = least ? vkg_minimum(graph, least, scale) : scale;
-        skipped = vkg_add(graph, skipped, vkg_skipped_updates(graph, desc->phases[p].name));
-    }
-    if (!least)
-        return;
-    vkg_step_report(step, "loss_scale", least);
-    vkg_step_report(step, "skipped_updates", skipped);
-}
-
-static vkg_result build_variant(vkg_trainer *trainer, const vkg_trainer_desc *desc, struct variant *variant)
-{
-    struct vkg_step *step = &variant->step;
-    *step = (struct vkg_step){.batch = desc->batch, .latent = desc->latent,
-                              .image = {desc->image[0], desc->image[1], desc->image[2]}};
-    vkg_result result = vkg_graph_create(&trainer->device->log, &step->graph);
-    if (result == VKG_OK)
-        vkg_graph_set_precision(step->graph, desc->precision);
-    for (uint32_t p = 0; p < desc->phase_count && result == VKG_OK; p++) {
-        const vkg_phase *phase = &desc->phases[p];
-        for (uint32_t t = 0; variant->phases >> p & 1 && t < (phase->times ? phase->times : 1); t++)
-            build_phase(step, phase, phase_scaling(desc, phase));
-    }
-    if (result == VKG_OK)
-        report_scales(step, desc);
-    for (uint32_t i = 0; i < step->report_count && result == VKG_OK; i++)
-        vkg_output(step->graph, step->reports[i].name, step->reports[i].scalar);
-    return result;
-}
+/* --- making --- */
 
 static vkg_result collect_names(vkg_trainer *trainer)
 {
@@ -197,12 +71,40 @@ static vkg_result check_desc(vkg_device *device, const vkg_trainer_desc *desc)
         return vkg_fail(&device->log, VKG_ERROR_INVALID,
                         "vkg_trainer_create: training in %s is not possible, expected float32, bfloat16 or float16",
                         vkg_dtype_name(desc->precision));
-    return VKG_OK;
+    return step_check_phases(&device->log, desc);
+}
+
+/* Steps are counted in all programs or in none. */
+static void count_steps_alike(vkg_trainer *trainer)
+{
+    bool counted = false;
+    for (uint32_t v = 0; v < trainer->variant_count; v++)
+        counted |= trainer->variants[v].step.graph->counts_steps;
+    for (uint32_t v = 0; v < trainer->variant_count && counted; v++)
+        vkg_steps_done(trainer->variants[v].step.graph);
+}
+
+static vkg_result build_variants(vkg_trainer *trainer, const vkg_trainer_desc *desc)
+{
+    const vkg_log *log = &trainer->device->log;
+    bool averaged = desc->ema.of == NULL, failed = false;
+    vkg_result result = VKG_OK;
+    for (uint32_t v = 0; v < trainer->timeline.combination_count && result == VKG_OK; v++) {
+        struct vkg_step *step = &trainer->variants[trainer->variant_count++].step;
+        result = step_build(log, desc, trainer->timeline.combinations[v], step);
+        averaged |= result == VKG_OK && step->averaged;
+        failed |= result == VKG_OK && vkg_graph_error(step->graph);
+    }
+    if (result == VKG_OK && !averaged && !failed) /* what failed says more */
+        return vkg_fail(log, VKG_ERROR_INVALID, "ema.of is \"%s\": no phase builds a tensor whose name begins so",
+                        desc->ema.of);
+    count_steps_alike(trainer);
+    return result;
 }
 
 static vkg_result create_state(vkg_trainer *trainer, uint64_t seed)
 {
-    vkg_graph *graphs[MAX_VARIANTS];
+    vkg_graph *graphs[TIMELINE_MAX_COMBINATIONS];
     for (uint32_t v = 0; v < trainer->variant_count; v++)
         graphs[v] = trainer->variants[v].step.graph;
     return vkg_state_create(trainer->device, graphs, trainer->variant_count, seed, &trainer->state);
@@ -222,9 +124,9 @@ vkg_result vkg_trainer_create(vkg_device *device, const vkg_trainer_desc *given,
         return vkg_fail(&device->log, VKG_ERROR_OUT_OF_MEMORY, "vkg_trainer_create: out of host memory");
     made->device = device;
     made->in_flight = desc->in_flight ? desc->in_flight : 2;
-    result = find_variants(made, desc);
-    for (uint32_t v = 0; v < made->variant_count && result == VKG_OK; v++)
-        result = build_variant(made, desc, &made->variants[v]);
+    result = timeline_create(&device->log, desc, &made->timeline);
+    if (result == VKG_OK)
+        result = build_variants(made, desc);
     if (result == VKG_OK)
         result = collect_names(made);
     if (result == VKG_OK)
@@ -249,7 +151,7 @@ void vkg_trainer_destroy(vkg_trainer **trainer)
         vkg_graph_destroy(&t->variants[v].step.graph);
     }
     vkg_state_destroy(&t->state);
-    free(t->schedule);
+    timeline_free(&t->timeline);
     free(t);
     *trainer = NULL;
 }
@@ -274,7 +176,7 @@ void vkg_trainer_set_step(vkg_trainer *trainer, uint64_t step)
 
 static uint32_t variant_at(const vkg_trainer *trainer, uint64_t step)
 {
-    return trainer->schedule[step % trainer->period];
+    return timeline_at(&trainer->timeline, step);
 }
 
 uint32_t vkg_trainer_batches(const vkg_trainer *trainer)

@@ -131,6 +131,7 @@ static bool texels_fit(const vkg_device_caps *caps, uint64_t elements, uint32_t 
 /* The tile of a texel kernel: `lanes` lanes, each with R rows × q columns of `width` channels. */
 struct tile {
     uint32_t lanes, across, q, width; /* across: lanes that lie side by side */
+    uint32_t splits; /* lanes that take splits of their own */
     uint64_t blocks; /* tiles of one group */
 };
 
@@ -140,7 +141,7 @@ enum { R = 16, PLACES = 4 }; /* of the texel shaders */
 static struct tile tile_of(const vkg_device_caps *caps, const struct sizes *s, uint32_t width, uint32_t q,
                            uint32_t most)
 {
-    struct tile t = {.lanes = caps->subgroup_size, .across = 1, .width = width, .q = q};
+    struct tile t = {.lanes = caps->subgroup_size, .across = 1, .width = width, .q = q, .splits = 1};
     while (t.across * 2 <= most && t.lanes % (t.across * 2) == 0 && t.across * t.q * t.width < s->columns)
         t.across *= 2;
     t.blocks =
@@ -216,6 +217,32 @@ static bool plan_rows_texel(const struct question *question, struct conv_plan *p
     return set_grid(caps, plan, t.blocks, s->groups, s->phases);
 }
 
+/* Lanes below the last row take splits of their own. */
+static void give_splits_to_idle_lanes(const struct sizes *s, struct tile *t)
+{
+    uint32_t below = t->lanes / t->across;
+    for (; below % 2 == 0 && (uint64_t)R * below / 2 >= s->rows; below /= 2)
+        t->splits *= 2;
+}
+
+/* Into so many splits that what each of them reads, once a tile, stays in the outer cache meanwhile. */
+static uint64_t splits_for_cache(const struct sizes *s)
+{
+    enum { CACHE = 6 << 20 };
+    return (s->inputs[0] + s->inputs[1]) * 4 / CACHE;
+}
+
+static bool choose_split_of_weights(const vkg_device_caps *caps, const struct sizes *s, const struct tile *t,
+                                    struct conv_plan *plan)
+{
+    const uint64_t workgroups = t->blocks * s->groups, wanted = workgroups * splits_for_cache(s);
+    const uint64_t enough = (uint64_t)enough_workgroups(caps) * t->splits;
+    if (!choose_split(caps, s, workgroups, (uint32_t)(wanted > enough ? lesser(wanted, UINT32_MAX) : enough), PLACES, plan))
+        return false;
+    plan->push.split = (uint32_t)up(plan->push.split, t->splits) * t->splits; /* splits past the end add nothing */
+    return s->outputs * plan->push.split <= lesser(caps->max_storage_buffer_range / 4, INT32_MAX);
+}
+
 static bool plan_weight_texel(const struct question *question, struct conv_plan *plan)
 {
     const vkg_device_caps *caps = question->caps;
@@ -228,15 +255,17 @@ static bool plan_weight_texel(const struct question *question, struct conv_plan 
          {"conv_weight_grad_texel_wide_by4_q1", "conv_weight_grad_texel_wide_by4_q4"}}};
     bool by4 = p->ci % 4 == 0, wide = p->co % 4 == 0;
     struct tile t = any_or_wide_tile_of(caps, s, wide, caps->subgroup_size);
+    give_splits_to_idle_lanes(s, &t);
     if (!texels_fit(caps, s->inputs[0], by4 ? 4 : 1) || !texels_fit(caps, s->inputs[1], wide ? 4 : 1) ||
-        !choose_split(caps, s, t.blocks * s->groups, enough_workgroups(caps), PLACES, plan))
+        !choose_split_of_weights(caps, s, &t, plan))
         return false;
     plan->push.lane_columns = t.across;
+    plan->push.lane_splits = t.splits;
     plan->step.shader = names[wide][by4][t.q > 1];
     plan->step.workgroup = t.lanes;
     plan->step.formats[0] = by4 ? FORMAT_TEXEL_VEC4 : FORMAT_TEXEL_SCALAR;
     plan->step.formats[1] = wide ? FORMAT_TEXEL_VEC4 : FORMAT_TEXEL_SCALAR;
-    return set_grid(caps, plan, t.blocks, s->groups, plan->push.split);
+    return set_grid(caps, plan, t.blocks, s->groups, plan->push.split / t.splits);
 }
 
 /* One kernel in all sizes that its variants are made for. */
@@ -406,7 +435,8 @@ static struct conv_plan begin_plan(const struct question *question)
     const struct conv_problem *p = question->problem;
     struct conv_plan plan = {
         .dtype = question->dtype,
-        .push = {.problem = *p, .chunk = (uint32_t)question->sizes.terms, .split = 1, .lane_columns = 1},
+        .push = {.problem = *p, .chunk = (uint32_t)question->sizes.terms, .split = 1, .lane_columns = 1,
+                 .lane_splits = 1},
         .flops = flops_of(p)};
     set_layout(&plan.push);
     return plan;

@@ -14,7 +14,8 @@ struct conv_push {
     struct conv_problem problem;
     uint32_t chunk;        /* terms of the sum that one split adds up */
     uint32_t split;        /* splits; their results lie one after the other */
-    uint32_t lane_columns; /* texel kernels: so many lanes lie side by side over the columns */
+    uint32_t lane_columns; /* texel kernels: so many lanes lie side by side over the columns, */
+    uint32_t lane_splits;  /* and so many take splits of their own */
     uint32_t blocks;       /* workgroups of one group, in one phase and split */
     /* from one group's tensor to the next one's, and from one place (of w: one ci) to the next, in elements */
     uint32_t x_group, w_group, y_group, x_pitch, w_pitch, y_pitch;

@@ -137,15 +137,16 @@ static vkg_tensor *beta_of(vkg_graph *graph, const vkg_ema *ema, uint32_t images
     return vkg_where(graph, count, beta, vkg_constant(graph, 0, one));
 }
 
-void vkg_ema_update(vkg_graph *graph, const vkg_ema *ema, uint32_t images)
+bool vkg_ema_update(vkg_graph *graph, const vkg_ema *ema, uint32_t images)
 {
     bool any = false;
     if (!ema->of || !check_ema(graph, ema))
-        return;
+        return false;
     for (size_t d = 0; d < graph->declaration_count; d++)
         any |= is_followed(&graph->declarations[d], ema->of, true) || is_followed(&graph->declarations[d], ema->of, false);
     if (!any)
-        return;
+        return false;
     follow(graph, ema->of, true, beta_of(graph, ema, images));
     follow(graph, ema->of, false, vkg_data(graph, VKG_SHAPE(1), VKG_FLOAT32, &(float){0}));
+    return true;
 }

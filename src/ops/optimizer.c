@@ -84,6 +84,7 @@ static bool check_desc(vkg_graph *graph, const char *name, const vkg_optimizer_d
                      setting_is_below(graph, of, "momentum", (double)desc->momentum, 1))) &&
            (sgd || setting_is_below(graph, of, "epsilon", (double)desc->epsilon, (double)INFINITY)) &&
            setting_is_below(graph, of, "weight_decay", (double)desc->weight_decay, (double)INFINITY) &&
+           setting_is_within(graph, of, "pace", (double)desc->pace, 0, 1) &&
            setting_is_within(graph, of, "clip_norm", (double)desc->clip_norm, 0, (double)INFINITY) &&
            setting_is_within(graph, of, "clip_value", (double)desc->clip_value, 0, (double)INFINITY) &&
            setting_is_within(graph, of, "clip_parameters", (double)desc->clip_parameters, 0, (double)INFINITY);
@@ -94,13 +95,19 @@ static float value_or(float value, float otherwise)
     return value == 0 ? otherwise : value < 0 ? 0 : value;
 }
 
+/* A decay of so many updates as take the place of one. */
+static float paced(const vkg_optimizer_desc *desc, float decay)
+{
+    return desc->pace > 0 && desc->pace < 1 ? (float)pow((double)decay, (double)desc->pace) : decay;
+}
+
 static struct optimizer_push numbers_of(const vkg_optimizer_desc *desc)
 {
     const bool adam = is_adam(desc->kind), decoupled = desc->kind == VKG_OPTIMIZER_ADAMW;
     return (struct optimizer_push){
         .count = 1,
-        .beta1 = adam ? value_or(desc->beta1, 0.5f) : desc->momentum,
-        .beta2 = adam ? value_or(desc->beta2, 0.999f) : value_or(desc->alpha, 0.99f),
+        .beta1 = paced(desc, adam ? value_or(desc->beta1, 0.5f) : desc->momentum),
+        .beta2 = paced(desc, adam ? value_or(desc->beta2, 0.999f) : value_or(desc->alpha, 0.99f)),
         .epsilon = value_or(desc->epsilon, 1e-8f),
         .weight_decay = decoupled ? 0 : value_or(desc->weight_decay, 0),
         .parameter_decay = decoupled ? value_or(desc->weight_decay, 0.01f) : 0,
@@ -120,7 +127,8 @@ vkg_tensor *optimizer_setting(vkg_graph *graph, const char *name, const char *wh
 
 static vkg_tensor *learning_rate(vkg_graph *graph, const char *name, const vkg_optimizer_desc *desc)
 {
-    vkg_tensor *lr = optimizer_setting(graph, name, "lr", 1, value_or(desc->lr, 2e-4f));
+    const float pace = desc->pace > 0 ? desc->pace : 1;
+    vkg_tensor *lr = optimizer_setting(graph, name, "lr", 1, pace * value_or(desc->lr, 2e-4f));
     if (desc->schedule.kind == VKG_SCHEDULE_CONSTANT && desc->schedule.warm_up == 0)
         return lr;
     return vkg_mul(graph, lr, vkg_schedule_factor(graph, &desc->schedule, vkg_steps_done(graph)));

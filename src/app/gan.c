@@ -40,11 +40,24 @@ static vkg_gan_desc gan_of(const vkg_app *app, const vkg_network_settings *setti
     gan.regularizers.r2 = (float)o->r2;
     gan.regularizers.dragan = (float)o->dragan;
     gan.regularizers.consistency = (float)o->consistency;
+    gan.regularizers.every = (uint32_t)o->reg_every;
+    gan.balance.most = (float)o->balance;
+    gan.accumulate = (uint32_t)o->accumulate;
     gan.augment.kind = (vkg_augment_kind)o->augment;
     gan.history = (uint32_t)o->history;
     apply_optimizer(o, o->lr_d, &gan.optimizer_d);
     apply_optimizer(o, o->lr_g, &gan.optimizer_g);
     return gan;
+}
+
+const char *app_generator_scope(const vkg_app *app)
+{
+    return app->options.ema > 0 ? "ema.generator" : "generator";
+}
+
+const char *app_generator_prefix(const vkg_app *app)
+{
+    return app->options.ema > 0 ? "ema.generator." : "generator.";
 }
 
 vkg_result app_create_trainer(vkg_app *app, const vkg_network_settings *settings, vkg_trainer **trainer)
@@ -56,5 +69,6 @@ vkg_result app_create_trainer(vkg_app *app, const vkg_network_settings *settings
     return vkg_trainer_create(app->device, &(vkg_trainer_desc){
         .phases = phases, .phase_count = phase_count, .batch = (uint32_t)options->batch,
         .image = {settings->image[0], settings->image[1], settings->image[2]}, .latent = settings->latent,
-        .seed = (uint64_t)options->seed, .precision = option_precision(options)}, trainer);
+        .seed = (uint64_t)options->seed, .precision = option_precision(options),
+        .ema = {.of = options->ema > 0 ? "generator." : NULL, .decay = (float)options->ema}}, trainer);
 }

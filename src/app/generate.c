@@ -21,12 +21,12 @@ static vkg_result load(struct generation *g)
     vkg_result result = trained_open(app, app->options.target, &g->run, &g->settings);
     if (result == VKG_OK)
         result = app_open_device(app);
-    vkg_sampler_desc desc = {.generator = app->desc->gan.generator, .settings = g->settings,
+    vkg_sampler_desc desc = {.generator = app->desc->gan.generator, .settings = g->settings, .scope = app_generator_scope(app),
                              .batch = app->options.count < 64 ? (uint32_t)app->options.count : 64};
     if (result == VKG_OK)
         result = vkg_sampler_create_state(app->device, &desc, &g->state);
     if (result == VKG_OK)
-        result = vkg_app_load(app, g->state, "generator.");
+        result = vkg_app_load(app, g->state, app_generator_prefix(app));
     desc.state = g->state;
     return result == VKG_OK ? vkg_sampler_create(app->device, &desc, &g->sampler) : result;
 }

@@ -129,6 +129,9 @@ static void fill_gan_defaults(struct options *o, const vkg_gan_desc *gan)
     o->r2 = plain(gan->regularizers.r2);
     o->dragan = plain(gan->regularizers.dragan);
     o->consistency = plain(gan->regularizers.consistency);
+    o->reg_every = or_else(gan->regularizers.every, 1);
+    o->balance = plain(gan->balance.most);
+    o->accumulate = or_else(gan->accumulate, 1);
     o->augment = gan->augment.kind;
     o->history = gan->history;
     o->optimizer = g->kind;
@@ -152,6 +155,7 @@ void options_fill_defaults(vkg_app *app, const struct command_row *command)
         .width = or_else(desc->width, 64), .latent = or_else(desc->latent, 100), .seed = 1,
         .sample_every = or_else(desc->sample_every, 250), .checkpoint_every = 1000, .log_every = 10, .count = 64};
     fill_gan_defaults(&app->options, &desc->gan);
+    app->options.ema = plain(desc->ema);
     for (const vkg_app_option *own = desc->options; own && own->name; own++)
         if (kind_of(own) != TEXT && kind_of(own) != FLAG)
             app->options.own[own - desc->options].number = own->value;

@@ -52,8 +52,8 @@ static void run_step(vkg_trainer *trainer, vkg_trainer_report *report)
     const uint64_t step = vkg_trainer_get_step(trainer);
     for (uint32_t i = 0; i < sizeof images / sizeof *images; i++)
         images[i] = sinf((float)i * 0.7f + (float)step);
-    const vkg_batch batches[] = {{.images = images}, {.images = images}};
-    assert_true(vkg_trainer_batches(trainer) <= 2);
+    const vkg_batch batches[] = {{.images = images}, {.images = images}, {.images = images}, {.images = images}};
+    assert_true(vkg_trainer_batches(trainer) <= 4);
     assert_int_equal(vkg_trainer_step(trainer, batches, NULL), VKG_OK);
     assert_int_equal(vkg_trainer_finish(trainer, report), VKG_OK);
 }
@@ -135,10 +135,97 @@ static void an_unchanged_discriminator_sees_no_augmentation(void **unused)
     vkg_trainer_destroy(&a), vkg_trainer_destroy(&b);
 }
 
+/* --- lazily --- */
+
+static bool is_there(const vkg_trainer_report *report, const char *name)
+{
+    return !isnan(reported(report, name));
+}
+
+static void regularisers_run_when_they_are_due(void **unused)
+{
+    (void)unused;
+    vkg_gan_desc gan = gan_of(1);
+    gan.loss = VKG_LOSS_WASSERSTEIN;
+    gan.discriminator_times = 2;
+    gan.regularizers = (vkg_regularizers){.gradient_penalty = 10, .consistency = 1, .every = 2,
+                                          .path_length = 2, .path_every = 3};
+    vkg_trainer *trainer = make_trainer(&gan, 4);
+    vkg_trainer_report report;
+    for (uint32_t step = 0; step < 7; step++) {
+        assert_int_equal(vkg_trainer_batches(trainer), 2); /* lazy phases take none of their own */
+        run_step(trainer, &report);
+        assert_true(is_there(&report, "loss_d") && is_there(&report, "loss_g"));
+        assert_int_equal(is_there(&report, "gradient_penalty"), step % 2 == 0);
+        assert_int_equal(is_there(&report, "consistency"), step % 2 == 0);
+        assert_int_equal(is_there(&report, "path_penalty"), step % 3 == 0);
+    }
+    vkg_trainer_destroy(&trainer);
+}
+
+static void batches_accumulate(void **unused)
+{
+    (void)unused;
+    vkg_gan_desc gan = gan_of(1);
+    gan.loss = VKG_LOSS_RELATIVISTIC;
+    gan.accumulate = 2;
+    vkg_trainer *trainer = make_trainer(&gan, 3);
+    vkg_trainer_report report;
+    assert_int_equal(vkg_trainer_batches(trainer), 4); /* the generator's pairs are of batches of their own */
+    for (uint32_t step = 0; step < 3; step++) {
+        run_step(trainer, &report);
+        all_is_finite(&report);
+    }
+    vkg_trainer_destroy(&trainer);
+}
+
+/* --- balance --- */
+
+static void read_weight(vkg_trainer *trainer, const char *name, float *weight, uint32_t count)
+{
+    vkg_state *state = vkg_trainer_state(trainer);
+    uint32_t i = vkg_state_find(state, name);
+    assert_int_equal(vkg_state_get(state, i)->elements, count);
+    assert_int_equal(vkg_state_read(state, i, weight), VKG_OK);
+}
+
+/* Two sides that learn fast, so that the lead changes hands. */
+static void who_is_ahead_pauses(void **unused)
+{
+    (void)unused;
+    enum { D = 72, G = 36 };
+    vkg_gan_desc gan = gan_of(1);
+    gan.optimizer_d.lr = gan.optimizer_g.lr = 0.02f;
+    gan.balance = (vkg_balance){.most = 0.8f, .least = 0.77f, .memory = 4};
+    gan.regularizers = (vkg_regularizers){.r1 = 0.01f, .every = 2};
+    vkg_trainer *trainer = make_trainer(&gan, 8);
+    vkg_trainer_report report;
+    float d[2][D], g[2][G];
+    uint32_t paused_d = 0, paused_g = 0;
+    read_weight(trainer, "discriminator.conv.weight", d[1], D), read_weight(trainer, "generator.conv.weight", g[1], G);
+    for (uint32_t step = 0; step < 30; step++) {
+        memcpy(d[0], d[1], sizeof d[0]), memcpy(g[0], g[1], sizeof g[0]);
+        run_step(trainer, &report);
+        read_weight(trainer, "discriminator.conv.weight", d[1], D), read_weight(trainer, "generator.conv.weight", g[1], G);
+        const float lead = reported(&report, "lead");
+        assert_true(lead >= 0 && lead <= 1);
+        assert_true(reported(&report, "paused_d") == (lead > 0.8f ? 1 : 0));
+        assert_true(reported(&report, "paused_g") == (lead < 0.77f ? 1 : 0));
+        assert_int_equal(memcmp(d[0], d[1], sizeof d[0]) == 0, lead > 0.8f);
+        assert_int_equal(memcmp(g[0], g[1], sizeof g[0]) == 0, lead < 0.77f);
+        paused_d += lead > 0.8f, paused_g += lead < 0.77f;
+    }
+    printf("of 30 updates the discriminator left out %u, the generator %u\n", paused_d, paused_g);
+    assert_true(paused_d > 0 && paused_d < 30 && paused_g > 0 && paused_g < 30);
+    vkg_trainer_destroy(&trainer);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(ada_follows_the_discriminator),
                                        cmocka_unit_test(one_grey_image_is_a_batch),
-                                       cmocka_unit_test(an_unchanged_discriminator_sees_no_augmentation)};
+                                       cmocka_unit_test(an_unchanged_discriminator_sees_no_augmentation),
+                                       cmocka_unit_test(regularisers_run_when_they_are_due),
+                                       cmocka_unit_test(batches_accumulate), cmocka_unit_test(who_is_ahead_pauses)};
     return cmocka_run_group_tests(tests, NULL, test_device_close);
 }

@@ -84,7 +84,9 @@ typedef struct vkg_phase {
 
 /* --- the common case --- */
 
-/* Weights of the regularisers (vkgan/gan_loss.h); 0 leaves one out. All are added to the loss of every update. */
+/* Weights of the regularisers (vkgan/gan_loss.h); 0 leaves one out. They are added to the loss of every update, or
+ * have phases of their own every so many steps ("discriminator.regularize", "generator.regularize"), with as many times the
+ * weight and the optimisers' lr and betas corrected: lazily, Karras et al. 2020, appendix B. */
 typedef struct vkg_regularizers {
     float gradient_penalty; /* λ · vkg_gradient_penalty at vkg_between. WGAN-GP: 10 */
     bool one_sided;         /* only gradients longer than 1 are penalised, by gradient_penalty and dragan */
@@ -93,7 +95,18 @@ typedef struct vkg_regularizers {
     float consistency;      /* λ · vkg_consistency_penalty of real images and vkg_mirror_and_shift of them. CR-GAN: 10 */
     float consistency_fake; /* the same of generated ones. bCR-GAN: 10 both */
     float path_length;      /* the generator's, by settings.styles where it sets them, else by its latents. StyleGAN2: 2 */
+    uint32_t every;         /* the discriminator's: steps from one to the next; 0 or 1: in every update. StyleGAN2: 16 */
+    uint32_t path_every;    /* path_length's. StyleGAN2: 8 */
 } vkg_regularizers;
+
+/* Adaptive balance: who is too far ahead pauses. The rule: the lead is the share of pairs of logits, one of a real and one of
+ * a generated image, in which the real one's is greater, as a running mean (vkg_balance_observe): ½ of a discriminator that
+ * knows nothing, 1 of one that is always right. The discriminator is not updated while the lead is above `most`, the generator
+ * not while it is below `least`. Both go on to be computed, so that the lead moves on. 0: never. */
+typedef struct vkg_balance {
+    float most, least;
+    uint32_t memory; /* how many updates the running mean remembers; 0 means 20 */
+} vkg_balance;
 
 typedef struct vkg_gan_desc {
     vkg_network generator, discriminator; /* required */
@@ -106,6 +119,8 @@ typedef struct vkg_gan_desc {
     /* The discriminator is shown vkg_history of so many images, the buffer "history", in place of the newest; 0: none. At
      * least the batch. */
     uint32_t history;
+    vkg_balance balance;                  /* its buffer is called "balance" */
+    uint32_t accumulate;                  /* batches an update, see vkg_phase; 0 means 1 */
 } vkg_gan_desc;
 
 enum { VKG_GAN_MAX_PHASES = 4 };
@@ -118,7 +133,8 @@ enum { VKG_GAN_MAX_PHASES = 4 };
  * logits; of the regularisers that are there, before they are weighted: gradient_penalty, r1, r2, dragan, consistency,
  * consistency_fake, path_penalty and path_length, the mean length; with ADA augment_p and sign_real, the mean sign of what
  * is positive where real images are known as real: D(x); D(x) − ½ for least squares; D(x) − D(y), y being the generated
- * images, for the Wasserstein and relativistic losses. With settings.classes generated images are of the classes of the real
+ * images, for the Wasserstein and relativistic losses; with a balance lead, paused_d and paused_g, 1 where there was no
+ * update. With settings.classes generated images are of the classes of the real
  * batch of their phase; `history`, which does not know them, is an error then. `gan` must outlive the trainer's creation. */
 VKG_API uint32_t vkg_gan_phases(const vkg_gan_desc *gan, vkg_phase phases[VKG_GAN_MAX_PHASES]);
 

@@ -78,6 +78,16 @@ typedef struct vkg_path_length_desc {
 VKG_API vkg_tensor *vkg_path_length_penalty(vkg_graph *graph, vkg_tensor *images, vkg_tensor *styles,
                                             const vkg_path_length_desc *desc, vkg_tensor **lengths);
 
+/* --- who is ahead --- */
+
+/* The share of pairs of logits in which the real image's is greater (equal ones count half), as a running mean that remembers
+ * about `memory` calls (0 means 20): the buffer NAME, [1], from ¾, moves by 1/memory of the way. Returns the mean after
+ * this batch, a scalar. Errors: logits of different shapes. */
+VKG_API vkg_tensor *vkg_balance_observe(vkg_graph *graph, const char *name, vkg_tensor *real_logits,
+                                        vkg_tensor *fake_logits, uint32_t memory);
+/* The present mean, a scalar. */
+VKG_API vkg_tensor *vkg_balance_lead(vkg_graph *graph, const char *name);
+
 #ifdef __cplusplus
 }
 #endif

@@ -18,6 +18,7 @@ vkg_tensor *network_call(vkg_graph *graph, vkg_network network, const char *scop
 
 struct batches {
     vkg_tensor *real, *fake; /* of the newest discriminator's update; fake is not detached */
+    vkg_tensor *shown;       /* what the discriminator was shown of fake */
     vkg_tensor *labels;      /* of both; NULL where the networks are to know none */
 };
 
@@ -136,13 +137,51 @@ static void adapt_augmentation(vkg_step *step, const vkg_gan_desc *gan, const st
     vkg_step_report(step, "augment_p", vkg_ada_probability(graph, "augment"));
 }
 
+/* --- adaptive balance --- */
+
+static bool is_balanced(const vkg_gan_desc *gan)
+{
+    return gan->balance.most != 0 || gan->balance.least != 0;
+}
+
+/* This update happens while the lead is on the right side: at most `limit`, or with `above` at least. */
+static void pause_beyond(vkg_step *step, const char *report, float limit, bool above)
+{
+    if (limit == 0)
+        return;
+    vkg_graph *graph = vkg_step_graph(step);
+    vkg_tensor *lead = vkg_balance_lead(graph, "balance"), *bound = vkg_constant(graph, limit, VKG_SCALAR);
+    vkg_tensor *runs = above ? vkg_less_equal(graph, bound, lead) : vkg_less_equal(graph, lead, bound);
+    runs = vkg_reshape(graph, runs, VKG_SCALAR);
+    vkg_step_gate(step, runs);
+    vkg_step_report(step, report, vkg_affine(graph, runs, -1, 1));
+}
+
+static void pause_discriminator(vkg_step *step, const vkg_gan_desc *gan)
+{
+    pause_beyond(step, "paused_d", gan->balance.most, false);
+}
+
+static void pause_generator(vkg_step *step, const vkg_gan_desc *gan)
+{
+    pause_beyond(step, "paused_g", gan->balance.least, true);
+}
+
+static void observe_lead(vkg_step *step, const vkg_gan_desc *gan, const struct judged *real, const struct judged *fake)
+{
+    if (is_balanced(gan))
+        vkg_step_report(step, "lead", vkg_balance_observe(vkg_step_graph(step), "balance", real->logits, fake->logits,
+                                                          gan->balance.memory));
+}
+
 /* --- regularisers --- */
 
-/* A loss that grows by penalties. */
+/* Penalties that were added up, each times its weight and `scale`; loss NULL: none yet. */
 struct sum {
     vkg_step *step;
     const vkg_gan_desc *gan;
     vkg_tensor *loss;
+    float scale;
 };
 
 /* The penalty is reported as it is. */
@@ -150,13 +189,24 @@ static void add_penalty(struct sum *sum, const char *name, vkg_tensor *penalty, 
 {
     vkg_graph *graph = vkg_step_graph(sum->step);
     vkg_step_report(sum->step, name, penalty);
-    sum->loss = vkg_add(graph, sum->loss, vkg_affine(graph, penalty, weight, 0));
+    vkg_tensor *weighted = vkg_affine(graph, penalty, weight * sum->scale, 0);
+    sum->loss = sum->loss ? vkg_add(graph, sum->loss, weighted) : weighted;
 }
 
-static void add_squared_gradient(struct sum *sum, const char *name, const struct judged *batch, float gamma)
+/* The logits are made when they are needed, which in a phase of regularisers not all are. */
+static vkg_tensor *logits_of(struct sum *sum, struct judged *batch)
 {
-    if (gamma != 0)
-        add_penalty(sum, name, vkg_squared_gradient(vkg_step_graph(sum->step), batch->logits, batch->images), gamma / 2);
+    if (!batch->logits)
+        batch->logits = judge(sum->step, sum->gan, batch->images);
+    return batch->logits;
+}
+
+static void add_squared_gradient(struct sum *sum, const char *name, struct judged *batch, float gamma)
+{
+    if (gamma == 0)
+        return;
+    vkg_tensor *logits = logits_of(sum, batch);
+    add_penalty(sum, name, vkg_squared_gradient(vkg_step_graph(sum->step), logits, batch->images), gamma / 2);
 }
 
 static void add_gradient_penalty(struct sum *sum, const char *name, vkg_tensor *samples, float weight)
@@ -167,45 +217,47 @@ static void add_gradient_penalty(struct sum *sum, const char *name, vkg_tensor *
 }
 
 /* Beside the change no other augmentation is wanted. */
-static void add_consistency(struct sum *sum, const char *name, const struct judged *batch, float weight)
+static void add_consistency(struct sum *sum, const char *name, struct judged *batch, float weight)
 {
     if (weight == 0)
         return;
     vkg_graph *graph = vkg_step_graph(sum->step);
-    vkg_tensor *logits = sum->gan->augment.kind ? discriminate(sum->step, sum->gan, batch->images) : batch->logits;
+    const bool augmented = sum->gan->augment.kind != VKG_AUGMENT_NONE;
+    vkg_tensor *logits = augmented ? discriminate(sum->step, sum->gan, batch->images) : logits_of(sum, batch);
     vkg_tensor *changed = discriminate(sum->step, sum->gan, vkg_mirror_and_shift(graph, batch->images, NULL));
     add_penalty(sum, name, vkg_consistency_penalty(graph, logits, changed), weight);
 }
 
-static vkg_tensor *regularize_discriminator(vkg_step *step, const vkg_gan_desc *gan, vkg_tensor *loss,
-                                            const struct judged *real, const struct judged *fake)
+static bool discriminator_is_regularized(const vkg_regularizers *r)
 {
-    const vkg_regularizers *r = &gan->regularizers;
-    vkg_graph *graph = vkg_step_graph(step);
-    struct sum sum = {step, gan, loss};
-    add_squared_gradient(&sum, "r1", real, r->r1);
-    add_squared_gradient(&sum, "r2", fake, r->r2);
-    if (r->gradient_penalty != 0)
-        add_gradient_penalty(&sum, "gradient_penalty", vkg_between(graph, real->images, fake->images, NULL),
-                             r->gradient_penalty);
-    if (r->dragan != 0)
-        add_gradient_penalty(&sum, "dragan", vkg_around(graph, real->images, 0, NULL, NULL), r->dragan);
-    add_consistency(&sum, "consistency", real, r->consistency);
-    add_consistency(&sum, "consistency_fake", fake, r->consistency_fake);
-    return sum.loss;
+    return r->r1 != 0 || r->r2 != 0 || r->gradient_penalty != 0 || r->dragan != 0 || r->consistency != 0 ||
+           r->consistency_fake != 0;
 }
 
-static vkg_tensor *regularize_generator(vkg_step *step, const vkg_gan_desc *gan, vkg_tensor *loss)
+static void regularize_discriminator(struct sum *sum, struct judged *real, struct judged *fake)
 {
-    if (gan->regularizers.path_length == 0)
-        return loss;
-    struct sum sum = {step, gan, loss};
-    vkg_tensor *styles, *lengths, *images = generate(step, gan, &styles);
+    const vkg_regularizers *r = &sum->gan->regularizers;
+    vkg_graph *graph = vkg_step_graph(sum->step);
+    add_squared_gradient(sum, "r1", real, r->r1);
+    add_squared_gradient(sum, "r2", fake, r->r2);
+    if (r->gradient_penalty != 0)
+        add_gradient_penalty(sum, "gradient_penalty", vkg_between(graph, real->images, fake->images, NULL),
+                             r->gradient_penalty);
+    if (r->dragan != 0)
+        add_gradient_penalty(sum, "dragan", vkg_around(graph, real->images, 0, NULL, NULL), r->dragan);
+    add_consistency(sum, "consistency", real, r->consistency);
+    add_consistency(sum, "consistency_fake", fake, r->consistency_fake);
+}
+
+static void regularize_generator(struct sum *sum)
+{
+    if (sum->gan->regularizers.path_length == 0)
+        return;
+    vkg_tensor *styles, *lengths, *images = generate(sum->step, sum->gan, &styles);
     const vkg_path_length_desc desc = {.name = "path_length.mean"};
-    vkg_tensor *penalty = vkg_path_length_penalty(vkg_step_graph(step), images, styles, &desc, &lengths);
-    vkg_step_report(step, "path_length", lengths);
-    add_penalty(&sum, "path_penalty", penalty, gan->regularizers.path_length);
-    return sum.loss;
+    vkg_tensor *penalty = vkg_path_length_penalty(vkg_step_graph(sum->step), images, styles, &desc, &lengths);
+    vkg_step_report(sum->step, "path_length", lengths);
+    add_penalty(sum, "path_penalty", penalty, sum->gan->regularizers.path_length);
 }
 
 /* --- the phases --- */
@@ -214,13 +266,18 @@ static vkg_tensor *regularize_generator(vkg_step *step, const vkg_gan_desc *gan,
 static vkg_tensor *shown_fake(vkg_step *step, const vkg_gan_desc *gan)
 {
     vkg_graph *graph = vkg_step_graph(step);
+    struct batches *batches = shared_batches(step);
+    if (batches->shown)
+        return batches->shown;
     vkg_tensor *fake = shared_fake(step, gan);
     if (gan->history == 0)
-        return vkg_detach(graph, fake);
-    if (gan->settings.classes != 0)
-        return graph_fail(graph, "a history of %u images does not know their classes, of which there are %u", gan->history,
-                          gan->settings.classes);
-    return vkg_history(graph, "history", fake, gan->history, NULL);
+        batches->shown = vkg_detach(graph, fake);
+    else if (gan->settings.classes == 0)
+        batches->shown = vkg_history(graph, "history", fake, gan->history, NULL);
+    else
+        batches->shown = graph_fail(graph, "a history of %u images does not know their classes, of which there are %u",
+                                    gan->history, gan->settings.classes);
+    return batches->shown;
 }
 
 static vkg_tensor *discriminator_loss(vkg_step *step, void *user)
@@ -235,7 +292,28 @@ static vkg_tensor *discriminator_loss(vkg_step *step, void *user)
     vkg_step_report(step, "loss_d", loss);
     report_judgement(step, gan, &real, &fake);
     adapt_augmentation(step, gan, &real, &fake);
-    return regularize_discriminator(step, gan, loss, &real, &fake);
+    observe_lead(step, gan, &real, &fake);
+    pause_discriminator(step, gan);
+    struct sum sum = {step, gan, loss, 1};
+    if (gan->regularizers.every <= 1)
+        regularize_discriminator(&sum, &real, &fake);
+    return sum.loss;
+}
+
+static uint32_t at_least_one(uint32_t count)
+{
+    return count ? count : 1;
+}
+
+/* Every k updates, and k times as strong: by the updated discriminator, of the same images. */
+static vkg_tensor *lazy_discriminator_loss(vkg_step *step, void *user)
+{
+    const vkg_gan_desc *gan = user;
+    struct judged real = {.images = shared_real(step)}, fake = {.images = shown_fake(step, gan)};
+    struct sum sum = {step, gan, NULL, (float)gan->regularizers.every * (float)at_least_one(gan->discriminator_times)};
+    regularize_discriminator(&sum, &real, &fake);
+    pause_discriminator(step, gan);
+    return sum.loss;
 }
 
 /* The batches of the discriminator's phase serve again: the generator has not changed since its images were made. */
@@ -247,15 +325,39 @@ static vkg_tensor *generator_loss(vkg_step *step, void *user)
         real_logits = judge(step, gan, shared_real(step));
     vkg_tensor *loss = vkg_generator_loss(vkg_step_graph(step), gan->loss, fake_logits, real_logits);
     vkg_step_report(step, "loss_g", loss);
-    return regularize_generator(step, gan, loss);
+    pause_generator(step, gan);
+    struct sum sum = {step, gan, loss, 1};
+    if (gan->regularizers.path_every <= 1)
+        regularize_generator(&sum);
+    return sum.loss;
+}
+
+static vkg_tensor *lazy_generator_loss(vkg_step *step, void *user)
+{
+    const vkg_gan_desc *gan = user;
+    struct sum sum = {step, gan, NULL, (float)gan->regularizers.path_every};
+    regularize_generator(&sum);
+    pause_generator(step, gan);
+    return sum.loss;
 }
 
 uint32_t vkg_gan_phases(const vkg_gan_desc *gan, vkg_phase phases[VKG_GAN_MAX_PHASES])
 {
-    void *user = (void *)gan; /* read only, as both loss functions take it */
-    phases[0] = (vkg_phase){.name = "discriminator", .loss = discriminator_loss, .user = user,
-                            .trains = "discriminator.", .optimizer = gan->optimizer_d, .times = gan->discriminator_times};
-    phases[1] = (vkg_phase){.name = "generator", .loss = generator_loss, .user = user, .trains = "generator.",
-                            .optimizer = gan->optimizer_g};
-    return 2;
+    void *user = (void *)gan; /* read only, as all loss functions take it */
+    const vkg_regularizers *r = &gan->regularizers;
+    uint32_t count = 0;
+    phases[count++] = (vkg_phase){.name = "discriminator", .loss = discriminator_loss, .user = user,
+                                  .trains = "discriminator.", .optimizer = gan->optimizer_d,
+                                  .times = gan->discriminator_times, .accumulate = gan->accumulate};
+    if (r->every > 1 && discriminator_is_regularized(r))
+        phases[count++] = (vkg_phase){.name = "discriminator.regularize", .loss = lazy_discriminator_loss, .user = user,
+                                      .shares = "discriminator", .lazy = true, .every = r->every,
+                                      .accumulate = gan->accumulate};
+    phases[count++] = (vkg_phase){.name = "generator", .loss = generator_loss, .user = user, .trains = "generator.",
+                                  .optimizer = gan->optimizer_g, .accumulate = gan->accumulate};
+    if (r->path_every > 1 && r->path_length != 0)
+        phases[count++] = (vkg_phase){.name = "generator.regularize", .loss = lazy_generator_loss, .user = user,
+                                      .shares = "generator", .lazy = true, .every = r->path_every,
+                                      .accumulate = gan->accumulate};
+    return count;
 }

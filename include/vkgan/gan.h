@@ -181,6 +181,7 @@ typedef struct vkg_trainer_report {
     uint32_t count;
     const char *const *names; /* all names that any phase reports; belong to the trainer */
     const float *values;      /* NaN where the step did not report the name; valid until the next call */
+    const bool *reported;     /* did it? A value that was reported may be NaN too */
 } vkg_trainer_report;
 
 /* A batch of the data. */

@@ -25,7 +25,7 @@ static vkg_result check_report(const struct training *t, const vkg_trainer_repor
 {
     char is[32];
     for (uint32_t i = 0; i < report->count; i++)
-        if (!isfinite(report->values[i])) {
+        if (report->reported[i] && !isfinite(report->values[i])) {
             snprintf(is, sizeof is, "is %g", (double)report->values[i]);
             return broken_down(t, report->step, report->names[i], is);
         }

@@ -74,7 +74,8 @@ vkg_result watch_step(struct training *t, const vkg_trainer_report *report, bool
 {
     struct watch *watch = t->watch;
     for (uint32_t i = 0; i < report->count; i++)
-        diagnosis_note(&watch->diagnosis, report->step, report->names[i], (double)report->values[i]);
+        if (report->reported[i])
+            diagnosis_note(&watch->diagnosis, report->step, report->names[i], (double)report->values[i]);
     if (logged) {
         tensorboard_begin(watch->board, report->step);
         for (uint32_t i = 0; i < report->count; i++)

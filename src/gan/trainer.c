@@ -34,6 +34,7 @@ struct vkg_trainer {
     const char *names[STEP_MAX_REPORTS]; /* every name that any variant reports; owned by the variants' steps */
     uint32_t name_count;
     float values[STEP_MAX_REPORTS];
+    bool reported[STEP_MAX_REPORTS];
     uint64_t reported_step;
 };
 
@@ -198,10 +199,12 @@ static void keep_values(vkg_trainer *trainer, const struct variant *variant, uin
 {
     trainer->reported_step = step;
     for (uint32_t n = 0; n < trainer->name_count; n++)
-        trainer->values[n] = NAN;
-    for (uint32_t i = 0; i < variant->step.report_count; i++)
-        trainer->values[variant->step.reports[i].index] =
-            *(const float *)vkg_program_output(variant->program, variant->step.reports[i].scalar, slot);
+        trainer->values[n] = NAN, trainer->reported[n] = false;
+    for (uint32_t i = 0; i < variant->step.report_count; i++) {
+        const struct step_report *report = &variant->step.reports[i];
+        trainer->values[report->index] = *(const float *)vkg_program_output(variant->program, report->scalar, slot);
+        trainer->reported[report->index] = true;
+    }
 }
 
 /* Waits for a slot's run and keeps what it reported, if that is news. */
@@ -222,7 +225,8 @@ static void fill_report(const vkg_trainer *trainer, vkg_trainer_report *report)
 {
     if (report)
         *report = (vkg_trainer_report){.step = trainer->reported_step, .count = trainer->name_count,
-                                       .names = trainer->names, .values = trainer->values};
+                                       .names = trainer->names, .values = trainer->values,
+                                       .reported = trainer->reported};
 }
 
 /* Into an input of the step's, where it has it. */

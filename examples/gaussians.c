@@ -193,7 +193,7 @@ int main(int argc, char **argv)
     static const vkg_app_recipe recipes[] = {
         {"original", "the GAN of 2014, whose generator minimises log(1 − D)", "--loss minimax"},
         {"relativistic", "R3GAN's loss of pairs, with R1 and R2",
-         "--loss relativistic --r1 0.005 --r2 0.005 --beta1 0 --beta2 0.99 --lr-schedule cosine --ema 0.99"},
+         "--loss relativistic --r1 0.01 --r2 0.01 --lr 0.002 --beta1 0 --beta2 0.99 --lr-schedule cosine --ema 0.99"},
         {"hinge", "the hinge loss, with R1 and R2",
          "--loss hinge --r1 0.002 --r2 0.002 --beta1 0 --beta2 0.99 --lr-schedule cosine --ema 0.99"},
         {"non-saturating", "the usual loss, with R1 and R2",

@@ -36,8 +36,8 @@ newest() { echo "$1"/checkpoints/step-$(printf %06d "$2").safetensors; }
 resumes() {
     local name=$1 program=$2
     shift 2
-    ok "$program" train "$@" --out "$name-whole" --steps 4
-    ok "$program" train "$@" --out "$name-parts" --steps 2
+    ok "$program" train "$@" --lr-steps 4 --out "$name-whole" --steps 4
+    ok "$program" train "$@" --lr-steps 4 --out "$name-parts" --steps 2
     ok "$program" train --out "$name-parts" --resume --steps 4
     cmp -s "$(newest "$name-whole" 4)" "$(newest "$name-parts" 4)" || fail "$name: resuming changed the run"
 }
@@ -52,6 +52,9 @@ done
 grep -q '"loss":.*"minimax"' original-whole/config.json || fail "a recipe did not set the loss"
 resumes ring "$gaussians" "${small[@]}" --shape ring --modes 25 --sigma 0.1 --sample-every 2
 grep -q '"shape":.*"ring"' ring-parts/config.json || fail "config.json does not name the program's own choice"
+ok "$gaussians" evaluate ring-whole --count 500 --json
+grep -q '"high_quality":' out || { fail "evaluate does not say what the program measures"; cat out; }
+refused "is for images" "$gaussians" train "${small[@]}" --out x --steps 2 --evaluate-every 1
 python3 - <<'PYTHON' || fail "the ring's log has not what was measured"
 import json
 lines = [json.loads(line) for line in open("ring-whole/log.jsonl")]

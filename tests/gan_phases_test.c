@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "on_device.h"
 
@@ -12,8 +13,8 @@ enum { HEIGHT = 7, WIDTH = 5, LATENT = 4, MOST_BATCH = 8, MOST_CHANNELS = 3 };
 static vkg_tensor *generator(vkg_graph *g, vkg_tensor *z, const vkg_network_settings *s)
 {
     const uint32_t n = vkg_tensor_shape(z).dims[0];
-    vkg_tensor *x = vkg_relu(g, vkg_linear(g, z, &(vkg_linear_desc){.name = "fc", .out = HEIGHT * WIDTH * 4, .init_std = 0.3f}));
-    x = vkg_reshape(g, x, VKG_SHAPE(n, HEIGHT, WIDTH, 4));
+    vkg_tensor *x = vkg_linear(g, z, &(vkg_linear_desc){.name = "fc", .out = HEIGHT * WIDTH * 4, .init_std = 0.3f});
+    x = vkg_reshape(g, vkg_relu(g, x), VKG_SHAPE(n, HEIGHT, WIDTH, 4));
     return vkg_tanh(g, vkg_conv2d(g, x, &(vkg_conv_desc){.name = "conv", .out = s->image[2], .kernel = 3, .pad = 1}));
 }
 
@@ -220,12 +221,55 @@ static void who_is_ahead_pauses(void **unused)
     vkg_trainer_destroy(&trainer);
 }
 
+/* --- resuming --- */
+
+static vkg_gan_desc everything(void)
+{
+    vkg_gan_desc gan = gan_of(1);
+    gan.augment = (vkg_augment_desc){.kind = VKG_AUGMENT_ADA, .ada = {.target = 0.1f, .every = 2, .images = 100}};
+    gan.regularizers = (vkg_regularizers){.r1 = 1, .every = 2, .path_length = 1, .path_every = 4};
+    gan.balance = (vkg_balance){.most = 0.9f, .least = 0.6f};
+    gan.history = 6;
+    return gan;
+}
+
+static void train(vkg_trainer *trainer, uint32_t steps)
+{
+    vkg_trainer_report report;
+    for (uint32_t i = 0; i < steps; i++)
+        run_step(trainer, &report);
+}
+
+static void resuming_changes_no_bit(void **unused)
+{
+    (void)unused;
+    char path[] = "/tmp/vkgan-gan-XXXXXX";
+    int handle = mkstemp(path);
+    assert_true(handle >= 0);
+    close(handle);
+    const vkg_gan_desc gan = everything();
+    vkg_trainer *whole = make_trainer(&gan, 4), *before = make_trainer(&gan, 4), *after = make_trainer(&gan, 4);
+    uint64_t step;
+    train(whole, 9), train(before, 5), train(after, 1);
+    assert_int_equal(vkg_state_save(vkg_trainer_state(before), path, 5), VKG_OK);
+    assert_int_equal(vkg_state_load(vkg_trainer_state(after), path, NULL, &step), VKG_OK);
+    vkg_trainer_set_step(after, step);
+    train(after, 4);
+    assert_true(test_same_state(vkg_trainer_state(whole), vkg_trainer_state(after)));
+    float p, lead;
+    read_weight(after, "augment.p", &p, 1), read_weight(after, "balance", &lead, 1);
+    assert_true(p > 0 && lead != 0.75f); /* there was something to remember */
+    vkg_trainer_destroy(&whole), vkg_trainer_destroy(&before), vkg_trainer_destroy(&after);
+    unlink(path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(ada_follows_the_discriminator),
                                        cmocka_unit_test(one_grey_image_is_a_batch),
                                        cmocka_unit_test(an_unchanged_discriminator_sees_no_augmentation),
                                        cmocka_unit_test(regularisers_run_when_they_are_due),
-                                       cmocka_unit_test(batches_accumulate), cmocka_unit_test(who_is_ahead_pauses)};
+                                       cmocka_unit_test(batches_accumulate), cmocka_unit_test(who_is_ahead_pauses),
+                                       cmocka_unit_test(resuming_changes_no_bit)};
     return cmocka_run_group_tests(tests, NULL, test_device_close);
 }

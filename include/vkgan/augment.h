@@ -86,9 +86,9 @@ typedef struct vkg_history_noise {
     vkg_tensor *uniform; /* [N] in (0, 1] */
     vkg_tensor *places;  /* int32 [N], of 0 … capacity − 1, each once at most */
 } vkg_history_noise;
-/* What a discriminator is shown, so that it does not forget (Shrivastava et al. 2017, section 2.3; CycleGAN: 50 images): the
- * buffer NAME, [capacity,H,W,C], keeps images of earlier calls. While it fills, images are kept and returned as they are;
- * afterwards each of them is, with probability ½ (uniform at most ½), exchanged for the one at its place. No gradient passes.
+/* What a discriminator is shown, so that it does not forget (Shrivastava et al. 2017, section 2.3; CycleGAN: 50 images):
+ * the buffer NAME, [capacity,H,W,C], keeps images of earlier calls. While it fills, images are kept and returned as they
+ * are; afterwards each is, with probability ½ (uniform at most ½), exchanged for the one at its place. No gradient passes.
  * "NAME.count", [1], says how many there are. noise: NULL: fresh. Errors: a capacity below N. */
 VKG_API vkg_tensor *vkg_history(vkg_graph *graph, const char *name, vkg_tensor *images, uint32_t capacity,
                                 const vkg_history_noise *noise);

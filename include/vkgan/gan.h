@@ -99,10 +99,10 @@ typedef struct vkg_regularizers {
     uint32_t path_every;    /* path_length's. StyleGAN2: 8 */
 } vkg_regularizers;
 
-/* Adaptive balance: who is too far ahead pauses. The rule: the lead is the share of pairs of logits, one of a real and one of
- * a generated image, in which the real one's is greater, as a running mean (vkg_balance_observe): ½ of a discriminator that
- * knows nothing, 1 of one that is always right. The discriminator is not updated while the lead is above `most`, the generator
- * not while it is below `least`. Both go on to be computed, so that the lead moves on. 0: never. */
+/* Adaptive balance: who is too far ahead pauses. The rule: the lead is the share of pairs of logits, one of a real and one
+ * of a generated image, in which the real one's is greater, as a running mean (vkg_balance_observe): ½ of a discriminator
+ * that knows nothing, 1 of one that is always right. The discriminator is not updated while the lead is above `most`, the
+ * generator not while it is below `least`. Both go on to be computed, so that the lead moves on. 0: never. */
 typedef struct vkg_balance {
     float most, least;
     uint32_t memory; /* how many updates the running mean remembers; 0 means 20 */
@@ -134,8 +134,8 @@ enum { VKG_GAN_MAX_PHASES = 4 };
  * consistency_fake, path_penalty and path_length, the mean length; with ADA augment_p and sign_real, the mean sign of what
  * is positive where real images are known as real: D(x); D(x) − ½ for least squares; D(x) − D(y), y being the generated
  * images, for the Wasserstein and relativistic losses; with a balance lead, paused_d and paused_g, 1 where there was no
- * update. With settings.classes generated images are of the classes of the real
- * batch of their phase; `history`, which does not know them, is an error then. `gan` must outlive the trainer's creation. */
+ * update. With settings.classes generated images are of the classes of the real batch of their phase; `history`, which does
+ * not know them, is an error then. `gan` must outlive the trainer's creation. */
 VKG_API uint32_t vkg_gan_phases(const vkg_gan_desc *gan, vkg_phase phases[VKG_GAN_MAX_PHASES]);
 
 /* --- the trainer --- */

@@ -20,7 +20,7 @@ typedef enum vkg_loss {
     VKG_LOSS_MINIMAX,
     /* D: ½ E (x − 1)² + ½ E y²; G: ½ E (y − 1)². Mao et al. 2017, equation 9 */
     VKG_LOSS_LEAST_SQUARES,
-    /* D: E y − E x; G: −E y. Needs a critic that cannot be steep: a gradient penalty or spectral norm. Arjovsky et al. 2017 */
+    /* D: E y − E x; G: −E y. Needs a critic that cannot be steep: a gradient penalty, spectral norm. Arjovsky et al. 2017 */
     VKG_LOSS_WASSERSTEIN,
     /* D: E max(0, 1 − x) + E max(0, 1 + y); G: −E y. Lim and Ye 2017, Miyato et al. 2018 */
     VKG_LOSS_HINGE,
@@ -43,8 +43,8 @@ VKG_API vkg_tensor *vkg_generator_loss(vkg_graph *graph, vkg_loss loss, vkg_tens
                                        vkg_tensor *real_logits);
 
 /* --- regularisers of the discriminator. `logits` were made of `samples` by operations that differentiate twice, and a
- * sample's logits from that sample alone (no batch normalisation). ∇ is the gradient with respect to a sample of the sum of its
- * logits, its norm is over all of the sample's numbers. --- */
+ * sample's logits from that sample alone (no batch normalisation). ∇ is the gradient, with respect to a sample, of the sum
+ * of its logits; its norm is over all of the sample's numbers. --- */
 
 /* E (‖∇‖₂ − target)²; one_sided: E max(0, ‖∇‖₂ − target)². Gulrajani et al. 2017, equation 3 (target 1, times 10, at
  * samples of vkg_between); one-sided: ibid., section 4. */
@@ -80,9 +80,9 @@ VKG_API vkg_tensor *vkg_path_length_penalty(vkg_graph *graph, vkg_tensor *images
 
 /* --- who is ahead --- */
 
-/* The share of pairs of logits in which the real image's is greater (equal ones count half), as a running mean that remembers
- * about `memory` calls (0 means 20): the buffer NAME, [1], from ¾, moves by 1/memory of the way. Returns the mean after
- * this batch, a scalar. Errors: logits of different shapes. */
+/* The share of pairs of logits in which the real image's is greater (equal ones count half), as a running mean that
+ * remembers about `memory` calls (0 means 20): the buffer NAME, [1], from ¾, moves by 1/memory of the way. Returns the mean
+ * after this batch, a scalar. Errors: logits of different shapes. */
 VKG_API vkg_tensor *vkg_balance_observe(vkg_graph *graph, const char *name, vkg_tensor *real_logits,
                                         vkg_tensor *fake_logits, uint32_t memory);
 /* The present mean, a scalar. */

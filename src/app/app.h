@@ -16,9 +16,10 @@ enum { PATH_BYTES = 4096, MAX_OWN_OPTIONS = 32, MAX_ROWS = 96, MAX_COMMANDS = 12
 /* What the command line said, defaults filled in. Zero or NULL: not given, and there is no default. */
 struct options {
     const char *target; /* DATA of train; DIR or FILE of generate */
-    const char *out, *device, *kernels, *output, *trace, *run;
+    const char *out, *device, *kernels, *output, *trace, *run, *features, *data;
     double steps, batch, seed, width, latent, size, channels, sample_every, checkpoint_every, log_every, histogram_every, count,
         minutes;
+    double evaluate_every, evaluate_count;
     double lr, lr_g, lr_d, beta1, beta2; /* lr_g, lr_d: 0 is lr */
     double loss;                         /* a vkg_loss */
     double d_steps, gradient_penalty, r1, r2, dragan, consistency, history;
@@ -91,6 +92,16 @@ struct run_image {
  * what the command line says: it is of what the command draws. */
 vkg_result trained_open(vkg_app *app, const char *target, struct run_image *run, vkg_network_settings *settings);
 
+/* A trained generator, ready to draw. Zero it first, and close it whatever opening says. */
+struct trained {
+    struct run_image run;
+    vkg_state *state;
+    vkg_sampler *sampler;
+};
+/* trained_open, and the device; `count`: how many samples will be drawn. */
+vkg_result trained_open_sampler(vkg_app *app, const char *target, uint32_t count, struct trained *trained);
+void trained_close(struct trained *trained);
+
 /* --- film.c --- */
 
 /* film.png in the run folder: at most ten of its pictures in samples/, side by side from the first to the last. */
@@ -114,6 +125,7 @@ vkg_result run_trim_log(const vkg_app *app, const char *folder, uint64_t step);
 /* --- the commands; each returns the exit status --- */
 int command_train(vkg_app *app);
 int command_generate(vkg_app *app);
+int command_evaluate(vkg_app *app);
 int command_report(vkg_app *app);
 int command_bench(vkg_app *app);
 int command_devices(vkg_app *app);

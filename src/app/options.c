@@ -153,7 +153,8 @@ void options_fill_defaults(vkg_app *app, const struct command_row *command)
     app->options = (struct options){
         .steps = command->command == BENCH ? 20 : or_else(desc->steps, 3000), .batch = or_else(desc->batch, 64),
         .width = or_else(desc->width, 64), .latent = or_else(desc->latent, 100), .seed = 1,
-        .sample_every = or_else(desc->sample_every, 250), .checkpoint_every = 1000, .log_every = 10, .count = 64};
+        .sample_every = or_else(desc->sample_every, 250), .checkpoint_every = 1000, .log_every = 10,
+        .count = command->command == EVALUATE ? 10000 : 64, .evaluate_count = 10000};
     fill_gan_defaults(&app->options, &desc->gan);
     app->options.ema = plain(desc->ema);
     for (const vkg_app_option *own = desc->options; own && own->name; own++)

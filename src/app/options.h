@@ -7,7 +7,10 @@
 #include "app/app.h"
 
 /* A bit a command. */
-enum command { TRAIN = 1, GENERATE = 2, BENCH = 4, DEVICES = 8, REPORT = 16, OWN = 32 /* and its double, … of the program's own commands */ };
+enum command {
+    TRAIN = 1, GENERATE = 2, BENCH = 4, DEVICES = 8, REPORT = 16, EVALUATE = 32,
+    OWN = 64 /* and its double, … of the program's own commands */
+};
 
 enum kind {
     TEXT, WHOLE, REAL, FLAG,

@@ -77,7 +77,7 @@ static vkg_result one_step(struct training *t, uint64_t *seen)
 
 static bool is_due(double every, uint64_t step)
 {
-    return step % (uint64_t)every == 0;
+    return every > 0 && step % (uint64_t)every == 0;
 }
 
 static vkg_result finish_and_look(struct training *t, uint64_t *seen)
@@ -104,8 +104,8 @@ static vkg_result run_loop(struct training *t)
         result = one_step(t, &seen);
         step = vkg_trainer_get_step(t->trainer);
         bool sample = is_due(options->sample_every, step), checkpoint = is_due(options->checkpoint_every, step);
-        bool weights = watch_weights_due(t, step);
-        if (result == VKG_OK && (sample || checkpoint || weights))
+        bool weights = watch_weights_due(t, step), evaluate = is_due(options->evaluate_every, step);
+        if (result == VKG_OK && (sample || checkpoint || weights || evaluate))
             result = finish_and_look(t, &seen); /* nothing that is broken is saved */
         if (result == VKG_OK && weights)
             result = watch_weights(t, step);
@@ -113,6 +113,8 @@ static vkg_result run_loop(struct training *t)
             result = training_save_samples(t);
             drawn = step;
         }
+        if (result == VKG_OK && evaluate)
+            result = training_evaluate(t);
         if (result == VKG_OK && checkpoint) {
             result = training_save_checkpoint(t);
             saved = step;

@@ -29,6 +29,9 @@ struct training {
     char film[PATH_BYTES];
     vkg_app_measure measures[VKG_APP_MAX_MEASURES]; /* of the newest samples */
     uint32_t measure_count;
+    struct evaluation *evaluation; /* of --evaluate-every */
+    double best;                   /* the lowest Fréchet distance so far */
+    char best_checkpoint[PATH_BYTES];
 };
 
 /* --- train_setup.c --- */
@@ -37,6 +40,15 @@ struct training {
  * the result: training_tear_down closes it. */
 vkg_result training_set_up(struct training *t);
 void training_tear_down(struct training *t);
+
+/* --- train_evaluate.c --- */
+
+/* Where --evaluate-every asks for it: the features of real images. Needs the data and the device, not yet the run folder. */
+vkg_result training_open_evaluation(struct training *t);
+/* The best score that a resumed run had. */
+vkg_result training_find_best(struct training *t);
+/* Scores samples, logs that, and keeps the checkpoint if it is the best: checkpoints/best.safetensors. */
+vkg_result training_evaluate(struct training *t);
 
 /* --- train_output.c --- */
 

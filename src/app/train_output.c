@@ -110,6 +110,8 @@ void training_say_what_there_is(const struct training *t, bool interrupted)
         printf("samples:    %s, and over training %s\n", t->sample, t->film);
     if (t->checkpoint[0])
         printf("checkpoint: %s\n", t->checkpoint);
+    if (t->best_checkpoint[0])
+        printf("the best:   %s, Fréchet distance %.4g\n", t->best_checkpoint, t->best);
     if (step > t->first_step)
         printf("report:     %s/report.html\n", t->folder);
     if (t->last_step == NO_LAST_STEP)

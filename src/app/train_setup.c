@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "app/evaluation.h"
 #include "app/watch.h"
 
 static vkg_result open_data(struct training *t, const char *path)
@@ -24,7 +25,7 @@ static vkg_result open_data(struct training *t, const char *path)
     else
         printf("data: %s, %u images of %u×%u, %s\n", info.path, info.count, info.height, info.width,
                info.channels == 1 ? "grey" : "colour");
-    return app_settings(t->app, image, &t->settings) ? VKG_OK : VKG_ERROR_INVALID;
+    return app_settings(t->app, image, &t->settings) ? training_open_evaluation(t) : VKG_ERROR_INVALID;
 }
 
 static vkg_result create_trainer(struct training *t)
@@ -147,12 +148,15 @@ vkg_result training_set_up(struct training *t)
         result = open_log(t);
     if (result == VKG_OK)
         result = watch_create(t);
+    if (result == VKG_OK)
+        result = training_find_best(t);
     return result == VKG_OK ? open_loader(t) : result;
 }
 
 void training_tear_down(struct training *t)
 {
     vkg_loader_destroy(&t->loader);
+    evaluation_close(&t->evaluation);
     watch_destroy(&t->watch);
     json_lines_close(&t->log);
     vkg_sampler_destroy(&t->sampler);

@@ -54,3 +54,25 @@ vkg_result vkg_app_load(vkg_app *app, vkg_state *state, const char *prefix)
     return broken ? vkg_fail(&app->log, VKG_ERROR_FORMAT, "%s: \"%s\" holds what is no number", app->checkpoint, broken)
                   : result;
 }
+
+vkg_result trained_open_sampler(vkg_app *app, const char *target, uint32_t count, struct trained *trained)
+{
+    vkg_network_settings settings;
+    vkg_result result = trained_open(app, target, &trained->run, &settings);
+    if (result == VKG_OK)
+        result = app_open_device(app);
+    vkg_sampler_desc desc = {.generator = app->desc->gan.generator, .settings = settings,
+                             .scope = app_generator_scope(app), .batch = count < 64 ? count : 64};
+    if (result == VKG_OK)
+        result = vkg_sampler_create_state(app->device, &desc, &trained->state);
+    if (result == VKG_OK)
+        result = vkg_app_load(app, trained->state, app_generator_prefix(app));
+    desc.state = trained->state;
+    return result == VKG_OK ? vkg_sampler_create(app->device, &desc, &trained->sampler) : result;
+}
+
+void trained_close(struct trained *trained)
+{
+    vkg_sampler_destroy(&trained->sampler);
+    vkg_state_destroy(&trained->state);
+}

@@ -123,8 +123,8 @@ vkg_tensor *vkg_path_length_penalty(vkg_graph *graph, vkg_tensor *images, vkg_te
                           SHAPE(&images->shape), SHAPE(&styles->shape));
     float scale = 1.0f / sqrtf((float)images->shape.dims[1] * (float)images->shape.dims[2]);
     vkg_tensor *noise = desc->noise ? desc->noise : vkg_random_normal(graph, images->shape);
-    vkg_tensor *projection = vkg_sum(graph, vkg_mul(graph, images, vkg_affine(graph, noise, scale, 0)), VKG_ALL_AXES, false);
-    vkg_tensor *gradient;
+    vkg_tensor *products = vkg_mul(graph, images, vkg_affine(graph, noise, scale, 0)), *gradient;
+    vkg_tensor *projection = vkg_sum(graph, products, VKG_ALL_AXES, false);
     vkg_gradients(graph, projection, &styles, 1, &gradient);
     vkg_tensor *norms = style_norms(graph, gradient), *mean_length = mean_of_all(graph, norms);
     if (lengths)

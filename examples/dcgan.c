@@ -7,30 +7,6 @@
 #include <vkgan/app.h>
 #include <vkgan/layers.h>
 
-struct pyramid {
-    uint32_t base, doublings; /* size = base · 2^doublings */
-};
-
-static struct pyramid pyramid_of(uint32_t size)
-{
-    struct pyramid p = {.base = size};
-    while (p.base % 2 == 0 && p.base >= 8) {
-        p.base /= 2;
-        p.doublings++;
-    }
-    return p;
-}
-
-static bool check(const vkg_network_settings *s, char *message, size_t message_size)
-{
-    const struct pyramid p = pyramid_of(s->image[0]);
-    if (s->image[0] == s->image[1] && p.base >= 4 && p.base <= 7 && p.doublings >= 1 && p.doublings <= 8)
-        return true;
-    snprintf(message, message_size, "the networks are made for squares of k·2ⁿ with k from 4 to 7, such as 28, 32, 48 "
-                                    "and 64; --size 64 cuts and resizes");
-    return false;
-}
-
 /* "main.0", "main.1", …: the places of layers in PyTorch's Sequential, activations counted. */
 struct place {
     uint32_t next;
@@ -45,7 +21,7 @@ static const char *next_name(struct place *place)
 
 static vkg_tensor *generator(vkg_graph *g, vkg_tensor *z, const vkg_network_settings *s)
 {
-    const struct pyramid p = pyramid_of(s->image[0]);
+    const vkg_pyramid p = vkg_pyramid_of(s->image[0]);
     struct place place = {0};
     uint32_t channels = s->width << (p.doublings - 1);
     vkg_tensor *x = vkg_reshape(g, z, VKG_SHAPE(vkg_tensor_shape(z).dims[0], 1, 1, s->latent));
@@ -65,7 +41,7 @@ enum { BATCH_NORM, SPECTRAL_NORM, NO_NORM }; /* in the order of --d-norm's words
 
 static vkg_tensor *discriminator(vkg_graph *g, vkg_tensor *x, const vkg_network_settings *s)
 {
-    const struct pyramid p = pyramid_of(s->image[0]);
+    const vkg_pyramid p = vkg_pyramid_of(s->image[0]);
     const double own_width = vkg_app_number(s->user, "width-d");
     const uint32_t width = own_width > 0 ? (uint32_t)own_width : s->width;
     const int norm = (int)vkg_app_number(s->user, "d-norm");
@@ -103,7 +79,7 @@ int main(int argc, char **argv)
 {
     return vkg_app_main(argc, argv, &(vkg_app_desc){
         .name = "dcgan", .summary = "learns to draw images like yours (DCGAN, Radford et al. 2016)",
-        .check = check, .latent = 100, .width = 64, .batch = 64, .options = options,
+        .check = vkg_pyramid_check, .latent = 100, .width = 64, .batch = 64, .options = options,
         .recipes = recipes,
         .gan = {.generator = generator, .discriminator = discriminator, .loss = VKG_LOSS_NON_SATURATING,
                 .optimizer_g = {.lr = 2e-4f, .beta1 = 0.5f, .beta2 = 0.999f},

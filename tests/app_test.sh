@@ -120,6 +120,9 @@ PYTHON
 }
 poison loud discriminator.main.3.weight 3e38
 refused "step 9: loss_d is" "$program" train --out loud --resume --steps 20
+grep -q 'in phase "discriminator"' err || fail "a run that broke down does not name its phase"
+ok python3 "$tests"/check_report.py loud/report.html
+grep -q "state: broken down" out || fail "the report of a run that broke down does not say so"
 poison quiet exp_avg_sq.generator.main.0.weight -1 # its root is no number
 refused "broken down" "$program" train --out quiet --resume --steps 20
 poison dead generator.main.0.weight nan

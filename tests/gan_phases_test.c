@@ -263,6 +263,59 @@ static void resuming_changes_no_bit(void **unused)
     unlink(path);
 }
 
+/* √Σ of the squares of how far a network's weights are from `before`, which takes over what they are. */
+static double distance_from(vkg_trainer *trainer, const char *prefix, float before[4096])
+{
+    vkg_state *state = vkg_trainer_state(trainer);
+    double sum = 0;
+    uint64_t place = 0;
+    for (uint32_t i = 0; i < vkg_state_count(state); i++) {
+        const vkg_state_entry *entry = vkg_state_get(state, i);
+        float now[2048];
+        if (!entry->trained || strncmp(entry->name, prefix, strlen(prefix)) != 0)
+            continue;
+        assert_true(entry->elements <= 2048 && place + entry->elements <= 4096);
+        assert_int_equal(vkg_state_read(state, i, now), VKG_OK);
+        for (uint64_t e = 0; e < entry->elements; e++, place++) {
+            sum += pow((double)now[e] - (double)before[place], 2);
+            before[place] = now[e];
+        }
+    }
+    return sqrt(sum);
+}
+
+/* Plain descent moves weights by the learning rate times the gradient: so long is the gradient that was reported, with a scaled
+ * loss too. */
+static void norms_of_gradients_are_reported(void **unused)
+{
+    (void)unused;
+    for (int scaled = 0; scaled < 2; scaled++) {
+        vkg_gan_desc gan = gan_of(1);
+        gan.optimizer_g = gan.optimizer_d = (vkg_optimizer_desc){.kind = VKG_OPTIMIZER_SGD, .lr = 0.25f};
+        vkg_phase phases[VKG_GAN_MAX_PHASES];
+        vkg_trainer *trainer;
+        vkg_trainer_report report;
+        const vkg_trainer_desc desc = {.phases = phases, .phase_count = vkg_gan_phases(&gan, phases), .batch = 4,
+                                       .image = {HEIGHT, WIDTH, 1}, .latent = LATENT, .seed = 11, .gradient_norms = true,
+                                       .loss_scaling = {.enabled = scaled}};
+        static float weights[2][4096];
+        assert_int_equal(vkg_trainer_create(test_device(), &desc, &trainer), VKG_OK);
+        distance_from(trainer, "generator.", weights[0]);
+        distance_from(trainer, "discriminator.", weights[1]);
+        run_step(trainer, &report);
+        const double moved_g = distance_from(trainer, "generator.", weights[0]);
+        const double moved_d = distance_from(trainer, "discriminator.", weights[1]);
+        assert_true(moved_g > 0 && fabs((double)reported(&report, "grad_generator") * 0.25 / moved_g - 1) < 1e-3);
+        assert_true(moved_d > 0 && fabs((double)reported(&report, "grad_discriminator") * 0.25 / moved_d - 1) < 1e-3);
+        for (uint32_t i = 0; i < report.count; i++) { /* who reported it */
+            const bool of_g = strcmp(report.names[i], "loss_g") == 0 || strcmp(report.names[i], "grad_generator") == 0;
+            const bool of_trainer = strcmp(report.names[i], "loss_scale") == 0 || strcmp(report.names[i], "skipped_updates") == 0;
+            assert_string_equal(report.phases[i], of_trainer ? "" : of_g ? "generator" : "discriminator");
+        }
+        vkg_trainer_destroy(&trainer);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(ada_follows_the_discriminator),
@@ -270,6 +323,7 @@ int main(void)
                                        cmocka_unit_test(an_unchanged_discriminator_sees_no_augmentation),
                                        cmocka_unit_test(regularisers_run_when_they_are_due),
                                        cmocka_unit_test(batches_accumulate), cmocka_unit_test(who_is_ahead_pauses),
+                                       cmocka_unit_test(norms_of_gradients_are_reported),
                                        cmocka_unit_test(resuming_changes_no_bit)};
     return cmocka_run_group_tests(tests, NULL, test_device_close);
 }

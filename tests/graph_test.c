@@ -205,13 +205,13 @@ static void names_have_scopes(void **unused)
     (void)unused;
     vkg_graph *g = new_graph();
     vkg_graph_enter(g, "net");
-    vkg_graph_enter(g, "block");
+    vkg_graph_enter(g, "blocks.0");
     vkg_tensor *p = vkg_parameter(g, "w", VKG_SHAPE(3), (vkg_init){0});
     vkg_graph_leave(g);
     vkg_tensor *q = vkg_parameter(g, "w", VKG_SHAPE(4), (vkg_init){0});
-    assert_ptr_equal(vkg_parameter(g, "block.w", VKG_SHAPE(3), (vkg_init){0}), p);
+    assert_ptr_equal(vkg_parameter(g, "blocks.0.w", VKG_SHAPE(3), (vkg_init){0}), p);
     vkg_graph_leave(g);
-    assert_string_equal(vkg_tensor_name(p), "net.block.w");
+    assert_string_equal(vkg_tensor_name(p), "net.blocks.0.w");
     assert_string_equal(vkg_tensor_name(q), "net.w");
     vkg_tensor *found[2];
     assert_int_equal(vkg_graph_parameters(g, "net.", found, 2), 2);

@@ -56,11 +56,16 @@ static void make_pictures(const char *folder, int count, uint32_t side)
     assert_non_null(pixels);
     for (uint32_t i = 0; i < side * side; i++)
         pixels[i] = (uint8_t)((number = number * 1664525 + 1013904223) >> 24);
+    char path[512];
+    size_t size;
+    snprintf(path, sizeof path, "%s/picture.png", folder);
+    assert_int_equal(vkg_image_save_png(NULL, path, side, side, 1, pixels), VKG_OK);
+    void *png = files_read(path, &size);
     for (int i = 1; i <= count; i++) {
-        char path[512];
         snprintf(path, sizeof path, "%s/samples/step-%06d.png", folder, 50 * i);
-        assert_int_equal(vkg_image_save_png(NULL, path, side, side, 1, pixels), VKG_OK);
+        files_write(path, png, size);
     }
+    free(png);
     free(pixels);
 }
 

@@ -61,6 +61,8 @@ typedef struct vkg_app_desc {
     float ema;                     /* default of --ema, the decay of the generator's moving average [0: none] */
     uint32_t steps, sample_every;  /* defaults of --steps [3000], --sample-every [250] */
 
+    bool labels; /* where the data has classes, the networks are told them (settings.classes) */
+
     const vkg_app_option *options;
     const vkg_app_recipe *recipes;
     const vkg_app_command *commands;
@@ -87,6 +89,15 @@ typedef struct vkg_app_desc {
 VKG_API int vkg_app_main(int argc, char **argv, const vkg_app_desc *desc);
 
 /* --- for the functions of a vkg_app_desc --- */
+
+/* An image's side as base · 2^doublings with a base from 4 to 7 (where it can be so): what networks that double or halve
+ * sizes, level by level, begin or end with. 28 is 7 · 2², 32 is 4 · 2³, 256 is 4 · 2⁶. */
+typedef struct vkg_pyramid {
+    uint32_t base, doublings;
+} vkg_pyramid;
+VKG_API vkg_pyramid vkg_pyramid_of(uint32_t size);
+/* For vkg_app_desc.check: squares of such a side, with 1 to 8 doublings. */
+VKG_API bool vkg_pyramid_check(const vkg_network_settings *settings, char *message, size_t message_size);
 
 /* The value of an option by its name, the program's own or a common one ("width"): a number, the number of a word, 1 for a
  * switch that was given. NaN where there is no such option. */

@@ -156,6 +156,7 @@ typedef struct vkg_trainer_desc {
      * phase has one, every step reports "loss_scale", the least of them after the step, and "skipped_updates", of all
      * phases since the run began. */
     vkg_loss_scaling loss_scaling;
+    bool gradient_norms; /* every phase that runs reports "grad_NAME", the norm of the gradient that it updates by */
     vkg_ema ema; /* once a step, at its end; the images of a step are `batch` times the greatest `accumulate` */
 } vkg_trainer_desc;
 
@@ -180,8 +181,9 @@ typedef struct vkg_trainer_report {
     uint64_t step;    /* which step the values are of, counted from 1 */
     uint32_t count;
     const char *const *names; /* all names that any phase reports; belong to the trainer */
+    const char *const *phases; /* which phase reported the value, "" for what the trainer reports itself; NULL where this
+                                * step did not report the name. Valid until the next call */
     const float *values;      /* NaN where the step did not report the name; valid until the next call */
-    const bool *reported;     /* did it? A value that was reported may be NaN too */
 } vkg_trainer_report;
 
 /* A batch of the data. */

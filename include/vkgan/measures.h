@@ -31,6 +31,13 @@ VKG_API vkg_tensor *vkg_classifier_features(vkg_graph *graph, vkg_tensor *images
 /* The last layer, "fc2": features → logits [N,classes]. */
 VKG_API vkg_tensor *vkg_classifier_logits(vkg_graph *graph, vkg_tensor *features, uint32_t classes);
 
+/* Inception v3 as the Fréchet Inception Distance has it (Heusel et al. 2017): images of 1 or 3 channels, resized to 299×299
+ * (bilinear, without antialiasing, as pytorch-fid does it) → the 2048 averages over places before the last layer, "pool3".
+ * Weights have the names of pytorch-fid's and torchvision's files ("Mixed_7c.branch_pool.conv.weight"); distances are those
+ * of the papers with TensorFlow's of 2015, which pytorch-fid converted. Padding is left out of averages, and the last
+ * block's pooling takes the greatest, as there. */
+VKG_API vkg_tensor *vkg_inception_features(vkg_graph *graph, vkg_tensor *images);
+
 typedef struct vkg_features vkg_features;
 
 typedef struct vkg_features_desc {
@@ -40,7 +47,7 @@ typedef struct vkg_features_desc {
     vkg_feature_network network; /* NULL: the one of the above whose names the file has */
     const void *user;            /* handed to `network` */
     uint32_t image[3];           /* height, width, channels */
-    uint32_t batch;              /* images a run; 0 means 64 */
+    uint32_t batch;              /* images a run; 0 means 64, and 8 of Inception's */
 } vkg_features_desc;
 
 /* Errors: INVALID (no weights are known for such images, a network that cannot take them), those of vkg_state_load:

@@ -21,6 +21,7 @@ struct options {
         minutes;
     double evaluate_every, evaluate_count;
     double lr, lr_g, lr_d, beta1, beta2; /* lr_g, lr_d: 0 is lr */
+    double label;                        /* of the class to draw, where the option was given */
     double loss;                         /* a vkg_loss */
     double d_steps, gradient_penalty, r1, r2, dragan, consistency, history;
     double augment, optimizer, lr_schedule; /* a vkg_augment_kind, a vkg_optimizer, a vkg_schedule_kind */
@@ -46,6 +47,7 @@ struct vkg_app {
     struct command_row *commands;
     int row_count, command_count;
     struct options options, defaults;
+    uint32_t classes; /* that the networks know; 0: none */
     vkg_log log;
     vkg_device *device;  /* opened by the commands that need one */
     struct arena memory; /* tables and texts, until the program ends */
@@ -71,10 +73,17 @@ vkg_result app_open_device(vkg_app *app);
  * losses of a step tell of what broke before it, not of its own update. */
 vkg_result find_broken(vkg_app *app, vkg_state *state, const char **broken);
 
+/* What a run learns from. */
+struct run_image {
+    char data[PATH_BYTES]; /* where the images came from; "" is the default set */
+    uint32_t image[3];
+    uint32_t classes; /* 0: unknown, or not wanted */
+};
+
 /* --- gan.c --- */
 
-/* What the networks are told, for images of that size; false after a message when they cannot be. */
-bool app_settings(vkg_app *app, const uint32_t image[3], vkg_network_settings *settings);
+/* What the networks are told, for such images; false after a message when they cannot be. */
+bool app_settings(vkg_app *app, const struct run_image *image, vkg_network_settings *settings);
 /* Where samples are drawn from: "generator", or its moving average where there is one; and the prefix of its tensors. */
 const char *app_generator_scope(const vkg_app *app);
 const char *app_generator_prefix(const vkg_app *app);
@@ -82,11 +91,6 @@ const char *app_generator_prefix(const vkg_app *app);
 vkg_result app_create_trainer(vkg_app *app, const vkg_network_settings *settings, vkg_trainer **trainer);
 
 /* --- trained.c: a run that is there already --- */
-
-struct run_image {
-    char data[PATH_BYTES]; /* where the images came from; "" is the default set */
-    uint32_t image[3];
-};
 
 /* Reads the settings of a run folder or of a checkpoint's, and finds the (newest) checkpoint, app->checkpoint. --seed keeps
  * what the command line says: it is of what the command draws. */

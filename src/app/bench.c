@@ -9,7 +9,7 @@
 #include "app/profile.h"
 #include "io/json.h"
 
-enum { WARM_UP = 3, MOST_BATCHES = 64 /* of a step; every one is the same here */ };
+enum { WARM_UP = 3, MOST_BATCHES = 64 /* of a step; every one is the same here */, CLASSES = 10 };
 
 struct measurement {
     double start_up;       /* seconds from opening the device to the end of the first step */
@@ -142,15 +142,20 @@ static vkg_result measure(vkg_app *app, const uint32_t image[3], const vkg_netwo
     double begin = seconds_now();
     vkg_trainer *trainer = NULL;
     size_t elements = (size_t)o->batch * image[0] * image[1] * image[2];
-    float *batch = malloc(elements * sizeof *batch);
-    if (!batch)
-        return vkg_fail(&app->log, VKG_ERROR_OUT_OF_MEMORY, "out of memory for a batch of %g images", o->batch);
-    for (size_t i = 0; i < elements; i++)
-        batch[i] = (float)sin((double)i * 0.7);
+    float *images = malloc(elements * sizeof *images);
+    int32_t *labels = malloc((size_t)o->batch * sizeof *labels);
     vkg_batch batches[MOST_BATCHES];
+    vkg_result result = VKG_OK;
+    if (!images || !labels)
+        result = vkg_fail(&app->log, VKG_ERROR_OUT_OF_MEMORY, "out of memory for a batch of %g images", o->batch);
+    for (size_t i = 0; i < elements && result == VKG_OK; i++)
+        images[i] = (float)sin((double)i * 0.7);
+    for (int32_t i = 0; i < (int32_t)o->batch && result == VKG_OK; i++)
+        labels[i] = i % CLASSES;
     for (int i = 0; i < MOST_BATCHES; i++)
-        batches[i] = (vkg_batch){.images = batch};
-    vkg_result result = app_open_device(app);
+        batches[i] = (vkg_batch){.images = images, .labels = labels};
+    if (result == VKG_OK)
+        result = app_open_device(app);
     if (result == VKG_OK)
         result = app_create_trainer(app, settings, &trainer);
     if (result == VKG_OK)
@@ -160,7 +165,8 @@ static vkg_result measure(vkg_app *app, const uint32_t image[3], const vkg_netwo
     if (result == VKG_OK)
         m->stats = vkg_trainer_get_stats(trainer);
     vkg_trainer_destroy(&trainer);
-    free(batch);
+    free(images);
+    free(labels);
     return result;
 }
 
@@ -183,16 +189,17 @@ static vkg_result sample_shape(vkg_app *app, uint32_t image[3])
 
 int command_bench(vkg_app *app)
 {
-    uint32_t image[3];
+    struct run_image run = {.classes = CLASSES};
     vkg_network_settings settings;
     struct measurement m = {0};
     if (app->options.steps > 100000)
         return app_error(app, "--steps %g: 100000 timed steps are enough", app->options.steps);
     if (app->options.trace && !app->options.profile)
         return app_error(app, "--trace %s: needs --profile", app->options.trace);
-    if (sample_shape(app, image) != VKG_OK || !app_settings(app, image, &settings) || measure(app, image, &settings, &m) != VKG_OK)
+    if (sample_shape(app, run.image) != VKG_OK || !app_settings(app, &run, &settings) ||
+        measure(app, run.image, &settings, &m) != VKG_OK)
         return 1;
     if (!app->options.profile)
-        (app->options.json ? print_json : print_text)(app, image, &m);
+        (app->options.json ? print_json : print_text)(app, run.image, &m);
     return 0;
 }

@@ -44,6 +44,7 @@ vkg_result run_write_config(vkg_app *app, const char *folder, const struct run_i
             add_setting(json, &app->options, row);
     for (int i = 0; i < 3; i++)
         cJSON_AddNumberToObject(json, names[i], image->image[i]);
+    cJSON_AddNumberToObject(json, "classes", image->classes);
     char *text = cJSON_Print(json);
     vkg_result result = text ? file_write_atomic(&app->log, path, (struct file_part[]){{text, strlen(text)}, {"\n", 1}}, 2)
                              : vkg_fail(&app->log, VKG_ERROR_OUT_OF_MEMORY, "%s: out of memory", path);
@@ -154,6 +155,9 @@ static vkg_result read_image(struct reading *reading, struct run_image *image)
             return vkg_fail(&app->log, VKG_ERROR_FORMAT, "%s: \"%s\" is missing or no size", reading->path, names[i]);
         image->image[i] = (uint32_t)item->valuedouble;
     }
+    const cJSON *classes = cJSON_GetObjectItemCaseSensitive(reading->json, "classes"); /* not there in earlier versions */
+    image->classes = cJSON_IsNumber(classes) && classes->valuedouble > 0 && classes->valuedouble <= 65536
+                         ? (uint32_t)classes->valuedouble : 0;
     return VKG_OK;
 }
 

@@ -24,9 +24,9 @@ static double mean(const struct series *series)
     return sum / (double)count;
 }
 
-void diagnosis_note(struct diagnosis *diagnosis, uint64_t step, const char *name, double value)
+void diagnosis_note(struct diagnosis *diagnosis, const char *name, double value)
 {
-    if (isnan(value))
+    if (!isfinite(value))
         return;
     struct series *series = (struct series *)find(diagnosis, name);
     if (!series) {
@@ -35,9 +35,7 @@ void diagnosis_note(struct diagnosis *diagnosis, uint64_t step, const char *name
         series = &diagnosis->series[diagnosis->series_count++];
         strcpy(series->name, name);
     }
-    const uint64_t place = series->count++ % DIAGNOSIS_WINDOW;
-    series->values[place] = value;
-    series->steps[place] = step;
+    series->values[series->count++ % DIAGNOSIS_WINDOW] = value;
     if (series->count >= DIAGNOSIS_WINDOW && mean(series) > series->greatest)
         series->greatest = mean(series);
 }
@@ -85,6 +83,8 @@ static bool learning_rate_high(const struct diagnosis *d, char *seen)
 
 static bool one_image(const struct diagnosis *d, char *seen)
 {
+    if (last(d, "data_images") == 1)
+        return SAYS("the data are a single image");
     return last(d, "data_distinct") == 1 && SAYS("all %.0f images of the data that were looked at are the same picture",
                                                 last(d, "data_looked"));
 }
@@ -112,23 +112,24 @@ static bool accuracy_at_chance(const struct diagnosis *d, char *seen)
                                           "be by chance", 100 * accuracy, 100 * chance);
 }
 
-static bool at_limit(const struct diagnosis *d)
+/* Real images are real by that much at least, and fakes as little. */
+static bool is_sure(const struct diagnosis *d, double probability)
 {
-    return average(d, "d_real") > 0.98 && average(d, "d_fake") < 0.02;
+    return average(d, "d_real") > probability && average(d, "d_fake") < 1 - probability;
 }
 
 static bool discriminator_large(const struct diagnosis *d, char *seen)
 {
     const double parameters_d = last(d, "parameters_d"), parameters_g = last(d, "parameters_g");
-    return at_limit(d) && parameters_d >= 5 * parameters_g &&
+    return is_sure(d, 0.95) && parameters_d >= 2 * parameters_g &&
            SAYS("the discriminator, with %.0f parameters against the generator's %.0f (%.0f times as many), tells real from "
-                "fake without fault: d_real %.3f, d_fake %.3f", parameters_d, parameters_g, parameters_d / parameters_g,
+                "fake with ease: d_real %.3f, d_fake %.3f", parameters_d, parameters_g, parameters_d / parameters_g,
                 average(d, "d_real"), average(d, "d_fake"));
 }
 
 static bool discriminator_at_limit(const struct diagnosis *d, char *seen)
 {
-    return at_limit(d) && SAYS("the discriminator tells real from fake without fault: d_real %.3f, d_fake %.3f, loss_d %.3f",
+    return is_sure(d, 0.98) && SAYS("the discriminator tells real from fake without fault: d_real %.3f, d_fake %.3f, loss_d %.3f",
                                average(d, "d_real"), average(d, "d_fake"), average(d, "loss_d"));
 }
 
@@ -146,27 +147,18 @@ static bool generator_winning(const struct diagnosis *d, char *seen)
                 average(d, "d_real"), average(d, "d_fake"));
 }
 
-/* Twice in a row, since a generator that has just begun draws much the same everywhere. */
 static bool no_variety(const struct diagnosis *d, char *seen)
 {
-    const struct series *variety = find(d, "variety");
-    if (!variety || variety->count < 2)
-        return false;
-    const double before = variety->values[(variety->count - 2) % DIAGNOSIS_WINDOW], now = last(d, "variety");
-    return now < 0.25 && before < 0.25 &&
-           SAYS("the samples differ from each other by %.0f %% of what the images of the data do; different pictures among "
-                "%.0f samples: %.0f", 100 * now, last(d, "samples"), last(d, "distinct"));
+    const double variety = last(d, "variety");
+    return variety < 0.25 && SAYS("the samples differ from each other by %.0f %% of what the images of the data do; different "
+                                  "pictures among %.0f samples: %.0f", 100 * variety, last(d, "samples"), last(d, "distinct"));
 }
 
 static bool few_modes(const struct diagnosis *d, char *seen)
 {
-    const struct series *distinct = find(d, "distinct");
-    const double half = last(d, "data_groups") / 2;
-    if (!distinct || distinct->count < 2)
-        return false;
-    return last(d, "distinct") < half && distinct->values[(distinct->count - 2) % DIAGNOSIS_WINDOW] < half &&
-           SAYS("different pictures among %.0f samples: only %.0f, where the data have %.0f", last(d, "samples"), last(d, "distinct"),
-                2 * half);
+    const double distinct = last(d, "distinct"), expected = last(d, "data_groups");
+    return distinct < expected / 2 && SAYS("different pictures among %.0f samples: only %.0f, where the data have %.0f",
+                                           last(d, "samples"), distinct, expected);
 }
 
 static bool gradients_vanish(const struct diagnosis *d, char *seen)
@@ -226,22 +218,21 @@ static const struct rule rules[] = {
      "Bring the two networks nearer to each other in size: a narrower discriminator, or a wider generator",
      {"learning-rate-too-high", "one-image"}},
     {"discriminator-at-limit", 200, DIAGNOSIS_WINDOW, discriminator_at_limit,
-     "The generator learns little from a judge who is always sure: try a lower learning rate for the discriminator, a gradient "
-     "penalty or R1, augmentation, or more data", {"learning-rate-too-high", "one-image", "few-images", "discriminator-too-large"}},
+     "The generator learns little from a judge who is always sure: try a lower --lr-d, --r1 or --gradient-penalty, "
+     "augmentation, or more data", {"learning-rate-too-high", "one-image", "few-images", "discriminator-too-large"}},
     {"discriminator-too-weak", 300, DIAGNOSIS_WINDOW, discriminator_weak,
-     "If the samples are as good as the data, training is done; otherwise try a wider discriminator, more of its updates a step, or "
-     "a higher learning rate for it", {"learning-rate-too-high", "one-image", "samples-alike"}},
+     "If the samples are as good as the data, training is done; otherwise try a wider discriminator, more --d-steps, or a higher "
+     "--lr-d", {"learning-rate-too-high", "one-image", "samples-alike"}},
     {"generator-winning", 100, DIAGNOSIS_WINDOW, generator_winning,
-     "The discriminator is fooled faster than it learns: try more of its updates a step, or a lower learning rate for the "
-     "generator", {"learning-rate-too-high", "one-image"}},
-    {"samples-alike", 0, 0, no_variety,
-     "The generator has collapsed: go back to an earlier checkpoint, or try another loss (hinge, Wasserstein with a gradient "
-     "penalty, relativistic) or a lower --lr", {"learning-rate-too-high", "one-image", "few-images"}},
-    {"few-pictures", 0, 0, few_modes,
-     "The generator draws a few pictures again and again (mode collapse): try another loss (Wasserstein with a gradient penalty, "
-     "relativistic), or a larger batch", {"learning-rate-too-high", "one-image", "few-images", "samples-alike"}},
+     "The discriminator is fooled faster than it learns: try more --d-steps, or a lower --lr-g", {"learning-rate-too-high", "one-image"}},
+    {"samples-alike", 400, 0, no_variety,
+     "The generator has collapsed: go back to an earlier checkpoint, or try another --loss (hinge, relativistic, wasserstein with "
+     "--gradient-penalty) or a lower --lr", {"learning-rate-too-high", "one-image", "few-images", "discriminator-too-large"}},
+    {"few-pictures", 400, 0, few_modes,
+     "The generator draws a few pictures again and again (mode collapse): try another --loss (relativistic, wasserstein with "
+     "--gradient-penalty), or a larger --batch", {"learning-rate-too-high", "one-image", "few-images", "samples-alike"}},
     {"gradients-vanish", 100, DIAGNOSIS_WINDOW, gradients_vanish,
-     "Nothing is learnt from a loss that is flat: try the non-saturating, hinge or Wasserstein loss, or a weaker discriminator",
+     "Nothing is learnt from a loss that is flat: try another --loss (non-saturating, hinge, wasserstein), or a weaker discriminator",
      {"learning-rate-too-high"}},
     {"weights-stand-still", 0, 0, weights_stand_still,
      "Check that a phase trains these weights, that its learning rate is not 0, and that its updates are not all skipped",

@@ -3,9 +3,9 @@
  *     diagnosis_note, for every number that is known of a step ──▶ diagnosis_judge ──▶ warnings
  *
  * The series that rules read:
- *   of every step     loss_d, loss_g, d_real, d_fake (probabilities), grad_d, grad_g (norms), skipped_updates
+ *   of every step     loss_d, loss_g, d_real, d_fake (probabilities), grad_PHASE (norms), skipped_updates
  *   now and then      variety (deviation of samples over that of data), distinct (different pictures among `samples`),
- *                     update_d, update_g (relative change of weights in one step), moved_d, moved_g (since the last look)
+ *                     update_NETWORK (relative change of weights in one step), moved_NETWORK (since the last look)
  *   once, at step 0   data_images, data_looked, data_distinct, data_groups (different pictures among as many as
  *                     samples are drawn), label_agreement, label_chance, label_deviation,
  *                     parameters_d, parameters_g, lr
@@ -23,7 +23,6 @@ enum { DIAGNOSIS_SERIES = 48, DIAGNOSIS_WINDOW = 32, DIAGNOSIS_RULES = 24 };
 struct series {
     char name[32];
     double values[DIAGNOSIS_WINDOW];
-    uint64_t steps[DIAGNOSIS_WINDOW];
     uint64_t count;  /* that ever came; the newest is at (count − 1) modulo the window */
     double greatest; /* mean of a window, so far */
 };
@@ -47,8 +46,8 @@ struct warning {
     char text[768]; /* one line: what was seen, since when, what to try */
 };
 
-/* A number of a step. NaN says that there is none. Names beyond the table's room are dropped. */
-void diagnosis_note(struct diagnosis *diagnosis, uint64_t step, const char *name, double value);
+/* A number of the step that is to be judged next. One that is not finite is none. Names beyond the table's room are dropped. */
+void diagnosis_note(struct diagnosis *diagnosis, const char *name, double value);
 /* Looks at all rules after a step's numbers; calls back for each that has held for long enough and was not told since it
  * began to. */
 void diagnosis_judge(struct diagnosis *diagnosis, uint64_t step, void (*warn)(void *user, const struct warning *warning),

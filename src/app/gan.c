@@ -1,11 +1,14 @@
 /* What the options make of a program's networks. */
 #include "app/app.h"
 
-bool app_settings(vkg_app *app, const uint32_t image[3], vkg_network_settings *settings)
+bool app_settings(vkg_app *app, const struct run_image *run, vkg_network_settings *settings)
 {
+    const uint32_t *image = run->image;
     char message[256] = "";
     *settings = (vkg_network_settings){.image = {image[0], image[1], image[2]}, .latent = (uint32_t)app->options.latent,
-                                       .width = (uint32_t)app->options.width, .user = app};
+                                       .width = (uint32_t)app->options.width,
+                                       .classes = app->desc->labels ? run->classes : 0, .user = app};
+    app->classes = settings->classes;
     if (app->desc->check && !app->desc->check(settings, message, sizeof message)) {
         app_error(app, "images of %u×%u, %u channels: %s", image[0], image[1], image[2], message);
         return false;
@@ -69,6 +72,6 @@ vkg_result app_create_trainer(vkg_app *app, const vkg_network_settings *settings
     return vkg_trainer_create(app->device, &(vkg_trainer_desc){
         .phases = phases, .phase_count = phase_count, .batch = (uint32_t)options->batch,
         .image = {settings->image[0], settings->image[1], settings->image[2]}, .latent = settings->latent,
-        .seed = (uint64_t)options->seed, .precision = option_precision(options),
+        .seed = (uint64_t)options->seed, .precision = option_precision(options), .gradient_norms = true,
         .ema = {.of = options->ema > 0 ? "generator." : NULL, .decay = (float)options->ema}}, trainer);
 }

@@ -4,6 +4,15 @@
 
 #include "app/app.h"
 
+static vkg_result choose_class(const vkg_app *app, vkg_sampler *sampler)
+{
+    const double label = app->options.label;
+    if (label >= app->classes)
+        return vkg_fail(&app->log, VKG_ERROR_INVALID, "--class %g: the run knows %u classes, from 0 on", label, app->classes);
+    vkg_sampler_set_label(sampler, (int32_t)label);
+    return VKG_OK;
+}
+
 /* Images as bytes, anything else as the numbers that it is. */
 static vkg_result write_npy(const vkg_app *app, const float *samples, const uint32_t image[3], const char *path)
 {
@@ -39,6 +48,8 @@ int command_generate(vkg_app *app)
     if (!app->options.target)
         return app_error(app, "generate needs a run folder or a checkpoint; see %s generate --help", app->desc->name);
     vkg_result result = trained_open_sampler(app, app->options.target, count, &trained);
+    if (result == VKG_OK && option_given(app, "class"))
+        result = choose_class(app, trained.sampler);
     if (result == VKG_OK)
         result = draw_samples(app, trained.sampler, (uint64_t)app->options.seed, count, trained.run.image, output, &samples);
     if (result == VKG_OK)

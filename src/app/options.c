@@ -42,6 +42,8 @@ static bool add_common(vkg_app *app, const struct option_row *row)
 {
     if (makes_data(app) && (row->offset == AT(size) || row->offset == AT(channels)))
         return true;
+    if (!app->desc->labels && row->offset == AT(label))
+        return true;
     struct option_row *added = &app->rows[app->row_count];
     *added = *row;
     if (row->offset == AT(recipe)) {

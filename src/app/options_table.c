@@ -77,6 +77,7 @@ const struct option_row option_common[] = {
      TRAIN | EVALUATE, AT(features), 0, 0, FIXED},
     {"data", "DATA", "the images to compare with [those of the run, or Fashion-MNIST]", TEXT, EVALUATE, AT(data), 0, 0, FORGOTTEN},
     {"count", "N", "how many images", WHOLE, GENERATE | EVALUATE, AT(count), 1, 1e6, FORGOTTEN},
+    {"class", "N", "of this class alone, the first being 0 [all classes in turn]", WHOLE, GENERATE, AT(label), 0, 65535, FORGOTTEN},
     {"output", "FILE", "FILE.png is a grid, FILE.npy is uint8 [N, H, W, C]", TEXT, GENERATE, AT(output), 0, 0, FORGOTTEN},
     {"run", "DIR", "the trained run, or a checkpoint file in it [runs/NAME]", TEXT, EVERY_OWN, AT(run), 0, 0, FORGOTTEN},
     {"output", "FILE", "where the result goes", TEXT, EVERY_OWN, AT(output), 0, 0, FORGOTTEN},

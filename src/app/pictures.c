@@ -21,10 +21,11 @@ vkg_result draw_samples(vkg_app *app, vkg_sampler *sampler, uint64_t seed, uint3
 
 vkg_result write_picture(vkg_app *app, const float *samples, uint32_t count, const uint32_t image[3], const char *path)
 {
+    const uint32_t columns = app->classes > 1 && app->classes <= 16 ? app->classes : 0; /* a class a column */
     vkg_image picture = {0};
     vkg_result result = app->desc->draw ? app->desc->draw(app, samples, count, &picture)
                                         : vkg_image_grid(&app->log, &(vkg_grid_desc){
-                                              .count = count, .height = image[0], .width = image[1], .channels = image[2],
+                                              .count = count, .columns = columns, .height = image[0], .width = image[1], .channels = image[2],
                                               .values = samples}, &picture);
     if (result == VKG_OK)
         result = vkg_image_save_png(&app->log, path, picture.width, picture.height, picture.channels, picture.pixels);

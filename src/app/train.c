@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <math.h>
 #include <signal.h>
+#include <string.h>
 
 #include "app/report.h"
 #include "app/watch.h"
@@ -21,14 +22,23 @@ static vkg_result broken_down(const struct training *t, uint64_t step, const cha
                     t->checkpoint[0] ? "The last good checkpoint is " : "There is no checkpoint yet", t->checkpoint);
 }
 
+/* The first number that broke tells the step and the phase, and the state which tensor has taken it over since. */
+static vkg_result report_broken(const struct training *t, const vkg_trainer_report *report, uint32_t index)
+{
+    const char *tensor = NULL;
+    char is[512];
+    find_broken(t->app, vkg_trainer_state(t->trainer), &tensor);
+    snprintf(is, sizeof is, "is %g in phase \"%s\"%s%s%s", (double)report->values[index], report->phases[index],
+             tensor ? ", and \"" : "", tensor ? tensor : "", tensor ? "\" holds what is no number" : "");
+    return broken_down(t, report->step, report->names[index], is);
+}
+
+/* Gradients may be infinite: where losses are scaled, their update is skipped, and elsewhere what they make is not finite. */
 static vkg_result check_report(const struct training *t, const vkg_trainer_report *report)
 {
-    char is[32];
     for (uint32_t i = 0; i < report->count; i++)
-        if (report->reported[i] && !isfinite(report->values[i])) {
-            snprintf(is, sizeof is, "is %g", (double)report->values[i]);
-            return broken_down(t, report->step, report->names[i], is);
-        }
+        if (report->phases[i] && !isfinite(report->values[i]) && strncmp(report->names[i], "grad_", 5) != 0)
+            return report_broken(t, report, i);
     return VKG_OK;
 }
 

@@ -61,7 +61,7 @@ vkg_result training_write_log(struct training *t, const vkg_trainer_report *repo
     json_line_begin(t->log);
     json_line_integer(t->log, "step", (int64_t)report->step);
     for (uint32_t i = 0; i < report->count; i++)
-        if (report->reported[i])
+        if (report->phases[i])
             json_line_number(t->log, report->names[i], (double)report->values[i]);
     json_line_number(t->log, "images_per_second", rate(t, report->step));
     vkg_result result = json_line_end(t->log);
@@ -90,7 +90,7 @@ void training_show_progress(struct training *t, const vkg_trainer_report *report
     if (t->last_step != NO_LAST_STEP)
         printf("/%" PRIu64, t->last_step);
     for (uint32_t i = 0; i < report->count; i++)
-        if (report->reported[i])
+        if (report->phases[i] && strncmp(report->names[i], "grad_", 5) != 0)
             printf("  %s %.3f", report->names[i], (double)report->values[i]);
     printf("  %.0f images/s  %s left%s", speed * t->app->options.batch, duration_text(left > 0 ? left : 0, time),
            terminal ? "\x1b[K" : "\n");

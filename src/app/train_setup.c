@@ -20,12 +20,13 @@ static vkg_result open_data(struct training *t, const char *path)
     const uint32_t image[3] = {info.height, info.width, info.channels};
     snprintf(t->run.data, sizeof t->run.data, "%s", info.path);
     memcpy(t->run.image, image, sizeof image);
+    t->run.classes = info.classes;
     if (t->app->desc->open_data)
         printf("data: %s, %u samples\n", info.path, info.count);
     else
         printf("data: %s, %u images of %u×%u, %s\n", info.path, info.count, info.height, info.width,
                info.channels == 1 ? "grey" : "colour");
-    return app_settings(t->app, image, &t->settings) ? training_open_evaluation(t) : VKG_ERROR_INVALID;
+    return app_settings(t->app, &t->run, &t->settings) ? training_open_evaluation(t) : VKG_ERROR_INVALID;
 }
 
 static vkg_result create_trainer(struct training *t)

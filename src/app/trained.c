@@ -32,7 +32,7 @@ vkg_result trained_open(vkg_app *app, const char *target, struct run_image *run,
     if (result == VKG_OK)
         result = run_read_config(app, folder, run);
     app->options.seed = seed;
-    if (result == VKG_OK && !app_settings(app, run->image, settings))
+    if (result == VKG_OK && !app_settings(app, run, settings))
         result = VKG_ERROR_INVALID;
     return result;
 }

@@ -74,8 +74,7 @@ vkg_result watch_step(struct training *t, const vkg_trainer_report *report, bool
 {
     struct watch *watch = t->watch;
     for (uint32_t i = 0; i < report->count; i++)
-        if (report->reported[i])
-            diagnosis_note(&watch->diagnosis, report->step, report->names[i], (double)report->values[i]);
+        diagnosis_note(&watch->diagnosis, report->names[i], (double)report->values[i]);
     if (logged) {
         tensorboard_begin(watch->board, report->step);
         for (uint32_t i = 0; i < report->count; i++)
@@ -94,7 +93,7 @@ vkg_result watch_measures(struct training *t, uint64_t step, const char *const *
     json_line_integer(t->log, "step", (int64_t)step);
     tensorboard_begin(watch->board, step);
     for (uint32_t i = 0; i < count; i++) {
-        diagnosis_note(&watch->diagnosis, step, names[i], values[i]);
+        diagnosis_note(&watch->diagnosis, names[i], values[i]);
         json_line_number(t->log, names[i], values[i]);
         add_scalar(watch->board, "measures", names[i], values[i]);
     }
@@ -120,7 +119,7 @@ static vkg_result measure_variety(struct training *t, uint64_t step, const float
     const double variety = thumbnails_deviation(&thumbnails) / watch->data_deviation;
     const double distinct = thumbnails_distinct(&thumbnails, watch->near);
     thumbnails_free(&thumbnails);
-    diagnosis_note(&watch->diagnosis, step, "samples", count);
+    diagnosis_note(&watch->diagnosis, "samples", count);
     return watch_measures(t, step, (const char *const[]){"variety", "distinct"}, (double[]){variety, distinct}, 2);
 }
 

@@ -45,24 +45,24 @@ static void note_labels(struct diagnosis *diagnosis, const struct look *look, ui
     free(shares);
     if (chance <= 0 || chance > 0.9) /* nearly all have one label: nothing can be told */
         return;
-    diagnosis_note(diagnosis, 0, "label_agreement", thumbnails_agreement(&look->thumbnails, look->labels));
-    diagnosis_note(diagnosis, 0, "label_chance", chance);
-    diagnosis_note(diagnosis, 0, "label_deviation", sqrt(chance * (1 - chance) / count));
+    diagnosis_note(diagnosis, "label_agreement", thumbnails_agreement(&look->thumbnails, look->labels));
+    diagnosis_note(diagnosis, "label_chance", chance);
+    diagnosis_note(diagnosis, "label_deviation", sqrt(chance * (1 - chance) / count));
 }
 
 static void note_data(struct watch *watch, struct look *look, const vkg_dataset_info *info)
 {
     const uint32_t looked = look->thumbnails.count;
-    diagnosis_note(&watch->diagnosis, 0, "data_images", info->count);
-    diagnosis_note(&watch->diagnosis, 0, "data_looked", looked);
-    diagnosis_note(&watch->diagnosis, 0, "data_distinct", thumbnails_distinct(&look->thumbnails, 0));
+    diagnosis_note(&watch->diagnosis, "data_images", info->count);
+    diagnosis_note(&watch->diagnosis, "data_looked", looked);
+    diagnosis_note(&watch->diagnosis, "data_distinct", thumbnails_distinct(&look->thumbnails, 0));
     if (info->classes > 1)
         note_labels(&watch->diagnosis, look, info->classes);
     watch->data_deviation = thumbnails_deviation(&look->thumbnails);
     look->thumbnails.count = looked < SAMPLES ? looked : SAMPLES; /* as many as there are samples to compare with */
     /* within 0.4 of how far an image is from the nearest of others, two are taken for one */
     watch->near = 0.4 * thumbnails_nearest(&look->thumbnails);
-    diagnosis_note(&watch->diagnosis, 0, "data_groups", thumbnails_distinct(&look->thumbnails, watch->near));
+    diagnosis_note(&watch->diagnosis, "data_groups", thumbnails_distinct(&look->thumbnails, watch->near));
 }
 
 vkg_result watch_data(struct training *t)

@@ -32,9 +32,9 @@ vkg_result watch_parameters(struct training *t)
     struct watch *watch = t->watch;
     vkg_state *state = vkg_trainer_state(t->trainer);
     const uint64_t counts[NETWORKS] = {parameters_of(state, networks[0]), parameters_of(state, networks[1])};
-    diagnosis_note(&watch->diagnosis, 0, "parameters_g", (double)counts[0]);
-    diagnosis_note(&watch->diagnosis, 0, "parameters_d", (double)counts[1]);
-    diagnosis_note(&watch->diagnosis, 0, "lr", t->app->options.lr);
+    diagnosis_note(&watch->diagnosis, "parameters_g", (double)counts[0]);
+    diagnosis_note(&watch->diagnosis, "parameters_d", (double)counts[1]);
+    diagnosis_note(&watch->diagnosis, "lr", t->app->options.lr);
     watch->kept.count = counts[0] + counts[1];
     watch->kept.values = malloc((watch->kept.count + 1) * sizeof *watch->kept.values);
     return watch->kept.values ? VKG_OK
@@ -148,7 +148,7 @@ static vkg_result note_change(struct training *t, uint64_t step, const char *net
     snprintf(name, sizeof name, "%s_%s", passed == 1 ? "update" : "moved", network);
     if (passed == 1)
         return watch_measures(t, step, (const char *const[]){name}, &relative, 1);
-    diagnosis_note(&t->watch->diagnosis, step, name, relative);
+    diagnosis_note(&t->watch->diagnosis, name, relative);
     return VKG_OK;
 }
 

@@ -126,6 +126,19 @@ static vkg_tensor *build_loss(struct vkg_step *step, const vkg_phase *phase, con
     return scaling->enabled ? vkg_mul(graph, loss, vkg_loss_scale(graph, optimizer, scaling)) : loss;
 }
 
+/* As the optimiser takes the gradient: without the scale that its loss had. */
+static void report_gradient(struct vkg_step *step, const vkg_phase *phase, const char *optimizer,
+                            const vkg_loss_scaling *scaling, vkg_tensor *const *gradients, uint32_t count)
+{
+    vkg_graph *graph = step->graph;
+    vkg_tensor *norm = vkg_global_norm(graph, gradients, count);
+    char name[128];
+    if (scaling->enabled)
+        norm = vkg_div(graph, norm, vkg_loss_scale(graph, optimizer, scaling));
+    snprintf(name, sizeof name, "grad_%s", phase->name);
+    vkg_step_report(step, name, norm);
+}
+
 /* The losses of one update, their mean gradient with respect to what the phase trains and nothing else, and the update. */
 static void build_update(struct vkg_step *step, const vkg_trainer_desc *desc, const vkg_phase *phase)
 {
@@ -135,6 +148,7 @@ static void build_update(struct vkg_step *step, const vkg_trainer_desc *desc, co
     const uint32_t batches = at_least_one(phase->accumulate);
     struct trained trained = {0};
     step->gate = NULL;
+    step->phase = arena_strdup(&graph->arena, phase->name);
     for (uint32_t i = 0; i < batches; i++) {
         vkg_tensor *loss = build_loss(step, phase, owner->name, &optimizer.loss_scaling);
         if (i == 0 && !find_trained(graph, phase, owner->trains, &trained))
@@ -143,9 +157,11 @@ static void build_update(struct vkg_step *step, const vkg_trainer_desc *desc, co
         if (batches > 1)
             vkg_accumulate(graph, trained.gradients, trained.count, 1.0f / (float)batches, trained.sums);
     }
+    vkg_tensor **gradients = batches > 1 ? trained.sums : trained.gradients;
+    if (desc->gradient_norms)
+        report_gradient(step, phase, owner->name, &optimizer.loss_scaling, gradients, trained.count);
     optimizer.gate = step->gate;
-    vkg_optimize(graph, owner->name, trained.parameters, batches > 1 ? trained.sums : trained.gradients, trained.count,
-                 &optimizer);
+    vkg_optimize(graph, owner->name, trained.parameters, gradients, trained.count, &optimizer);
 }
 
 /* --- what is reported of all phases, also of those that a step leaves out, so that every step reports the same --- */
@@ -204,6 +220,7 @@ vkg_result step_build(const vkg_log *log, const vkg_trainer_desc *desc, uint64_t
     for (uint32_t p = 0; p < desc->phase_count; p++)
         for (uint32_t t = 0; phases >> p & 1 && t < at_least_one(desc->phases[p].times); t++)
             build_update(step, desc, &desc->phases[p]);
+    step->phase = "";
     step->averaged = vkg_ema_update(step->graph, &desc->ema, images_a_step(desc));
     report_scales(step, desc);
     report_learning_rates(step, desc);

@@ -62,7 +62,7 @@ void vkg_step_report(vkg_step *step, const char *name, vkg_tensor *scalar)
         return;
     }
     step->report_count += i == step->report_count;
-    step->reports[i] = (struct step_report){.name = copy, .scalar = scalar};
+    step->reports[i] = (struct step_report){.name = copy, .phase = step->phase, .scalar = scalar};
 }
 
 void vkg_step_gate(vkg_step *step, vkg_tensor *scalar)

@@ -14,6 +14,7 @@ struct step_batch {
 
 struct step_report {
     const char *name;
+    const char *phase; /* "": the trainer itself */
     vkg_tensor *scalar;
     uint32_t index; /* among the trainer's names */
 };
@@ -26,6 +27,7 @@ struct vkg_step {
     uint32_t batch_count;
     struct step_report reports[STEP_MAX_REPORTS];
     uint32_t report_count;
+    const char *phase; /* that is being built; "" between them */
     void *shared; /* by all phases that are not alone */
     bool alone;   /* the phase that is being built shares nothing: each of its batches is done with before the next */
     void *own;    /* instead */

@@ -34,7 +34,7 @@ struct vkg_trainer {
     const char *names[STEP_MAX_REPORTS]; /* every name that any variant reports; owned by the variants' steps */
     uint32_t name_count;
     float values[STEP_MAX_REPORTS];
-    bool reported[STEP_MAX_REPORTS];
+    const char *phases[STEP_MAX_REPORTS]; /* who reported the value; NULL: the step did not */
     uint64_t reported_step;
 };
 
@@ -198,12 +198,14 @@ uint32_t vkg_trainer_most_batches(const vkg_trainer *trainer)
 static void keep_values(vkg_trainer *trainer, const struct variant *variant, uint32_t slot, uint64_t step)
 {
     trainer->reported_step = step;
-    for (uint32_t n = 0; n < trainer->name_count; n++)
-        trainer->values[n] = NAN, trainer->reported[n] = false;
+    for (uint32_t n = 0; n < trainer->name_count; n++) {
+        trainer->values[n] = NAN;
+        trainer->phases[n] = NULL;
+    }
     for (uint32_t i = 0; i < variant->step.report_count; i++) {
         const struct step_report *report = &variant->step.reports[i];
         trainer->values[report->index] = *(const float *)vkg_program_output(variant->program, report->scalar, slot);
-        trainer->reported[report->index] = true;
+        trainer->phases[report->index] = report->phase;
     }
 }
 
@@ -225,8 +227,7 @@ static void fill_report(const vkg_trainer *trainer, vkg_trainer_report *report)
 {
     if (report)
         *report = (vkg_trainer_report){.step = trainer->reported_step, .count = trainer->name_count,
-                                       .names = trainer->names, .values = trainer->values,
-                                       .reported = trainer->reported};
+                                       .names = trainer->names, .phases = trainer->phases, .values = trainer->values};
 }
 
 /* Into an input of the step's, where it has it. */

@@ -135,24 +135,22 @@ static vkg_tensor *out_of_memory(vkg_graph *graph)
 
 void vkg_graph_enter(vkg_graph *graph, const char *scope)
 {
-    size_t used = strlen(graph->scope);
-    if (used + strlen(scope) + 2 > sizeof graph->scope)
-        graph_fail(graph, "graph_enter(\"%s\"): scopes nest deeper than %zu characters", scope, sizeof graph->scope);
-    else
-        snprintf(graph->scope + used, sizeof graph->scope - used, "%s.", scope);
+    const size_t used = strlen(graph->scope), most = sizeof graph->scope_starts / sizeof graph->scope_starts[0];
+    if (used + strlen(scope) + 2 > sizeof graph->scope || graph->scope_count == most) {
+        graph_fail(graph, "graph_enter(\"%s\"): scopes nest deeper than %zu characters or %zu levels", scope,
+                   sizeof graph->scope, most);
+        return;
+    }
+    snprintf(graph->scope + used, sizeof graph->scope - used, "%s.", scope);
+    graph->scope_starts[graph->scope_count++] = (uint8_t)used;
 }
 
 void vkg_graph_leave(vkg_graph *graph)
 {
-    size_t used = strlen(graph->scope);
-    if (used == 0) {
+    if (graph->scope_count == 0)
         graph_fail(graph, "graph_leave: no scope was entered");
-        return;
-    }
-    used--; /* the dot at the end */
-    while (used > 0 && graph->scope[used - 1] != '.')
-        used--;
-    graph->scope[used] = 0;
+    else
+        graph->scope[graph->scope_starts[--graph->scope_count]] = 0;
 }
 
 /* --- nodes --- */

@@ -118,6 +118,8 @@ struct vkg_graph {
     char *error; /* first broken rule */
     bool out_of_memory;
     char scope[256];
+    uint8_t scope_starts[64]; /* where in it each of the entered ones begins; they may hold dots themselves */
+    uint32_t scope_count;
     vkg_dtype precision; /* of what convolutions and matrix products read */
     const char *layer_call, *layer_name; /* the layer that is being built, or NULL */
     uint32_t layer_depth;

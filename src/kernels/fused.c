@@ -3,7 +3,10 @@
  *
  * Pointwise: one invocation computes elements i, i + stride, … (four neighbours each, where that is possible).
  * Sums: the space is [outer][reduced][inner]. An invocation sums, for one outer and inner index, every
- * `parts`-th of the reduced ones; where parts > 1 a second kernel adds the parts. No atomics: deterministic. */
+ * `parts`-th of the reduced ones; where parts > 1 a second kernel adds the parts. No atomics: deterministic.
+ *
+ * Loops are tested at their end: on CPU drivers one that is tested at its start runs its body once more, with no lane
+ * alive. */
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -194,7 +197,7 @@ static void write_sum(struct fused_writer *w, const struct sum_extents *extents)
             inner, inner, parts, inner, parts);
     write_coordinates(w, w->before_loop, 0, first, "outer");
     write_coordinates(w, w->before_loop, behind, w->dims.count - behind, w->dims.width == 4 ? "inner * 4" : "inner");
-    fprintf(w->body, "    for (uint r = part; r < c%u; r += c%u) {\n", reduced, parts);
+    fprintf(w->body, "    uint r = part;\n    do {\n");
     write_coordinates(w, w->body, first, w->dims.reduced_count, "r");
     writer_load_leaves(w);
     for (uint32_t i = 0; i < w->kernel->output_count; i++) {
@@ -204,7 +207,7 @@ static void write_sum(struct fused_writer *w, const struct sum_extents *extents)
         fprintf(w->before_loop, "    T r%u = T(%s);\n", i, text->start);
         fprintf(w->body, text->combine, i, i, name);
     }
-    fprintf(w->body, "    }\n");
+    fprintf(w->body, "    r += c%u;\n    } while (r < c%u);\n", parts, reduced);
     for (uint32_t i = 0; i < w->kernel->output_count; i++)
         write_store(w, i, "r", i);
 }
@@ -225,10 +228,10 @@ static void write_frame(struct fused_writer *w, FILE *source, uint32_t count, co
             "#include \"lib/pointwise.glsl\"\nlayout(local_size_x_id = 0) in;\n%s"
             "void main()\n{\n    uint group = gl_WorkGroupID.y * gl_NumWorkGroups.x + gl_WorkGroupID.x;\n"
             "    uint stride = gl_WorkGroupSize.x * gl_NumWorkGroups.x * gl_NumWorkGroups.y;\n"
-            "    for (uint i = group * gl_WorkGroupSize.x + gl_LocalInvocationID.x; i < c%u; i += stride) {\n"
-            "%s%s    }\n}\n",
+            "    uint i = group * gl_WorkGroupSize.x + gl_LocalInvocationID.x;\n    if (i >= c%u)\n        return;\n"
+            "    do {\n%s%s    i += stride;\n    } while (i < c%u);\n}\n",
             stores_halves_one_by_one(w) ? "#extension GL_EXT_shader_16bit_storage : require\n" : "", w->dims.width == 4,
-            declarations, count, before_loop, body);
+            declarations, count, before_loop, body, count);
 }
 
 /* --- dispatches --- */
@@ -360,6 +363,7 @@ static uint32_t choose_parts(const struct lowering *lowering, uint64_t kept, uin
     parts = parts < most ? parts : most;
     uint64_t least = reduced / (lowering->device->caps.max_loop_iterations / 4) + 1; /* see drivers: loops that end early */
     parts = parts > least ? parts : least;
+    parts = parts < reduced ? parts : reduced; /* each part has an element */
     return (uint32_t)(parts > 1024 ? (least > 1024 ? least : 1024) : parts);
 }
 

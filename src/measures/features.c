@@ -27,24 +27,33 @@ static vkg_tensor *classifier(vkg_graph *graph, vkg_tensor *images, const void *
     return vkg_classifier_features(graph, images, true);
 }
 
-static const struct {
+static vkg_tensor *inception(vkg_graph *graph, vkg_tensor *images, const void *user)
+{
+    (void)user;
+    return vkg_inception_features(graph, images);
+}
+
+struct known_network {
     const char *tensor; /* that tells it from the others */
     vkg_feature_network network;
-} known[] = {
-    {"fc1.weight", classifier},
+    uint32_t batch;
+};
+static const struct known_network known[] = {
+    {"Mixed_7c.branch_pool.conv.weight", inception, 8},
+    {"fc1.weight", classifier, 64},
 };
 enum { KNOWN = sizeof known / sizeof known[0] };
 
 static vkg_result find_network(const vkg_log *log, const vkg_safetensors *file, const char *name,
-                               vkg_feature_network *network)
+                               const struct known_network **network)
 {
     for (int i = 0; i < KNOWN; i++)
         if (vkg_safetensors_find(file, known[i].tensor) != UINT32_MAX) {
-            *network = known[i].network;
+            *network = &known[i];
             return VKG_OK;
         }
-    return vkg_fail(log, VKG_ERROR_FORMAT, "%s: holds the weights of no feature network that is known: expected the "
-                    "classifier's (\"fc1.weight\")", name);
+    return vkg_fail(log, VKG_ERROR_FORMAT, "%s: holds the weights of no feature network that is known: expected Inception's "
+                    "(\"%s\") or the classifier's (\"%s\")", name, known[0].tensor, known[1].tensor);
 }
 
 /* --- weights --- */
@@ -88,10 +97,12 @@ static vkg_result build_graph(vkg_features *features, const vkg_features_desc *d
 
 static vkg_result set_up(vkg_features *features, const vkg_features_desc *desc, const vkg_safetensors *file)
 {
-    vkg_feature_network network = desc->network;
-    vkg_result result = network ? VKG_OK : find_network(&features->device->log, file, features->name, &network);
-    if (result == VKG_OK)
-        result = build_graph(features, desc, network);
+    const struct known_network own = {.network = desc->network, .batch = 64}, *network = &own;
+    vkg_result result = desc->network ? VKG_OK : find_network(&features->device->log, file, features->name, &network);
+    if (result != VKG_OK)
+        return result;
+    features->batch = desc->batch ? desc->batch : network->batch;
+    result = build_graph(features, desc, network->network);
     if (result == VKG_OK)
         result = vkg_state_create(features->device, &features->graph, 1, 0, &features->state);
     if (result == VKG_OK)
@@ -111,7 +122,7 @@ vkg_result vkg_features_create(vkg_device *device, const vkg_features_desc *desc
         return result;
     vkg_features *made = calloc(1, sizeof *made);
     if (made)
-        *made = (struct vkg_features){.device = device, .name = strdup(name), .batch = desc->batch ? desc->batch : 64};
+        *made = (struct vkg_features){.device = device, .name = strdup(name)};
     result = made && made->name ? set_up(made, desc, file)
                                 : vkg_fail(&device->log, VKG_ERROR_OUT_OF_MEMORY, "%s: out of host memory", name);
     vkg_safetensors_close(&file);

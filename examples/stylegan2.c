@@ -80,10 +80,7 @@ static vkg_tensor *map(vkg_graph *g, vkg_tensor *z)
 /* The mean of w over training, towards which samples are truncated. */
 static vkg_tensor *average_w(vkg_graph *g, const vkg_network_settings *s)
 {
-    vkg_graph_enter(g, "mapping");
-    vkg_tensor *average = vkg_buffer(g, "w_avg", VKG_SHAPE(s->latent), (vkg_init){VKG_INIT_CONSTANT, 0, 0});
-    vkg_graph_leave(g);
-    return average;
+    return vkg_buffer(g, "mapping.w_avg", VKG_SHAPE(s->latent), (vkg_init){VKG_INIT_CONSTANT, 0, 0});
 }
 
 static void follow_average(vkg_graph *g, vkg_tensor *w, const vkg_network_settings *s)
@@ -144,15 +141,15 @@ static vkg_tensor *style(vkg_graph *g, vkg_tensor *styles, uint32_t i)
 static vkg_tensor *noise_like(vkg_graph *g, vkg_tensor *x, bool fresh)
 {
     const vkg_shape shape = vkg_tensor_shape(x);
-    const uint32_t n = shape.dims[0], height = shape.dims[1], width = shape.dims[2];
-    vkg_tensor *kept = vkg_buffer(g, "noise_const", VKG_SHAPE(height, width), (vkg_init){VKG_INIT_NORMAL, 0, 1});
-    return fresh ? vkg_random_normal(g, VKG_SHAPE(n, height, width, 1)) : vkg_reshape(g, kept, VKG_SHAPE(1, height, width, 1));
+    const uint32_t n = shape.dims[0], h = shape.dims[1], w = shape.dims[2];
+    vkg_tensor *kept = vkg_buffer(g, "noise_const", VKG_SHAPE(h, w), (vkg_init){VKG_INIT_NORMAL, 0, 1});
+    return fresh ? vkg_random_normal(g, VKG_SHAPE(n, h, w, 1)) : vkg_reshape(g, kept, VKG_SHAPE(1, h, w, 1));
 }
 
-static vkg_tensor *add_bias(vkg_graph *g, vkg_tensor *x)
+static vkg_tensor *add_bias(vkg_graph *g, const char *name, vkg_tensor *x)
 {
     const uint32_t channels = vkg_tensor_shape(x).dims[3];
-    return vkg_add(g, x, vkg_parameter(g, "bias", VKG_SHAPE(channels), (vkg_init){VKG_INIT_CONSTANT, 0, 0}));
+    return vkg_add(g, x, vkg_parameter(g, name, VKG_SHAPE(channels), (vkg_init){VKG_INIT_CONSTANT, 0, 0}));
 }
 
 static vkg_tensor *styled_convolution(vkg_graph *g, const vkg_modulated_conv_desc *desc, vkg_tensor *x, vkg_tensor *w,
@@ -163,7 +160,7 @@ static vkg_tensor *styled_convolution(vkg_graph *g, const vkg_modulated_conv_des
         x = vkg_upfirdn2d(g, x, &after_upsampling);
     vkg_graph_enter(g, desc->name);
     vkg_tensor *strength = vkg_parameter(g, "noise_strength", VKG_SCALAR, (vkg_init){VKG_INIT_CONSTANT, 0, 0});
-    x = add_bias(g, vkg_add(g, x, vkg_mul(g, noise_like(g, x, training), strength)));
+    x = add_bias(g, "bias", vkg_add(g, x, vkg_mul(g, noise_like(g, x, training), strength)));
     vkg_graph_leave(g);
     return activation(g, x);
 }
@@ -173,9 +170,7 @@ static vkg_tensor *to_picture(vkg_graph *g, vkg_tensor *x, vkg_tensor *w, vkg_te
 {
     vkg_tensor *y = vkg_modulated_conv2d(g, x, w, &(vkg_modulated_conv_desc){.name = "torgb", .out = channels, .kernel = 1,
                                                                              .plain = true});
-    vkg_graph_enter(g, "torgb");
-    y = add_bias(g, y);
-    vkg_graph_leave(g);
+    y = add_bias(g, "torgb.bias", y);
     return picture ? vkg_add(g, vkg_upfirdn2d(g, picture, &twice), y) : y;
 }
 
@@ -215,8 +210,8 @@ static vkg_tensor *generator(vkg_graph *g, vkg_tensor *z, const vkg_network_sett
 
 static vkg_tensor *residual_block(vkg_graph *g, vkg_tensor *x, uint32_t out)
 {
-    const uint32_t in = vkg_tensor_shape(x).dims[3];
-    vkg_tensor *y = convolution(g, &(vkg_conv_desc){.name = "conv0", .out = in, .kernel = 3, .pad = 1, .bias = true}, x);
+    vkg_tensor *y = convolution(g, &(vkg_conv_desc){.name = "conv0", .out = vkg_tensor_shape(x).dims[3], .kernel = 3, .pad = 1,
+                                                    .bias = true}, x);
     y = vkg_upfirdn2d(g, activation(g, y), &before_downsampling);
     y = convolution(g, &(vkg_conv_desc){.name = "conv1", .out = out, .kernel = 3, .stride = 2, .bias = true}, y);
     vkg_tensor *skip = convolution(g, &(vkg_conv_desc){.name = "skip", .out = out, .kernel = 1}, vkg_upfirdn2d(g, x, &half));
@@ -295,13 +290,11 @@ static int draw_blends(vkg_app *app, const struct blend *blends, uint32_t column
     wide.latent = 2 * s.latent + style_count(&s);
     const size_t pixels = (size_t)s.image[0] * s.image[1] * s.image[2];
     float *inputs = malloc(BLENDS * (wide.latent + pixels) * sizeof *inputs), *images = inputs + BLENDS * wide.latent;
-    if (!inputs || vkg_app_open_sampler(app, blended, &wide, columns, &sampler) != VKG_OK) {
-        free(inputs);
-        return 1;
-    }
-    for (uint32_t i = 0; i < BLENDS; i++)
+    vkg_result result = inputs ? vkg_app_open_sampler(app, blended, &wide, columns, &sampler) : VKG_ERROR_OUT_OF_MEMORY;
+    for (uint32_t i = 0; i < BLENDS && result == VKG_OK; i++)
         fill_input(app, &s, &blends[i], inputs + i * wide.latent);
-    vkg_result result = vkg_sampler_draw(sampler, inputs, BLENDS, images);
+    if (result == VKG_OK)
+        result = vkg_sampler_draw(sampler, inputs, BLENDS, images);
     const char *output = vkg_app_text(app, "output");
     if (result == VKG_OK)
         result = vkg_app_save_grid(app, images, &s, BLENDS, columns, output ? output : name);
@@ -351,5 +344,6 @@ int main(int argc, char **argv)
                 .regularizers = {.r1 = 10, .every = 16, .path_length = 2, .path_every = 8},
                 .optimizer_g = {.lr = 2.5e-3f, .beta1 = -1, .beta2 = 0.99f},
                 .optimizer_d = {.lr = 2.5e-3f, .beta1 = -1, .beta2 = 0.99f}},
-        .check = vkg_pyramid_check, .latent = 512, .width = 64, .batch = 32, .options = options, .commands = commands});
+        .check = vkg_pyramid_check, .latent = 512, .width = 64, .batch = 32, .ema = 0.998f, .ema_ramp_up = 0.05f,
+        .options = options, .commands = commands});
 }

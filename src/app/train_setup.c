@@ -35,7 +35,8 @@ static vkg_result create_trainer(struct training *t)
     vkg_result result = app_create_trainer(app, &t->settings, &t->trainer);
     if (result == VKG_OK)
         result = vkg_sampler_create(app->device, &(vkg_sampler_desc){
-            .generator = app->desc->gan.generator, .settings = t->settings, .batch = app->desc->samples && app->desc->samples < SAMPLES ? app->desc->samples : SAMPLES,
+            .generator = app->desc->gan.generator, .settings = t->settings,
+            .batch = app_sampler_batch(app, app->desc->samples ? app->desc->samples : SAMPLES),
             .state = vkg_trainer_state(t->trainer), .scope = app_generator_scope(app)}, &t->sampler);
     return result;
 }

@@ -126,9 +126,9 @@ void main()
             [[unroll]] for (int p = 0; p < PLACES; p++)
                 [[unroll]] for (int q = 0; q < Q; q++)
                     b[p][q] = FETCH_DY(to[p] + int(column[q]));
-            [[unroll]] for (int q = 0; q < Q; q++)
-                [[unroll]] for (int f = 0; f < FETCHES; f++)
-                    [[unroll]] for (int u = 0; u < INNER; u++)
+            [[unroll]] for (int f = 0; f < FETCHES; f++)
+                [[unroll]] for (int u = 0; u < INNER; u++)
+                    [[unroll]] for (int q = 0; q < Q; q++)
                         [[unroll]] for (int p = 0; p < PLACES; p++)
                             sum[f * INNER + u][q] += A(f, p, u) * b[p][q];
         } while (at < end);

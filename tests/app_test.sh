@@ -233,6 +233,15 @@ refused "--loss hinge: the run in critic/config.json was made with wasserstein" 
     "$program" train --out critic --resume --steps 9 --loss hinge
 refused "--r1 0.1: the run" "$program" train --out critic --resume --steps 9 --r1 0.1
 refused "expected non-saturating|minimax" "${train[@]}" --out x --loss best
+toolbox=(--loss relativistic --r1 0.1 --r2 0.1 --reg-every 2 --augment ada --history 16 --optimizer adamw --weight-decay 0.01
+    --clip-norm 1 --lr-schedule cosine --warmup 2 --balance 0.9 --accumulate 2 --ema 0.9)
+ok "${train[@]}" "${toolbox[@]}" --out toolbox --steps 5 --lr-steps 10
+ok "${train[@]}" "${toolbox[@]}" --out toolbox-parts --steps 3 --lr-steps 10
+ok "$program" train --out toolbox-parts --resume --steps 5
+cmp -s "$(newest toolbox 5)" "$(newest toolbox-parts 5)" || fail "resuming a run with the whole toolbox changed it"
+ok "$program" generate toolbox --count 4 --output average.png
+ok "${train[@]}" --lr-schedule linear --out falling --steps 2
+grep -q '"lr-steps":.*2,' falling/config.json || fail "a schedule's length is not kept"
 [ -s critic/film.png ] || fail "there is no film strip"
 
 # --- a disk that is full: the run ends with a message, what was saved before stays whole ---

@@ -36,8 +36,8 @@ newest() { echo "$1"/checkpoints/step-$(printf %06d "$2").safetensors; }
 resumes() {
     local name=$1 program=$2
     shift 2
-    ok "$program" train "$@" --out "$name-whole" --steps 4
-    ok "$program" train "$@" --out "$name-parts" --steps 2
+    ok "$program" train "$@" --lr-steps 4 --out "$name-whole" --steps 4
+    ok "$program" train "$@" --lr-steps 4 --out "$name-parts" --steps 2
     ok "$program" train --out "$name-parts" --resume --steps 4
     cmp -s "$(newest "$name-whole" 4)" "$(newest "$name-parts" 4)" || fail "$name: resuming changed the run"
 }

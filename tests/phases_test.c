@@ -95,6 +95,35 @@ static void phases_share_an_optimizer(void **unused)
     vkg_trainer_destroy(&trainer);
 }
 
+/* --- accumulation --- */
+
+static vkg_tensor *wide_loss(vkg_step *step, void *user)
+{
+    (void)user;
+    vkg_graph *g = vkg_step_graph(step);
+    vkg_tensor *x = vkg_reshape(g, vkg_step_real(step), VKG_SHAPE(256, 16));
+    for (int layer = 0; layer < 5; layer++)
+        x = vkg_tanh(g, vkg_linear(g, x, &(vkg_linear_desc){.name = &"w0\0w1\0w2\0w3\0w4"[3 * layer], .out = 128}));
+    return vkg_mean(g, vkg_square(g, x), VKG_ALL_AXES, false);
+}
+
+/* What accumulation is for: of eight batches only the sum of their gradients takes memory. */
+static void accumulation_needs_little_memory(void **unused)
+{
+    (void)unused;
+    uint64_t bytes[2];
+    for (int i = 0; i < 2; i++) {
+        const vkg_phase phase = {.name = "w", .loss = wide_loss, .trains = "w", .accumulate = i ? 8 : 1};
+        vkg_trainer *trainer = make_trainer(&(vkg_trainer_desc){
+            .phases = &phase, .phase_count = 1, .batch = 256, .image = {1, 16, 1}});
+        bytes[i] = vkg_trainer_get_stats(trainer).temporary_bytes;
+        vkg_trainer_destroy(&trainer);
+    }
+    printf("temporary memory: %llu KiB for a batch, %llu for eight\n", (unsigned long long)bytes[0] >> 10,
+           (unsigned long long)bytes[1] >> 10);
+    assert_true(bytes[1] < 2 * bytes[0]);
+}
+
 /* --- gates --- */
 
 static vkg_tensor *gated_loss(vkg_step *step, void *name)
@@ -434,7 +463,7 @@ int main(int argc, char **argv)
         cmocka_set_test_filter(argv[1]);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(phases_begin_and_end),           cmocka_unit_test(phases_share_an_optimizer),
-        cmocka_unit_test(a_gate_skips_updates),           cmocka_unit_test(resuming_changes_no_bit),
+        cmocka_unit_test(accumulation_needs_little_memory), cmocka_unit_test(a_gate_skips_updates),           cmocka_unit_test(resuming_changes_no_bit),
         cmocka_unit_test(frozen_networks_stay_as_loaded), cmocka_unit_test(averages_are_what_the_formula_says),
         cmocka_unit_test(samplers_draw_from_the_average), cmocka_unit_test(bad_lists_are_refused)};
     return cmocka_run_group_tests(tests, NULL, test_device_close);

@@ -58,6 +58,7 @@ typedef struct vkg_app_desc {
     /* Says why these images cannot be (size, channels), into message. */
     bool (*check)(const vkg_network_settings *settings, char *message, size_t message_size);
     uint32_t latent, width, batch; /* defaults of --latent [100], --width [64], --batch [64] */
+    float ema;                     /* default of --ema, the decay of the generator's moving average [0: none] */
     uint32_t steps, sample_every;  /* defaults of --steps [3000], --sample-every [250] */
 
     bool labels; /* where the data has classes, the networks are told them (settings.classes) */

@@ -23,7 +23,9 @@ struct options {
     double lr, lr_g, lr_d, beta1, beta2; /* lr_g, lr_d: 0 is lr */
     double label;                        /* of the class to draw, where the option was given */
     double loss;                         /* a vkg_loss */
-    double d_steps, gradient_penalty, r1, r2, dragan;
+    double d_steps, gradient_penalty, r1, r2, dragan, consistency, history;
+    double augment, optimizer, lr_schedule; /* a vkg_augment_kind, a vkg_optimizer, a vkg_schedule_kind */
+    double momentum, weight_decay, clip_norm, lr_steps, warmup, reg_every, balance, accumulate, ema;
     double precision; /* 0, 1 or 2: option_precision */
     double recipe;    /* 0: none */
     bool resume, json, help, profile;
@@ -99,6 +101,9 @@ vkg_result app_view_shape(vkg_app *app, const uint32_t image[3], vkg_view_shape 
 
 /* What the networks are told, for such images; false after a message when they cannot be. */
 bool app_settings(vkg_app *app, const struct run_image *image, vkg_network_settings *settings);
+/* Where samples are drawn from: "generator", or its moving average where there is one; and the prefix of its tensors. */
+const char *app_generator_scope(const vkg_app *app);
+const char *app_generator_prefix(const vkg_app *app);
 /* A trainer of the program's networks, as the options say. */
 vkg_result app_create_trainer(vkg_app *app, const vkg_network_settings *settings, vkg_trainer **trainer);
 

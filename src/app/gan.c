@@ -19,8 +19,15 @@ bool app_settings(vkg_app *app, const struct run_image *run, vkg_network_setting
 
 static void apply_optimizer(const struct options *o, double lr, vkg_optimizer_desc *optimizer)
 {
+    optimizer->kind = (vkg_optimizer)o->optimizer;
+    optimizer->momentum = (float)o->momentum;
+    optimizer->weight_decay = o->weight_decay > 0 ? (float)o->weight_decay : -1;
+    optimizer->clip_norm = (float)o->clip_norm;
+    optimizer->schedule = (vkg_schedule){
+        .kind = (vkg_schedule_kind)o->lr_schedule, .warm_up = (uint32_t)o->warmup,
+        .steps = (uint32_t)(o->lr_schedule > 0 && o->lr_steps == 0 ? o->steps : o->lr_steps)};
     optimizer->lr = (float)(lr > 0 ? lr : o->lr);
-    optimizer->beta1 = o->beta1 > 0 ? (float)o->beta1 : -1; /* −1 is 0: optimizer.h */
+    optimizer->beta1 = o->beta1 > 0 ? (float)o->beta1 : -1; /* −1 is 0, here and below: optimizer.h */
     optimizer->beta2 = o->beta2 > 0 ? (float)o->beta2 : -1;
 }
 
@@ -36,9 +43,25 @@ static vkg_gan_desc gan_of(const vkg_app *app, const vkg_network_settings *setti
     gan.regularizers.r1 = (float)o->r1;
     gan.regularizers.r2 = (float)o->r2;
     gan.regularizers.dragan = (float)o->dragan;
+    gan.regularizers.consistency = (float)o->consistency;
+    gan.regularizers.every = (uint32_t)o->reg_every;
+    gan.balance.most = (float)o->balance;
+    gan.accumulate = (uint32_t)o->accumulate;
+    gan.augment.kind = (vkg_augment_kind)o->augment;
+    gan.history = (uint32_t)o->history;
     apply_optimizer(o, o->lr_d, &gan.optimizer_d);
     apply_optimizer(o, o->lr_g, &gan.optimizer_g);
     return gan;
+}
+
+const char *app_generator_scope(const vkg_app *app)
+{
+    return app->options.ema > 0 ? "ema.generator" : "generator";
+}
+
+const char *app_generator_prefix(const vkg_app *app)
+{
+    return app->options.ema > 0 ? "ema.generator." : "generator.";
 }
 
 vkg_result app_create_trainer(vkg_app *app, const vkg_network_settings *settings, vkg_trainer **trainer)
@@ -51,5 +74,6 @@ vkg_result app_create_trainer(vkg_app *app, const vkg_network_settings *settings
         .phases = phases, .phase_count = phase_count, .batch = (uint32_t)options->batch,
         .image = {settings->image[0], settings->image[1], settings->image[2]},
         .input = {settings->input[0], settings->input[1], settings->input[2]}, .latent = settings->latent,
-        .seed = (uint64_t)options->seed, .precision = option_precision(options), .gradient_norms = true}, trainer);
+        .seed = (uint64_t)options->seed, .precision = option_precision(options), .gradient_norms = true,
+        .ema = {.of = options->ema > 0 ? "generator." : NULL, .decay = (float)options->ema}}, trainer);
 }

@@ -1,82 +1,10 @@
-/* The table of options and the table of commands: the common ones, and the program's own behind them. */
+/* The tables of options and commands that a program has: the common ones, and its own behind them. */
 #include "app/options.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-_Static_assert(VKG_LOSS_COUNT == 6, "--loss names every loss, in its order");
-
-enum { EVERY_OWN = ~(OWN - 1) }; /* all commands of the program's own */
-
 #define AT(field) offsetof(struct options, field)
-static const struct option_row common[] = {
-    {"out", "DIR", "the run folder [runs/NAME]", TEXT, TRAIN, AT(out), 0, 0, FORGOTTEN},
-    {"recipe", NULL, "settings by name, for options that are not given", CHOICE, TRAIN | BENCH, AT(recipe), 0, 0, FIXED},
-    {"resume", NULL, "go on with the run in the folder, from its newest checkpoint, as if it had never stopped", FLAG,
-     TRAIN, AT(resume), 0, 0, FORGOTTEN},
-    {"steps", "N", "steps in all (train), or timed steps (bench)", WHOLE, TRAIN | BENCH, AT(steps), 1, 1e12, REMEMBERED},
-    {"minutes", "X", "stop after so long, if that comes before the last step", REAL, TRAIN, AT(minutes), 0.01, 1e6, FORGOTTEN},
-    {"batch", "N", "images a step", WHOLE, TRAIN | BENCH, AT(batch), 1, 65536, FIXED},
-    {"width", "N", "channels of the narrowest layer of both networks", WHOLE, TRAIN | BENCH, AT(width), 1, 4096, FIXED},
-    {"latent", "N", "size of the generator's input", WHOLE, TRAIN | BENCH, AT(latent), 1, 65536, FIXED},
-    {"size", "N", "image size; images are cut square and resized [0: as in the data]", WHOLE, TRAIN | BENCH, AT(size), 0,
-     4096, FIXED},
-    {"channels", "N", "1 grey or 3 colour [0: as in the data]", WHOLE, TRAIN | BENCH, AT(channels), 0, 3, FIXED},
-    {"loss", "non-saturating|minimax|least-squares|wasserstein|hinge|relativistic",
-     "what the networks are trained on; minimax is the original of 2014", CHOICE, TRAIN | BENCH, AT(loss), 0, 0, FIXED},
-    {"d-steps", "N", "updates of the discriminator a step, each with a batch of its own", WHOLE, TRAIN | BENCH, AT(d_steps), 1,
-     64, FIXED},
-    {"gradient-penalty", "X", "weight of the penalty of WGAN-GP, which has 10 [0: none]", REAL, TRAIN | BENCH,
-     AT(gradient_penalty), 0, 1e6, FIXED},
-    {"r1", "X", "γ of the discriminator's gradient penalty at real images; StyleGAN2 has 10 [0: none]", REAL, TRAIN | BENCH,
-     AT(r1), 0, 1e6, FIXED},
-    {"r2", "X", "the same at generated images [0: none]", REAL, TRAIN | BENCH, AT(r2), 0, 1e6, FIXED},
-    {"dragan", "X", "weight of the penalty of DRAGAN, which has 10 [0: none]", REAL, TRAIN | BENCH, AT(dragan), 0, 1e6, FIXED},
-    {"lr", "X", "learning rate", REAL, TRAIN, AT(lr), 1e-9, 1, FIXED},
-    {"lr-g", "X", "of the generator [0: as --lr]", REAL, TRAIN, AT(lr_g), 0, 1, FIXED},
-    {"lr-d", "X", "of the discriminator [0: as --lr]", REAL, TRAIN, AT(lr_d), 0, 1, FIXED},
-    {"beta1", "X", "Adam's decay of the first moment", REAL, TRAIN, AT(beta1), 0, 0.9999, FIXED},
-    {"beta2", "X", "Adam's decay of the second moment", REAL, TRAIN, AT(beta2), 0, 0.999999, FIXED},
-    {"precision", "fp32|bf16|fp16", "what convolutions read; sums and all else are fp32",
-     CHOICE, TRAIN | BENCH, AT(precision), 0, 2, FIXED},
-    {"seed", "N", "of everything random: the same seed on the same device gives the same bits", WHOLE,
-     TRAIN | GENERATE | EVALUATE | BENCH | EVERY_OWN, AT(seed), 0, 9007199254740992.0, FIXED},
-    {"sample-every", "N", "a grid of samples every so many steps", WHOLE, TRAIN, AT(sample_every), 1, 1e12, REMEMBERED},
-    {"checkpoint-every", "N", "a checkpoint every so many steps", WHOLE, TRAIN, AT(checkpoint_every), 1, 1e12, REMEMBERED},
-    {"log-every", "N", "a line of log.jsonl every so many steps", WHOLE, TRAIN, AT(log_every), 1, 1e12, REMEMBERED},
-    {"histogram-every", "N", "histograms of weights, updates and gradients for TensorBoard every so many steps [0: none]", WHOLE,
-     TRAIN, AT(histogram_every), 0, 1e12, FORGOTTEN},
-    {"evaluate-every", "N", "measure samples every so many steps, and keep the best checkpoint [0: never]", WHOLE, TRAIN,
-     AT(evaluate_every), 0, 1e12, REMEMBERED},
-    {"evaluate-count", "N", "how many samples, and as many real images, --evaluate-every measures", WHOLE, TRAIN,
-     AT(evaluate_count), 6, 1e6, FIXED},
-    {"features", "FILE", "weights of the network that measures, safetensors [built in, for images of 28×28×1]", TEXT,
-     TRAIN | EVALUATE, AT(features), 0, 0, FIXED},
-    {"data", "DATA", "the images to compare with [those of the run, or Fashion-MNIST]", TEXT, EVALUATE, AT(data), 0, 0, FORGOTTEN},
-    {"count", "N", "how many images", WHOLE, GENERATE | EVALUATE, AT(count), 1, 1e6, FORGOTTEN},
-    {"class", "N", "of this class alone, the first being 0 [all classes in turn]", WHOLE, GENERATE, AT(label), 0, 65535, FORGOTTEN},
-    {"output", "FILE", "FILE.png is a grid, FILE.npy is uint8 [N, H, W, C]", TEXT, GENERATE, AT(output), 0, 0, FORGOTTEN},
-    {"run", "DIR", "the trained run, or a checkpoint file in it [runs/NAME]", TEXT, EVERY_OWN, AT(run), 0, 0, FORGOTTEN},
-    {"output", "FILE", "where the result goes", TEXT, EVERY_OWN, AT(output), 0, 0, FORGOTTEN},
-    {"device", "D", "a Vulkan device: its number, or a part of its name [the best; see `devices`]", TEXT,
-     TRAIN | GENERATE | EVALUATE | BENCH | EVERY_OWN, AT(device), 0, 0, FORGOTTEN},
-    {"kernels", "K", "texel, tiled or plain [what suits the device]", TEXT, 
-     TRAIN | GENERATE | EVALUATE | BENCH | DEVICES | EVERY_OWN, AT(kernels), 0, 0, FORGOTTEN},
-    {"profile", NULL, "where the time of a step goes, dispatch by dispatch, instead", FLAG, BENCH, AT(profile), 0, 0, FORGOTTEN},
-    {"trace", "FILE", "with --profile: the dispatches as a trace for ui.perfetto.dev", TEXT, BENCH, AT(trace), 0, 0, FORGOTTEN},
-    {"json", NULL, "print JSON", FLAG, EVALUATE | BENCH, AT(json), 0, 0, FORGOTTEN},
-    {"help", NULL, "this text", FLAG, ~0u, AT(help), 0, 0, FORGOTTEN},
-};
-static const struct command_row common_commands[] = {
-    {"train", "[DATA]", "learn from images: a folder of PNG or JPEG files, IDX, or .npy [Fashion-MNIST]", TRAIN, command_train},
-    {"generate", "DIR|CHECKPOINT", "draw samples from a run's newest checkpoint, or from a checkpoint file", GENERATE, command_generate},
-    {"evaluate", "DIR|CHECKPOINT|FILE.npy", "measure samples: how near they are to the data, and how varied", EVALUATE, command_evaluate},
-    {"report", "DIR", "write a run's report.html again, from what its folder holds", REPORT, command_report},
-    {"bench", "", "measure training steps on made-up data", BENCH, command_bench},
-    {"devices", "", "list the Vulkan devices and what would be used of them", DEVICES, command_devices},
-};
-
-enum { COMMON = sizeof common / sizeof common[0], COMMON_COMMANDS = sizeof common_commands / sizeof common_commands[0] };
 
 /* --- building --- */
 
@@ -89,9 +17,9 @@ static bool makes_data(const vkg_app *app)
 static void add_commands(vkg_app *app)
 {
     const vkg_app_command *own = app->desc->commands;
-    for (int i = 0; i < COMMON_COMMANDS; i++)
-        if (!app->desc->pairs || !(common_commands[i].command & (GENERATE | EVALUATE)))
-            app->commands[app->command_count++] = common_commands[i];
+    for (int i = 0; i < command_common_count; i++)
+        if (!app->desc->pairs || !(command_common[i].command & (GENERATE | EVALUATE)))
+            app->commands[app->command_count++] = command_common[i];
     if (app->desc->open_data)
         app->commands[0].arguments = makes_data(app) ? "" : "[DATA]";
     if (app->desc->open_data || app->desc->data_help)
@@ -173,8 +101,8 @@ bool options_build_tables(vkg_app *app)
     bool good = app->rows && app->commands;
     if (good)
         add_commands(app);
-    for (int i = 0; i < COMMON && good; i++)
-        good = add_common(app, &common[i]);
+    for (int i = 0; i < option_common_count && good; i++)
+        good = add_common(app, &option_common[i]);
     if (!good)
         app_error(app, "out of memory for the table of options");
     for (const vkg_app_option *own = app->desc->options; good && own && own->name; own++)
@@ -205,6 +133,19 @@ static void fill_gan_defaults(struct options *o, const vkg_gan_desc *gan)
     o->r1 = plain(gan->regularizers.r1);
     o->r2 = plain(gan->regularizers.r2);
     o->dragan = plain(gan->regularizers.dragan);
+    o->consistency = plain(gan->regularizers.consistency);
+    o->reg_every = or_else(gan->regularizers.every, 1);
+    o->balance = plain(gan->balance.most);
+    o->accumulate = or_else(gan->accumulate, 1);
+    o->augment = gan->augment.kind;
+    o->history = gan->history;
+    o->optimizer = g->kind;
+    o->momentum = plain(g->momentum);
+    o->weight_decay = g->weight_decay > 0 ? plain(g->weight_decay) : 0;
+    o->clip_norm = plain(g->clip_norm);
+    o->lr_schedule = g->schedule.kind;
+    o->lr_steps = g->schedule.steps;
+    o->warmup = g->schedule.warm_up;
     o->lr = or_else(plain(g->lr), 0.0002);
     o->lr_d = d->lr > 0 && d->lr != g->lr ? plain(d->lr) : 0;
     o->beta1 = g->beta1 < 0 ? 0 : or_else(plain(g->beta1), 0.5);
@@ -220,6 +161,7 @@ void options_fill_defaults(vkg_app *app, const struct command_row *command)
         .sample_every = or_else(desc->sample_every, 250), .checkpoint_every = 1000, .log_every = 10,
         .count = command->command == EVALUATE ? 10000 : 64, .evaluate_count = 10000};
     fill_gan_defaults(&app->options, &desc->gan);
+    app->options.ema = plain(desc->ema);
     for (const vkg_app_option *own = desc->options; own && own->name; own++)
         if (kind_of(own) != TEXT && kind_of(own) != FLAG)
             app->options.own[own - desc->options].number = own->value;

@@ -45,6 +45,10 @@ struct command_row {
     int (*run)(vkg_app *app); /* returns the exit status */
 };
 
+extern const struct option_row option_common[]; /* options_table.c */
+extern const struct command_row command_common[];
+extern const int option_common_count, command_common_count;
+
 /* Makes app->rows and app->commands: the common ones, and the program's own. false after a message. */
 bool options_build_tables(vkg_app *app);
 void options_fill_defaults(vkg_app *app, const struct command_row *command);

@@ -46,7 +46,7 @@ static vkg_result create_trainer(struct training *t)
     if (result == VKG_OK)
         result = vkg_sampler_create(app->device, &(vkg_sampler_desc){
             .generator = app->desc->gan.generator, .settings = t->settings, .batch = samples && samples < most ? samples : most,
-            .state = vkg_trainer_state(t->trainer)}, &t->sampler);
+            .state = vkg_trainer_state(t->trainer), .scope = app_generator_scope(app)}, &t->sampler);
     return result;
 }
 
@@ -58,6 +58,8 @@ static vkg_result open_run(struct training *t)
         if (run_exists(t->folder))
             return vkg_fail(&app->log, VKG_ERROR_INVALID,
                             "%s holds a run already: --resume goes on with it, --out DIR begins another", t->folder);
+        if (app->options.lr_schedule > 0 && app->options.lr_steps == 0)
+            app->options.lr_steps = app->options.steps; /* and not what --steps says when the run is resumed */
         vkg_result result = open_data(t, app->options.target);
         return result == VKG_OK ? run_create(app, t->folder) : result;
     }

@@ -61,11 +61,12 @@ vkg_result trained_open_sampler(vkg_app *app, const char *target, uint32_t count
     vkg_result result = trained_open(app, target, &trained->run, &settings);
     if (result == VKG_OK)
         result = app_open_device(app);
-    vkg_sampler_desc desc = {.generator = app->desc->gan.generator, .settings = settings, .batch = count < 64 ? count : 64};
+    vkg_sampler_desc desc = {.generator = app->desc->gan.generator, .settings = settings,
+                             .scope = app_generator_scope(app), .batch = count < 64 ? count : 64};
     if (result == VKG_OK)
         result = vkg_sampler_create_state(app->device, &desc, &trained->state);
     if (result == VKG_OK)
-        result = vkg_app_load(app, trained->state, "generator.");
+        result = vkg_app_load(app, trained->state, app_generator_prefix(app));
     desc.state = trained->state;
     return result == VKG_OK ? vkg_sampler_create(app->device, &desc, &trained->sampler) : result;
 }

@@ -298,7 +298,8 @@ void vkg_optimize(vkg_graph *graph, const char *name, vkg_tensor *const *paramet
         graph->out_of_memory = true;
         return;
     }
-    *settings = (struct optimizer_settings){.rule = rule, .push = numbers_of(desc)};
+    *settings = (struct optimizer_settings){
+        .rule = rule, .scales = desc->loss_scaling.enabled || desc->clip_norm > 0 || desc->gate, .push = numbers_of(desc)};
     for (uint32_t i = 0; i < count; i++)
         inputs[i] = gradient_slot(graph, gradients[i], inputs, i);
     inputs[count] = learning_rate(graph, name, desc);

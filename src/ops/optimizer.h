@@ -23,6 +23,7 @@ struct optimizer_rule {
  * gradients' factor [1]; a factor of 0 skips the update. */
 struct optimizer_settings {
     const struct optimizer_rule *rule;
+    bool scales; /* the factor is not always 1 */
     uint32_t corrections; /* the declaration [1 − β₁ᵗ, 1 − β₂ᵗ, –, –], where the rule corrects */
     struct optimizer_push push;
 };

@@ -38,6 +38,15 @@ static vkg_result bind_corrections(struct lowering *lowering, struct dispatch *d
                                 FORMAT_STORAGE, true, written);
 }
 
+/* Behind the workgroup's size: what the kernel has to do beside the optimiser's own. */
+static void add_switches(struct dispatch *dispatch, const struct optimizer_settings *settings)
+{
+    const struct optimizer_push *push = &settings->push;
+    dispatch->constants[dispatch->constant_count++] = settings->scales;
+    dispatch->constants[dispatch->constant_count++] = push->clip_value > 0 || push->clip_parameters > 0;
+    dispatch->constants[dispatch->constant_count++] = push->weight_decay > 0 || push->parameter_decay > 0;
+}
+
 static vkg_result lower_run(struct lowering *lowering, const vkg_tensor *node, const struct block_update *update,
                             const struct block_run *run)
 {
@@ -63,7 +72,9 @@ static vkg_result lower_run(struct lowering *lowering, const vkg_tensor *node, c
     struct optimizer_push push = settings->push;
     push.count = blocks_vec4_count(run);
     dispatch_push(dispatch, &push, sizeof push);
-    return result == VKG_OK ? blocks_grid(lowering, dispatch, run) : result;
+    result = result == VKG_OK ? blocks_grid(lowering, dispatch, run) : result;
+    add_switches(dispatch, settings);
+    return result;
 }
 
 static vkg_result lower_corrections(struct lowering *lowering, const vkg_tensor *node, const struct block_update *update)

@@ -73,5 +73,6 @@ vkg_result app_create_trainer(vkg_app *app, const vkg_network_settings *settings
         .phases = phases, .phase_count = phase_count, .batch = (uint32_t)options->batch,
         .image = {settings->image[0], settings->image[1], settings->image[2]}, .latent = settings->latent,
         .seed = (uint64_t)options->seed, .precision = option_precision(options), .gradient_norms = true,
-        .ema = {.of = options->ema > 0 ? "generator." : NULL, .decay = (float)options->ema}}, trainer);
+        .ema = {.of = options->ema > 0 ? "generator." : NULL, .decay = (float)options->ema,
+                .ramp_up = app->desc->ema_ramp_up}}, trainer);
 }

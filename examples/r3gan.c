@@ -175,5 +175,5 @@ int main(int argc, char **argv)
                 .regularizers = {.r1 = 0.05f, .r2 = 0.05f},
                 .optimizer_g = {.lr = 2e-4f, .beta1 = -1, .beta2 = 0.99f},
                 .optimizer_d = {.lr = 2e-4f, .beta1 = -1, .beta2 = 0.99f}},
-        .check = check, .latent = 64, .width = 96, .batch = 64});
+        .check = check, .latent = 64, .width = 96, .batch = 64, .ema = 0.999f, .ema_ramp_up = 0.05f});
 }

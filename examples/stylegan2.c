@@ -4,8 +4,8 @@
  * A mapping network turns latents z into styles w; a synthesis network turns a learned constant into an image, and every
  * convolution's weight is scaled by the style first. Layers are named as in the authors' PyTorch program, b8 for the block
  * at 8×8; sizes go from k×k (k = 4 to 7) to the images' own. */
-#include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <vkgan/app.h>
 #include <vkgan/layers.h>
 #include <vkgan/resample.h>
@@ -80,10 +80,7 @@ static vkg_tensor *map(vkg_graph *g, vkg_tensor *z)
 /* The mean of w over training, towards which samples are truncated. */
 static vkg_tensor *average_w(vkg_graph *g, const vkg_network_settings *s)
 {
-    vkg_graph_enter(g, "mapping");
-    vkg_tensor *average = vkg_buffer(g, "w_avg", VKG_SHAPE(s->latent), (vkg_init){VKG_INIT_CONSTANT, 0, 0});
-    vkg_graph_leave(g);
-    return average;
+    return vkg_buffer(g, "mapping.w_avg", VKG_SHAPE(s->latent), (vkg_init){VKG_INIT_CONSTANT, 0, 0});
 }
 
 static void follow_average(vkg_graph *g, vkg_tensor *w, const vkg_network_settings *s)
@@ -124,15 +121,10 @@ static vkg_tensor *one_style(vkg_graph *g, vkg_tensor *w, const vkg_network_sett
     return vkg_broadcast(g, vkg_reshape(g, w, VKG_SHAPE(n, 1, s->latent)), VKG_SHAPE(n, style_count(s), s->latent));
 }
 
-static float psi_of(const vkg_network_settings *s)
-{
-    const double psi = s->user ? vkg_app_number(s->user, "truncation") : 1;
-    return isnan(psi) ? 1 : (float)psi;
-}
-
 /* Nearer to the mean, images are better and more alike: Karras et al. 2019, appendix B. */
-static vkg_tensor *truncated(vkg_graph *g, vkg_tensor *w, float psi, const vkg_network_settings *s)
+static vkg_tensor *truncated(vkg_graph *g, vkg_tensor *w, const vkg_network_settings *s)
 {
+    const float psi = s->user ? (float)vkg_app_number(s->user, "truncation") : 1;
     vkg_tensor *average = average_w(g, s);
     return vkg_add(g, average, vkg_affine(g, vkg_sub(g, w, average), psi, 0));
 }
@@ -149,15 +141,15 @@ static vkg_tensor *style(vkg_graph *g, vkg_tensor *styles, uint32_t i)
 static vkg_tensor *noise_like(vkg_graph *g, vkg_tensor *x, bool fresh)
 {
     const vkg_shape shape = vkg_tensor_shape(x);
-    const uint32_t n = shape.dims[0], height = shape.dims[1], width = shape.dims[2];
-    vkg_tensor *kept = vkg_buffer(g, "noise_const", VKG_SHAPE(height, width), (vkg_init){VKG_INIT_NORMAL, 0, 1});
-    return fresh ? vkg_random_normal(g, VKG_SHAPE(n, height, width, 1)) : vkg_reshape(g, kept, VKG_SHAPE(1, height, width, 1));
+    const uint32_t n = shape.dims[0], h = shape.dims[1], w = shape.dims[2];
+    vkg_tensor *kept = vkg_buffer(g, "noise_const", VKG_SHAPE(h, w), (vkg_init){VKG_INIT_NORMAL, 0, 1});
+    return fresh ? vkg_random_normal(g, VKG_SHAPE(n, h, w, 1)) : vkg_reshape(g, kept, VKG_SHAPE(1, h, w, 1));
 }
 
-static vkg_tensor *add_bias(vkg_graph *g, vkg_tensor *x)
+static vkg_tensor *add_bias(vkg_graph *g, const char *name, vkg_tensor *x)
 {
     const uint32_t channels = vkg_tensor_shape(x).dims[3];
-    return vkg_add(g, x, vkg_parameter(g, "bias", VKG_SHAPE(channels), (vkg_init){VKG_INIT_CONSTANT, 0, 0}));
+    return vkg_add(g, x, vkg_parameter(g, name, VKG_SHAPE(channels), (vkg_init){VKG_INIT_CONSTANT, 0, 0}));
 }
 
 static vkg_tensor *styled_convolution(vkg_graph *g, const vkg_modulated_conv_desc *desc, vkg_tensor *x, vkg_tensor *w,
@@ -168,7 +160,7 @@ static vkg_tensor *styled_convolution(vkg_graph *g, const vkg_modulated_conv_des
         x = vkg_upfirdn2d(g, x, &after_upsampling);
     vkg_graph_enter(g, desc->name);
     vkg_tensor *strength = vkg_parameter(g, "noise_strength", VKG_SCALAR, (vkg_init){VKG_INIT_CONSTANT, 0, 0});
-    x = add_bias(g, vkg_add(g, x, vkg_mul(g, noise_like(g, x, training), strength)));
+    x = add_bias(g, "bias", vkg_add(g, x, vkg_mul(g, noise_like(g, x, training), strength)));
     vkg_graph_leave(g);
     return activation(g, x);
 }
@@ -178,9 +170,7 @@ static vkg_tensor *to_picture(vkg_graph *g, vkg_tensor *x, vkg_tensor *w, vkg_te
 {
     vkg_tensor *y = vkg_modulated_conv2d(g, x, w, &(vkg_modulated_conv_desc){.name = "torgb", .out = channels, .kernel = 1,
                                                                              .plain = true});
-    vkg_graph_enter(g, "torgb");
-    y = add_bias(g, y);
-    vkg_graph_leave(g);
+    y = add_bias(g, "torgb.bias", y);
     return picture ? vkg_add(g, vkg_upfirdn2d(g, picture, &twice), y) : y;
 }
 
@@ -210,7 +200,7 @@ static vkg_tensor *synthesize(vkg_graph *g, vkg_tensor *styles, const vkg_networ
 
 static vkg_tensor *generator(vkg_graph *g, vkg_tensor *z, const vkg_network_settings *s)
 {
-    vkg_tensor *styles = s->evaluation ? one_style(g, truncated(g, map(g, z), psi_of(s), s), s) : training_styles(g, z, s);
+    vkg_tensor *styles = s->evaluation ? one_style(g, truncated(g, map(g, z), s), s) : training_styles(g, z, s);
     if (s->styles)
         *s->styles = styles;
     return synthesize(g, styles, s);
@@ -220,8 +210,8 @@ static vkg_tensor *generator(vkg_graph *g, vkg_tensor *z, const vkg_network_sett
 
 static vkg_tensor *residual_block(vkg_graph *g, vkg_tensor *x, uint32_t out)
 {
-    const uint32_t in = vkg_tensor_shape(x).dims[3];
-    vkg_tensor *y = convolution(g, &(vkg_conv_desc){.name = "conv0", .out = in, .kernel = 3, .pad = 1, .bias = true}, x);
+    vkg_tensor *y = convolution(g, &(vkg_conv_desc){.name = "conv0", .out = vkg_tensor_shape(x).dims[3], .kernel = 3, .pad = 1,
+                                                    .bias = true}, x);
     y = vkg_upfirdn2d(g, activation(g, y), &before_downsampling);
     y = convolution(g, &(vkg_conv_desc){.name = "conv1", .out = out, .kernel = 3, .stride = 2, .bias = true}, y);
     vkg_tensor *skip = convolution(g, &(vkg_conv_desc){.name = "skip", .out = out, .kernel = 1}, vkg_upfirdn2d(g, x, &half));
@@ -255,13 +245,105 @@ static vkg_tensor *discriminator(vkg_graph *g, vkg_tensor *x, const vkg_network_
     return x;
 }
 
+/* --- the commands film and mix: images whose styles lie between those of two latents --- */
+
+enum { BLENDS = 36, FRAMES = 9, SOURCES = 6 }; /* 4 strips of 9, or 6 by 6 */
+
+/* Images number a and b of the seed, and how far from a to b: styles before the crossover, and those from there on. */
+struct blend {
+    uint64_t a, b;
+    float before, behind;
+};
+
+/* The generator of blends: [N, both latents and a share for each style]. */
+static vkg_tensor *blended(vkg_graph *g, vkg_tensor *input, const vkg_network_settings *s)
+{
+    vkg_network_settings own = *s;
+    const uint32_t count = style_count(s), n = vkg_tensor_shape(input).dims[0];
+    own.latent = (s->latent - count) / 2;
+    vkg_tensor *a = truncated(g, map(g, vkg_slice(g, input, 1, 0, own.latent, 1)), &own);
+    vkg_tensor *b = truncated(g, map(g, vkg_slice(g, input, 1, own.latent, own.latent, 1)), &own);
+    vkg_tensor *shares = vkg_reshape(g, vkg_slice(g, input, 1, 2 * own.latent, count, 1), VKG_SHAPE(n, count, 1));
+    vkg_tensor *way = vkg_reshape(g, vkg_sub(g, b, a), VKG_SHAPE(n, 1, own.latent));
+    return synthesize(g, vkg_add(g, one_style(g, a, &own), vkg_mul(g, shares, way)), &own);
+}
+
+static void fill_input(const vkg_app *app, const vkg_network_settings *s, const struct blend *blend, float *input)
+{
+    const uint64_t seed = (uint64_t)vkg_app_number(app, "seed");
+    const uint32_t count = style_count(s), chosen = (uint32_t)vkg_app_number(app, "crossover");
+    const uint32_t crossover = chosen ? chosen : count / 2;
+    vkg_sampler_latents(seed, blend->a, s->latent, input);
+    vkg_sampler_latents(seed, blend->b, s->latent, input + s->latent);
+    for (uint32_t i = 0; i < count; i++)
+        input[2 * s->latent + i] = i < crossover ? blend->before : blend->behind;
+}
+
+/* A picture of BLENDS of them, row by row. */
+static int draw_blends(vkg_app *app, const struct blend *blends, uint32_t columns, const char *name)
+{
+    vkg_network_settings s, wide;
+    vkg_sampler *sampler;
+    if (vkg_app_open_run(app, &s) != VKG_OK)
+        return 1;
+    wide = s;
+    wide.latent = 2 * s.latent + style_count(&s);
+    const size_t pixels = (size_t)s.image[0] * s.image[1] * s.image[2];
+    float *inputs = malloc(BLENDS * (wide.latent + pixels) * sizeof *inputs), *images = inputs + BLENDS * wide.latent;
+    vkg_result result = inputs ? vkg_app_open_sampler(app, blended, &wide, columns, &sampler) : VKG_ERROR_OUT_OF_MEMORY;
+    for (uint32_t i = 0; i < BLENDS && result == VKG_OK; i++)
+        fill_input(app, &s, &blends[i], inputs + i * wide.latent);
+    if (result == VKG_OK)
+        result = vkg_sampler_draw(sampler, inputs, BLENDS, images);
+    const char *output = vkg_app_text(app, "output");
+    if (result == VKG_OK)
+        result = vkg_app_save_grid(app, images, &s, BLENDS, columns, output ? output : name);
+    free(inputs);
+    return result != VKG_OK;
+}
+
+/* Each row leads from one image to the next. */
+static int film(vkg_app *app)
+{
+    struct blend blends[BLENDS];
+    for (uint32_t i = 0; i < BLENDS; i++) {
+        const float share = (float)(i % FRAMES) / (FRAMES - 1);
+        blends[i] = (struct blend){.a = i / FRAMES, .b = i / FRAMES + 1, .before = share, .behind = share};
+    }
+    return draw_blends(app, blends, FRAMES, "film.png");
+}
+
+/* Forms of the images on the left, finer styles of those on top. */
+static int mix_styles(vkg_app *app)
+{
+    struct blend blends[BLENDS];
+    for (uint32_t i = 0; i < BLENDS; i++) {
+        const uint32_t row = i / SOURCES, column = i % SOURCES;
+        blends[i] = (struct blend){.a = row, .b = SOURCES + column, .before = row == 0, .behind = column != 0};
+    }
+    return draw_blends(app, blends, SOURCES, "mix.png");
+}
+
+static const vkg_app_option options[] = {
+    {"truncation", "X", "how far from the mean style: below 1 images are better and more alike", .value = 1, .high = 2,
+     .command = "generate|film|mix"},
+    {"crossover", "N", "the first style that is taken from above [0: the middle one]", .high = MAX_STYLES, .whole = true,
+     .command = "mix"},
+    {0}};
+
+static const vkg_app_command commands[] = {
+    {"film", "", "a picture of strips that lead from image to image", film},
+    {"mix", "", "a picture of images that have forms of some and colours of others", mix_styles},
+    {0}};
+
 int main(int argc, char **argv)
 {
     return vkg_app_main(argc, argv, &(vkg_app_desc){
         .name = "stylegan2", .summary = "draws images in styles that can be mixed (StyleGAN2, Karras et al. 2020)",
         .gan = {.generator = generator, .discriminator = discriminator, .loss = VKG_LOSS_NON_SATURATING,
-                .regularizers = {.r1 = 10, .path_length = 2},
+                .regularizers = {.r1 = 10, .every = 16, .path_length = 2, .path_every = 8},
                 .optimizer_g = {.lr = 2.5e-3f, .beta1 = -1, .beta2 = 0.99f},
                 .optimizer_d = {.lr = 2.5e-3f, .beta1 = -1, .beta2 = 0.99f}},
-        .check = vkg_pyramid_check, .latent = 512, .width = 64, .batch = 32});
+        .check = vkg_pyramid_check, .latent = 512, .width = 64, .batch = 32, .ema = 0.998f, .ema_ramp_up = 0.05f,
+        .options = options, .commands = commands});
 }

@@ -3,44 +3,7 @@
 set -u
 gaussians=$(realpath "$1")
 wgan_gp=$(realpath "$2")
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-cd "$folder" || exit 1
-export VKGAN_CACHE_DIR=$folder/cache
-failures=0
-
-fail() {
-    echo "FAILED: $*"
-    failures=$((failures + 1))
-}
-
-# ok COMMAND... : must succeed
-ok() {
-    "$@" >out 2>err || { fail "$*"; cat out err; }
-}
-
-# refused WORDS COMMAND... : must end with a status of 1 or 2 and exactly one line of message, which says WORDS
-refused() {
-    local words=$1 status
-    shift
-    "$@" >out 2>err
-    status=$?
-    [ $status = 1 ] || [ $status = 2 ] || fail "$*: status $status"
-    [ "$(wc -l <err)" = 1 ] || { fail "$*: not one line of message"; cat err; }
-    grep -qF -- "$words" err || { fail "$*: does not say \"$words\""; cat err; }
-}
-
-newest() { echo "$1"/checkpoints/step-$(printf %06d "$2").safetensors; }
-
-# resumes NAME PROGRAM OPTIONS... : four steps are the same bits as two and two
-resumes() {
-    local name=$1 program=$2
-    shift 2
-    ok "$program" train "$@" --lr-steps 4 --out "$name-whole" --steps 4
-    ok "$program" train "$@" --lr-steps 4 --out "$name-parts" --steps 2
-    ok "$program" train --out "$name-parts" --resume --steps 4
-    cmp -s "$(newest "$name-whole" 4)" "$(newest "$name-parts" 4)" || fail "$name: resuming changed the run"
-}
+. "$(dirname "$(realpath "$0")")/programs.sh"
 
 small=(--width 8 --batch 16)
 
@@ -100,5 +63,4 @@ refused "k·2ⁿ" "$wgan_gp" train --size 30 --out x
 ok "$wgan_gp" generate critic-whole --count 4 --output critic.png
 ok "$wgan_gp" bench --width 2 --batch 2 --d-steps 1 --steps 1
 
-[ $failures = 0 ] && echo "all passed"
-exit $((failures > 0))
+verdict

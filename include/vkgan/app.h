@@ -27,7 +27,7 @@ typedef struct vkg_app_option {
     double value;         /* the default: a number, or the number of a word */
     double low, high;     /* low < high: a number of this range; both 0: a word or a text, whose default is none */
     bool whole;           /* only whole numbers */
-    const char *command;  /* the program's own command that takes it; NULL: train and bench do, it is kept in
+    const char *command;  /* the commands that take it, "generate|film"; NULL: train and bench do, it is kept in
                            * config.json, and resuming cannot change it */
 } vkg_app_option;
 
@@ -59,6 +59,7 @@ typedef struct vkg_app_desc {
     bool (*check)(const vkg_network_settings *settings, char *message, size_t message_size);
     uint32_t latent, width, batch; /* defaults of --latent [100], --width [64], --batch [64] */
     float ema;                     /* default of --ema, the decay of the generator's moving average [0: none] */
+    float ema_ramp_up;             /* vkg_ema.ramp_up of it */
     uint32_t steps, sample_every;  /* defaults of --steps [3000], --sample-every [250] */
 
     bool labels; /* where the data has classes, the networks are told them (settings.classes) */
@@ -121,6 +122,13 @@ VKG_API vkg_device *vkg_app_device(vkg_app *app);
 /* For own commands: reads the settings of a trained run (--run, a folder or a checkpoint file in it, [runs/NAME]), which
  * the options then hold. Errors: there is no run, or it is another program's. */
 VKG_API vkg_result vkg_app_open_run(vkg_app *app, vkg_network_settings *settings);
+/* A sampler of that run: of the generator, or of another network of its layers, which sees `settings` and takes
+ * settings->latent numbers an image (vkg_sampler_draw). It belongs to the app; opening another closes it. */
+VKG_API vkg_result vkg_app_open_sampler(vkg_app *app, vkg_network network, const vkg_network_settings *settings, uint32_t batch,
+                                        vkg_sampler **sampler);
+/* Writes images as a grid, see vkg_grid_desc, to a PNG file, and says so. */
+VKG_API vkg_result vkg_app_save_grid(const vkg_app *app, const float *samples, const vkg_network_settings *settings,
+                                     uint32_t count, uint32_t columns, const char *path);
 /* Loads what a state holds and whose names begin with `prefix` from that run's checkpoint. Errors: those of vkg_state_load;
  * FORMAT for numbers that are none. */
 VKG_API vkg_result vkg_app_load(vkg_app *app, vkg_state *state, const char *prefix);

@@ -234,10 +234,14 @@ VKG_API void vkg_sampler_destroy(vkg_sampler **sampler);
 /* Where settings.classes is not 0: the class of all images from now on; −1, as at first, for image i that of number
  * i mod classes. */
 VKG_API void vkg_sampler_set_label(vkg_sampler *sampler, int32_t label);
+/* The latents, standard normal, that image `number` of the list of `seed` is made of: latent numbers. */
+VKG_API void vkg_sampler_latents(uint64_t seed, uint64_t number, uint32_t latent, float *latents);
 /* Images first … first+count−1 of the endless list that `seed` defines, [count, H, W, C] in [−1, 1]: an image
  * depends on the seed and its number (and the label) alone. */
 VKG_API vkg_result vkg_sampler_generate(vkg_sampler *sampler, uint64_t seed, uint64_t first, uint32_t count,
                                         float *images);
+/* The images of given latents, [count, settings.latent]. */
+VKG_API vkg_result vkg_sampler_draw(vkg_sampler *sampler, const float *latents, uint32_t count, float *images);
 /* Where settings.input is not 0: images of `inputs`, [count, h, w, c], in place of drawn ones. What a generator draws itself,
  * as by dropout, depends on the seed, the place among the inputs and desc.batch alone; batch norms that use the statistics of
  * their batch make an image depend on the others of its run, which the last run fills up with its first. */

@@ -117,6 +117,7 @@ int vkg_app_main(int argc, char **argv, const vkg_app_desc *desc)
     const struct command_row *command = options_parse(&app, argc, argv, &status);
     if (command)
         status = command->run(&app);
+    trained_close(&app.opened);
     vkg_device_destroy(&app.device);
     arena_free(&app.memory);
     if (fflush(stdout) != 0 && status == 0)

@@ -40,6 +40,20 @@ struct options {
 struct option_row;  /* options.h */
 struct command_row;
 
+/* What a run learns from. */
+struct run_image {
+    char data[PATH_BYTES]; /* where the images came from; "" is the default set */
+    uint32_t image[3], input[3]; /* input: of pairs; 0 elsewhere */
+    uint32_t classes; /* 0: unknown, or not wanted */
+};
+
+/* A trained generator, ready to draw. Zero it first, and close it whatever opening says. */
+struct trained {
+    struct run_image run;
+    vkg_state *state;
+    vkg_sampler *sampler;
+};
+
 struct vkg_app {
     const vkg_app_desc *desc;
     const char *command; /* how the program was called, for commands that are suggested */
@@ -52,6 +66,7 @@ struct vkg_app {
     vkg_device *device;  /* opened by the commands that need one */
     struct arena memory; /* tables and texts, until the program ends */
     char checkpoint[PATH_BYTES]; /* of the run that vkg_app_open_run opened */
+    struct trained opened;       /* by vkg_app_open_sampler */
 };
 
 /* --- options*.c --- */
@@ -72,13 +87,6 @@ vkg_result app_open_device(vkg_app *app);
 /* Reads every number of a state. *broken: the name of the first entry that holds one that is not finite, or NULL. The
  * losses of a step tell of what broke before it, not of its own update. */
 vkg_result find_broken(vkg_app *app, vkg_state *state, const char **broken);
-
-/* What a run learns from. */
-struct run_image {
-    char data[PATH_BYTES]; /* where the images came from; "" is the default set */
-    uint32_t image[3], input[3]; /* input: of pairs; 0 elsewhere */
-    uint32_t classes; /* 0: unknown, or not wanted */
-};
 
 /* --- data.c: what a run learns from --- */
 
@@ -113,12 +121,6 @@ vkg_result app_create_trainer(vkg_app *app, const vkg_network_settings *settings
  * what the command line says: it is of what the command draws. */
 vkg_result trained_open(vkg_app *app, const char *target, struct run_image *run, vkg_network_settings *settings);
 
-/* A trained generator, ready to draw. Zero it first, and close it whatever opening says. */
-struct trained {
-    struct run_image run;
-    vkg_state *state;
-    vkg_sampler *sampler;
-};
 /* trained_open, and the device; `count`: how many samples will be drawn. */
 vkg_result trained_open_sampler(vkg_app *app, const char *target, uint32_t count, struct trained *trained);
 void trained_close(struct trained *trained);

@@ -75,5 +75,6 @@ vkg_result app_create_trainer(vkg_app *app, const vkg_network_settings *settings
         .image = {settings->image[0], settings->image[1], settings->image[2]},
         .input = {settings->input[0], settings->input[1], settings->input[2]}, .latent = settings->latent,
         .seed = (uint64_t)options->seed, .precision = option_precision(options), .gradient_norms = true,
-        .ema = {.of = options->ema > 0 ? "generator." : NULL, .decay = (float)options->ema}}, trainer);
+        .ema = {.of = options->ema > 0 ? "generator." : NULL, .decay = (float)options->ema,
+                .ramp_up = app->desc->ema_ramp_up}}, trainer);
 }

@@ -71,10 +71,11 @@ static enum kind kind_of(const vkg_app_option *own)
 
 static unsigned command_of(const vkg_app *app, const vkg_app_option *own)
 {
+    unsigned commands = 0;
     for (int i = 0; own->command && i < app->command_count; i++)
-        if (strcmp(app->commands[i].name, own->command) == 0)
-            return app->commands[i].command;
-    return TRAIN | BENCH;
+        if (option_word_number(own->command, app->commands[i].name, strlen(app->commands[i].name)) >= 0)
+            commands |= app->commands[i].command;
+    return own->command ? commands : TRAIN | BENCH;
 }
 
 static bool add_own(vkg_app *app, const vkg_app_option *own, int number)

@@ -19,6 +19,21 @@ vkg_result draw_samples(vkg_app *app, vkg_sampler *sampler, uint64_t seed, uint3
     return result;
 }
 
+vkg_result vkg_app_save_grid(const vkg_app *app, const float *samples, const vkg_network_settings *settings, uint32_t count,
+                             uint32_t columns, const char *path)
+{
+    const uint32_t *image = settings->image;
+    vkg_image grid;
+    vkg_result result = vkg_image_grid(&app->log, &(vkg_grid_desc){
+        .count = count, .height = image[0], .width = image[1], .channels = image[2], .columns = columns, .values = samples}, &grid);
+    if (result == VKG_OK)
+        result = vkg_image_save_png(&app->log, path, grid.width, grid.height, grid.channels, grid.pixels);
+    if (result == VKG_OK)
+        printf("%s: %u images from %s\n", path, count, app->checkpoint);
+    vkg_image_free(&grid);
+    return result;
+}
+
 vkg_result write_picture(vkg_app *app, const float *samples, uint32_t count, const uint32_t image[3], const char *path)
 {
     const uint32_t columns = app->classes > 1 && app->classes <= 16 ? app->classes : 0; /* a class a column */

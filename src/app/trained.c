@@ -55,20 +55,35 @@ vkg_result vkg_app_load(vkg_app *app, vkg_state *state, const char *prefix)
                   : result;
 }
 
+/* A sampler of the checkpoint that was found, and the state that it reads. */
+static vkg_result load_sampler(vkg_app *app, vkg_sampler_desc desc, vkg_state **state, vkg_sampler **sampler)
+{
+    vkg_result result = app->device ? VKG_OK : app_open_device(app);
+    desc.scope = app_generator_scope(app);
+    if (result == VKG_OK)
+        result = vkg_sampler_create_state(app->device, &desc, state);
+    if (result == VKG_OK)
+        result = vkg_app_load(app, *state, app_generator_prefix(app));
+    desc.state = *state;
+    return result == VKG_OK ? vkg_sampler_create(app->device, &desc, sampler) : result;
+}
+
+vkg_result vkg_app_open_sampler(vkg_app *app, vkg_network network, const vkg_network_settings *settings, uint32_t batch,
+                                vkg_sampler **sampler)
+{
+    const vkg_sampler_desc desc = {.generator = network, .settings = *settings, .batch = batch};
+    trained_close(&app->opened);
+    vkg_result result = load_sampler(app, desc, &app->opened.state, &app->opened.sampler);
+    *sampler = app->opened.sampler;
+    return result;
+}
+
 vkg_result trained_open_sampler(vkg_app *app, const char *target, uint32_t count, struct trained *trained)
 {
     vkg_network_settings settings;
     vkg_result result = trained_open(app, target, &trained->run, &settings);
-    if (result == VKG_OK)
-        result = app_open_device(app);
-    vkg_sampler_desc desc = {.generator = app->desc->gan.generator, .settings = settings,
-                             .scope = app_generator_scope(app), .batch = count < 64 ? count : 64};
-    if (result == VKG_OK)
-        result = vkg_sampler_create_state(app->device, &desc, &trained->state);
-    if (result == VKG_OK)
-        result = vkg_app_load(app, trained->state, app_generator_prefix(app));
-    desc.state = trained->state;
-    return result == VKG_OK ? vkg_sampler_create(app->device, &desc, &trained->sampler) : result;
+    const vkg_sampler_desc desc = {.generator = app->desc->gan.generator, .settings = settings, .batch = count < 64 ? count : 64};
+    return result == VKG_OK ? load_sampler(app, desc, &trained->state, &trained->sampler) : result;
 }
 
 void trained_close(struct trained *trained)

@@ -92,8 +92,7 @@ void vkg_sampler_destroy(vkg_sampler **sampler)
     *sampler = NULL;
 }
 
-/* Standard normal numbers, a function of seed and image number. */
-static void draw_latent(uint64_t seed, uint64_t number, uint32_t latent, float *z)
+void vkg_sampler_latents(uint64_t seed, uint64_t number, uint32_t latent, float *z)
 {
     const uint32_t key[2] = {(uint32_t)seed, (uint32_t)(seed >> 32)};
     for (uint32_t i = 0; i < latent; i += 4) {
@@ -112,16 +111,22 @@ void vkg_sampler_set_label(vkg_sampler *sampler, int32_t label)
     sampler->label = label;
 }
 
-/* The inputs of the run that makes images first, first + 1, … */
-static void fill_inputs(vkg_sampler *sampler, uint64_t seed, uint64_t first)
+static uint32_t at_most_a_batch(const vkg_sampler *sampler, uint32_t count)
 {
-    float *z = vkg_program_input(sampler->program, sampler->input, 0);
+    return count < sampler->batch ? count : sampler->batch;
+}
+
+/* Runs with the latents or inputs that are there, as images number, number + 1, …; writes the first `count`. */
+static vkg_result run_batch(vkg_sampler *sampler, uint64_t number, uint32_t count, float *images)
+{
     int32_t *labels = sampler->labels ? vkg_program_input(sampler->program, sampler->labels, 0) : NULL;
-    for (uint32_t i = 0; i < sampler->batch; i++) {
-        draw_latent(seed, first + i, sampler->latent, z + (uint64_t)i * sampler->latent);
-        if (labels)
-            labels[i] = sampler->label >= 0 ? sampler->label : (int32_t)((first + i) % sampler->classes);
-    }
+    for (uint32_t i = 0; labels && i < sampler->batch; i++)
+        labels[i] = sampler->label >= 0 ? sampler->label : (int32_t)((number + i) % sampler->classes);
+    vkg_result result = vkg_program_run(sampler->program);
+    if (result == VKG_OK)
+        memcpy(images, vkg_program_output(sampler->program, sampler->images, 0),
+               count * sampler->image_elements * sizeof *images);
+    return result;
 }
 
 static vkg_result wrong_call(const vkg_sampler *sampler)
@@ -134,16 +139,28 @@ vkg_result vkg_sampler_generate(vkg_sampler *sampler, uint64_t seed, uint64_t fi
 {
     if (sampler->of_inputs)
         return wrong_call(sampler);
-    for (uint32_t done = 0; done < count; done += sampler->batch) {
-        fill_inputs(sampler, seed, first + done);
-        vkg_result result = vkg_program_run(sampler->program);
-        if (result != VKG_OK)
-            return result;
-        uint32_t taken = count - done < sampler->batch ? count - done : sampler->batch;
-        memcpy(images + done * sampler->image_elements, vkg_program_output(sampler->program, sampler->images, 0),
-               taken * sampler->image_elements * sizeof *images);
+    float *z = vkg_program_input(sampler->program, sampler->input, 0);
+    vkg_result result = VKG_OK;
+    for (uint32_t done = 0; done < count && result == VKG_OK; done += sampler->batch) {
+        for (uint32_t i = 0; i < sampler->batch; i++)
+            vkg_sampler_latents(seed, first + done + i, sampler->latent, z + (uint64_t)i * sampler->latent);
+        result = run_batch(sampler, first + done, at_most_a_batch(sampler, count - done), images + done * sampler->image_elements);
     }
-    return VKG_OK;
+    return result;
+}
+
+vkg_result vkg_sampler_draw(vkg_sampler *sampler, const float *latents, uint32_t count, float *images)
+{
+    if (sampler->of_inputs)
+        return wrong_call(sampler);
+    float *z = vkg_program_input(sampler->program, sampler->input, 0);
+    vkg_result result = VKG_OK;
+    for (uint32_t done = 0; done < count && result == VKG_OK; done += sampler->batch) {
+        const uint32_t part = at_most_a_batch(sampler, count - done);
+        memcpy(z, latents + (uint64_t)done * sampler->latent, (uint64_t)part * sampler->latent * sizeof *z);
+        result = run_batch(sampler, done, part, images + done * sampler->image_elements);
+    }
+    return result;
 }
 
 /* --- of inputs --- */
@@ -173,14 +190,11 @@ vkg_result vkg_sampler_translate(vkg_sampler *sampler, uint64_t seed, const floa
     uint32_t kept[4];
     vkg_result result = random != UINT32_MAX ? vkg_state_read(sampler->state, random, kept) : VKG_OK;
     for (uint32_t done = 0; done < count && result == VKG_OK; done += sampler->batch) {
-        const uint32_t taken = count - done < sampler->batch ? count - done : sampler->batch;
-        fill_with_inputs(sampler, inputs + done * elements, taken);
+        const uint32_t part = at_most_a_batch(sampler, count - done);
+        fill_with_inputs(sampler, inputs + done * elements, part);
         result = set_random_state(sampler, random, seed, done);
         if (result == VKG_OK)
-            result = vkg_program_run(sampler->program);
-        if (result == VKG_OK)
-            memcpy(images + done * sampler->image_elements, vkg_program_output(sampler->program, sampler->images, 0),
-                   taken * sampler->image_elements * sizeof *images);
+            result = run_batch(sampler, done, part, images + done * sampler->image_elements);
     }
     if (result == VKG_OK && random != UINT32_MAX)
         result = vkg_state_write(sampler->state, random, kept);

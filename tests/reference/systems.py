@@ -88,7 +88,7 @@ class System:
     discriminator(p, x, labels) → logits [N,1]. p: parameters and buffers by name; buffers are replaced in it."""
     channels, classes, batch = 1, 0, 8
     loss, r1, r2, path_length = "non-saturating", 0, 0, 0
-    r1_every = path_every = 1
+    r1_every = path_every = 1  # above 1: an update of its own, so many times as strong
     buffers = ()  # ends of names
 
 
@@ -127,43 +127,46 @@ def run(system, start, batches, labels, dtype):
     p = {k: v.to(dtype).clone() for k, v in start.items()}
     p["path_length.mean"] = torch.zeros(1, dtype=dtype)
     adams = {}
-    for network, lr in (("generator", system.lr_g), ("discriminator", system.lr_d)):
+    for network, lr, every in (("generator", system.lr_g, system.path_every), ("discriminator", system.lr_d, system.r1_every)):
         for k in own(network):
             p[k].requires_grad_()
-        adams[network] = torch.optim.Adam([p[k] for k in own(network)], lr, system.betas)
+        share = every / (every + 1) if every > 1 else 1  # of the optimiser's updates; StyleGAN2's appendix B
+        adams[network] = torch.optim.Adam([p[k] for k in own(network)], lr * share, [beta ** share for beta in system.betas])
 
     def update(network, loss):
         parameters = [p[k] for k in own(network)]
-        for value, gradient in zip(parameters, torch.autograd.grad(loss, parameters)):
-            value.grad = gradient
+        for value, gradient in zip(parameters, torch.autograd.grad(loss, parameters, allow_unused=True)):
+            value.grad = torch.zeros_like(value) if gradient is None else gradient
         adams[network].step()
 
     reports = []
     for step in range(STEPS):
         random, real, label, report = Random(step, dtype), batches[step].to(dtype), labels[step], {}
         latents = lambda: random.normal(system.batch, system.latent)
-        lazy_r1, lazy_path = step % system.r1_every == 0, step % system.path_every == 0
         real.requires_grad_(system.r1 > 0)
         real_logits = system.discriminator(p, real, label)
         fake, _ = system.generator(p, latents(), label, random)
         judged = fake.detach().requires_grad_(system.r2 > 0)
         fake_logits = system.discriminator(p, judged, label)
         total = report["loss_d"] = discriminator_loss(system.loss, real_logits, fake_logits)
-        if system.r1 and lazy_r1:
+        if system.r1 and system.r1_every == 1:
             report["r1"] = squared_gradient(real_logits, real)
-            total = total + report["r1"] * system.r1 / 2 * system.r1_every
+            total = total + report["r1"] * system.r1 / 2
         if system.r2:
             report["r2"] = squared_gradient(fake_logits, judged)
             total = total + report["r2"] * system.r2 / 2
         update("discriminator", total)
+        if system.r1_every > 1 and step % system.r1_every == 0:
+            report["r1"] = squared_gradient(system.discriminator(p, real, label), real)
+            update("discriminator", report["r1"] * system.r1 / 2 * system.r1_every)
         fake_logits = system.discriminator(p, fake, label)
         real_logits = system.discriminator(p, real, label) if system.loss == "relativistic" else None
         total = report["loss_g"] = generator_loss(system.loss, real_logits, fake_logits)
-        if system.path_length and lazy_path:
+        update("generator", total)
+        if system.path_length and step % system.path_every == 0:
             images, styles = system.generator(p, latents(), label, random)
             report["path_penalty"] = path_penalty(p, images, styles, random)
-            total = total + report["path_penalty"] * system.path_length * system.path_every
-        update("generator", total)
+            update("generator", report["path_penalty"] * system.path_length * system.path_every)
         reports.append({k: v.item() for k, v in report.items()})
     names = list(reports[0])
     losses = np.array([[report.get(name, math.nan) for name in names] for report in reports])

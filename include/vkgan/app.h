@@ -75,7 +75,15 @@ typedef struct vkg_app_desc {
     /* Opens what train learns from (vkg_dataset_create makes a set of anything); path: DATA of the command line, or NULL.
      * NULL: images. With data_help NULL the program makes its data itself, train takes no DATA. */
     vkg_result (*open_data)(vkg_app *app, const char *path, vkg_dataset **dataset);
-    const char *data_help; /* "[DATA]" in words: "a folder of pairs of images" */
+    const char *data_help; /* of train, what it learns from: "learn from a folder of pairs of images"; NULL: "images …" */
+
+    /* What train sees of an image: fills *view, which is zero, as the options say. Images then keep their own sizes: --size
+     * is for this function to apply. A set that it opens into view->inputs is the app's from then on. NULL: whole images. */
+    vkg_result (*view)(vkg_app *app, vkg_view_desc *view);
+    /* The view makes inputs, and the generator makes images of them in place of latents: networks find their shape in
+     * settings.input, phases ask vkg_step_input for them, and pictures of train are rows of input, output and target. There
+     * are no generate and evaluate, which draw: such programs have commands of their own. */
+    bool pairs;
 
     /* Makes a picture of samples, [count, H, W, C] as the generator draws them; its pixels are the caller's. NULL: a grid. */
     vkg_result (*draw)(const vkg_app *app, const float *samples, uint32_t count, vkg_image *picture);

@@ -20,6 +20,7 @@ extern "C" {
 /* What a network function is told of the run. */
 typedef struct vkg_network_settings {
     uint32_t image[3];    /* height, width, channels of the data */
+    uint32_t input[3];    /* the same of what goes with an image, in data of pairs (vkg_view); all 0: there is none */
     uint32_t latent;      /* size of the generator's input */
     uint32_t width;       /* channels of the narrowest layer ("ngf", "ndf") */
     uint32_t classes;     /* of the data, where the networks are to know them; 0: they are not */
@@ -32,8 +33,8 @@ typedef struct vkg_network_settings {
     vkg_tensor **styles;
 } vkg_network_settings;
 
-/* Records a network's layers. A generator takes [N, latent] and returns [N, H, W, C] in [−1, 1]; a discriminator
- * takes images and returns logits, [N, 1] or [N, h, w, 1]. May be called several times in one graph: parameters
+/* Records a network's layers. A generator takes [N, latent], or in data of pairs their inputs [N, h, w, c], and returns
+ * [N, H, W, C] in [−1, 1]; a discriminator takes images and returns logits, [N, 1] or [N, h, w, 1]. May be called several times in one graph: parameters
  * are shared by name. The library enters the network's scope ("generator", "discriminator") around it. */
 typedef vkg_tensor *(*vkg_network)(vkg_graph *graph, vkg_tensor *input, const vkg_network_settings *settings);
 
@@ -48,6 +49,9 @@ VKG_API vkg_graph *vkg_step_graph(vkg_step *step);
 VKG_API vkg_tensor *vkg_step_real(vkg_step *step);
 /* The labels of the same batch, int32 [batch]. */
 VKG_API vkg_tensor *vkg_step_labels(vkg_step *step);
+/* What goes with each image of the same batch, [batch, h, w, c] of vkg_trainer_desc.input: the other half of a pair, the
+ * picture in small. */
+VKG_API vkg_tensor *vkg_step_input(vkg_step *step);
 /* Fresh latents, [batch, latent], standard normal. */
 VKG_API vkg_tensor *vkg_step_latents(vkg_step *step);
 /* A scalar that is logged at every step: "loss_d". A name given by several phases of a step: the last counts. */
@@ -147,6 +151,7 @@ typedef struct vkg_trainer_desc {
     uint32_t phase_count;
     uint32_t batch;
     uint32_t image[3]; /* of the data: height, width, channels */
+    uint32_t input[3]; /* the same of vkg_step_input; all 0 where no phase asks for it */
     uint32_t latent;
     uint64_t seed;
     uint32_t in_flight; /* steps that may be queued at once; 0 means 2 */
@@ -190,6 +195,7 @@ typedef struct vkg_trainer_report {
 typedef struct vkg_batch {
     const float *images;   /* [batch, H, W, C] */
     const int32_t *labels; /* [batch]; NULL where no phase asks for them */
+    const float *inputs;   /* [batch, h, w, c], see vkg_step_input; likewise */
 } vkg_batch;
 
 /* Sends one step to the device. `batches`: those that the step takes, vkg_trainer_batches of them; copied before the call
@@ -236,6 +242,11 @@ VKG_API vkg_result vkg_sampler_generate(vkg_sampler *sampler, uint64_t seed, uin
                                         float *images);
 /* The images of given latents, [count, settings.latent]. */
 VKG_API vkg_result vkg_sampler_draw(vkg_sampler *sampler, const float *latents, uint32_t count, float *images);
+/* Where settings.input is not 0: images of `inputs`, [count, h, w, c], in place of drawn ones. What a generator draws itself,
+ * as by dropout, depends on the seed, the place among the inputs and desc.batch alone; batch norms that use the statistics of
+ * their batch make an image depend on the others of its run, which the last run fills up with its first. */
+VKG_API vkg_result vkg_sampler_translate(vkg_sampler *sampler, uint64_t seed, const float *inputs, uint32_t count,
+                                         float *images);
 /* A state that holds the scope's tensors alone, for sampling from a checkpoint (vkg_state_load with prefix "generator.",
  * or the scope's). Destroy it after the sampler. */
 VKG_API vkg_result vkg_sampler_create_state(vkg_device *device, const vkg_sampler_desc *desc, vkg_state **state);

@@ -43,7 +43,7 @@ struct command_row;
 /* What a run learns from. */
 struct run_image {
     char data[PATH_BYTES]; /* where the images came from; "" is the default set */
-    uint32_t image[3];
+    uint32_t image[3], input[3]; /* input: of pairs; 0 elsewhere */
     uint32_t classes; /* 0: unknown, or not wanted */
 };
 
@@ -87,6 +87,23 @@ vkg_result app_open_device(vkg_app *app);
 /* Reads every number of a state. *broken: the name of the first entry that holds one that is not finite, or NULL. The
  * losses of a step tell of what broke before it, not of its own update. */
 vkg_result find_broken(vkg_app *app, vkg_state *state, const char **broken);
+
+/* --- data.c: what a run learns from --- */
+
+/* What train sees of the images; zero: they as they are. */
+struct run_view {
+    vkg_view *view;
+    const vkg_dataset *inputs; /* the set that the program opened for it, or NULL */
+};
+/* Opens the images, as the options say. path: NULL is the program's default. */
+vkg_result app_open_data(vkg_app *app, const char *path, vkg_dataset **dataset);
+/* The program's view of them, if it has one. Close it before the dataset, whatever opening says. */
+vkg_result app_open_view(vkg_app *app, const vkg_dataset *dataset, struct run_view *view);
+void app_close_view(struct run_view *view);
+/* An image as the view has it, without chance. input: see vkg_view_read. */
+vkg_result run_view_read(const struct run_view *view, const vkg_dataset *dataset, uint32_t index, float *target, float *input);
+/* The shapes that the program's view gives to images of that shape; for bench, which has no data. */
+vkg_result app_view_shape(vkg_app *app, const uint32_t image[3], vkg_view_shape *shape);
 
 /* --- gan.c --- */
 
@@ -147,6 +164,16 @@ const char *duration_text(double seconds, char text[32]);
 /* Samples 0 … count−1 of `seed` as numbers, [count, H, W, C]; free() them. `path` is named when memory is out. */
 vkg_result draw_samples(vkg_app *app, vkg_sampler *sampler, uint64_t seed, uint32_t count, const uint32_t image[3],
                         const char *path, float **samples);
+/* `count` pairs of a view, evenly out of the set, and what the generator makes of their inputs: all three are to be freed. */
+struct pair_samples {
+    float *inputs, *outputs, *targets;
+};
+vkg_result pairs_translate(vkg_app *app, vkg_sampler *sampler, const vkg_view *view, uint64_t seed, uint32_t count,
+                           uint32_t pairs, struct pair_samples *samples);
+void pairs_free(struct pair_samples *samples);
+/* Rows of input, output and target. */
+vkg_result pairs_write_picture(const vkg_app *app, const struct pair_samples *samples, uint32_t count,
+                               const vkg_view_shape *shape, const char *path);
 /* A picture of them as PNG: the program's own, or a grid. */
 vkg_result write_picture(vkg_app *app, const float *samples, uint32_t count, const uint32_t image[3], const char *path);
 

@@ -135,25 +135,31 @@ static vkg_result profile(vkg_app *app, vkg_trainer *trainer, const vkg_batch *b
     return result;
 }
 
-static vkg_result measure(vkg_app *app, const uint32_t image[3], const vkg_network_settings *settings,
-                          struct measurement *m)
+/* Pictures of a shape, which may be empty; NULL when memory is out. */
+static float *make_up(uint32_t count, const uint32_t shape[3])
+{
+    const size_t elements = (size_t)count * shape[0] * shape[1] * shape[2];
+    float *values = malloc((elements + 1) * sizeof *values);
+    for (size_t i = 0; i < elements && values; i++)
+        values[i] = (float)sin((double)i * 0.7);
+    return values;
+}
+
+static vkg_result measure(vkg_app *app, const vkg_network_settings *settings, struct measurement *m)
 {
     const struct options *o = &app->options;
     double begin = seconds_now();
     vkg_trainer *trainer = NULL;
-    size_t elements = (size_t)o->batch * image[0] * image[1] * image[2];
-    float *images = malloc(elements * sizeof *images);
+    float *images = make_up((uint32_t)o->batch, settings->image), *inputs = make_up((uint32_t)o->batch, settings->input);
     int32_t *labels = malloc((size_t)o->batch * sizeof *labels);
     vkg_batch batches[MOST_BATCHES];
     vkg_result result = VKG_OK;
-    if (!images || !labels)
+    if (!images || !inputs || !labels)
         result = vkg_fail(&app->log, VKG_ERROR_OUT_OF_MEMORY, "out of memory for a batch of %g images", o->batch);
-    for (size_t i = 0; i < elements && result == VKG_OK; i++)
-        images[i] = (float)sin((double)i * 0.7);
     for (int32_t i = 0; i < (int32_t)o->batch && result == VKG_OK; i++)
         labels[i] = i % CLASSES;
     for (int i = 0; i < MOST_BATCHES; i++)
-        batches[i] = (vkg_batch){.images = images, .labels = labels};
+        batches[i] = (vkg_batch){.images = images, .labels = labels, .inputs = inputs};
     if (result == VKG_OK)
         result = app_open_device(app);
     if (result == VKG_OK)
@@ -166,16 +172,24 @@ static vkg_result measure(vkg_app *app, const uint32_t image[3], const vkg_netwo
         m->stats = vkg_trainer_get_stats(trainer);
     vkg_trainer_destroy(&trainer);
     free(images);
+    free(inputs);
     free(labels);
     return result;
 }
 
 /* What a sample is: an image, or what the program's own data is made of. */
-static vkg_result sample_shape(vkg_app *app, uint32_t image[3])
+static vkg_result sample_shape(vkg_app *app, uint32_t image[3], uint32_t input[3])
 {
     vkg_dataset *dataset;
+    vkg_view_shape shape;
     image[0] = image[1] = app->options.size > 0 ? (uint32_t)app->options.size : 28;
     image[2] = app->options.channels > 0 ? (uint32_t)app->options.channels : 1;
+    if (app->desc->view) {
+        vkg_result result = app_view_shape(app, image, &shape);
+        if (result == VKG_OK)
+            memcpy(image, shape.target, sizeof shape.target), memcpy(input, shape.input, sizeof shape.input);
+        return result;
+    }
     if (!app->desc->open_data || app->desc->data_help)
         return VKG_OK;
     vkg_result result = app->desc->open_data(app, NULL, &dataset);
@@ -196,8 +210,8 @@ int command_bench(vkg_app *app)
         return app_error(app, "--steps %g: 100000 timed steps are enough", app->options.steps);
     if (app->options.trace && !app->options.profile)
         return app_error(app, "--trace %s: needs --profile", app->options.trace);
-    if (sample_shape(app, run.image) != VKG_OK || !app_settings(app, &run, &settings) ||
-        measure(app, run.image, &settings, &m) != VKG_OK)
+    if (sample_shape(app, run.image, run.input) != VKG_OK || !app_settings(app, &run, &settings) ||
+        measure(app, &settings, &m) != VKG_OK)
         return 1;
     if (!app->options.profile)
         (app->options.json ? print_json : print_text)(app, run.image, &m);

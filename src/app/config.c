@@ -7,6 +7,9 @@
 #include "app/options.h"
 #include "base/file.h"
 
+static const char *const image_names[3] = {"image_height", "image_width", "image_channels"};
+static const char *const input_names[3] = {"input_height", "input_width", "input_channels"};
+
 static void add_setting(cJSON *json, struct options *options, const struct option_row *row)
 {
     void *field = option_field(options, row);
@@ -27,7 +30,6 @@ static void add_setting(cJSON *json, struct options *options, const struct optio
 
 vkg_result run_write_config(vkg_app *app, const char *folder, const struct run_image *image)
 {
-    static const char *const names[3] = {"image_height", "image_width", "image_channels"};
     char path[PATH_BYTES];
     if (!run_path(app, folder, "config.json", path))
         return VKG_ERROR_INVALID;
@@ -43,7 +45,9 @@ vkg_result run_write_config(vkg_app *app, const char *folder, const struct run_i
         if (row->memory != FORGOTTEN)
             add_setting(json, &app->options, row);
     for (int i = 0; i < 3; i++)
-        cJSON_AddNumberToObject(json, names[i], image->image[i]);
+        cJSON_AddNumberToObject(json, image_names[i], image->image[i]);
+    for (int i = 0; i < 3 && image->input[0] != 0; i++)
+        cJSON_AddNumberToObject(json, input_names[i], image->input[i]);
     cJSON_AddNumberToObject(json, "classes", image->classes);
     char *text = cJSON_Print(json);
     vkg_result result = text ? file_write_atomic(&app->log, path, (struct file_part[]){{text, strlen(text)}, {"\n", 1}}, 2)
@@ -137,9 +141,19 @@ static vkg_result read_setting(struct reading *reading, const struct option_row 
     return VKG_OK;
 }
 
+static vkg_result read_shape(struct reading *reading, const char *const names[3], uint32_t shape[3])
+{
+    for (int i = 0; i < 3; i++) {
+        const cJSON *item = cJSON_GetObjectItemCaseSensitive(reading->json, names[i]);
+        if (!cJSON_IsNumber(item) || !(item->valuedouble >= 1 && item->valuedouble <= 65536))
+            return vkg_fail(&reading->app->log, VKG_ERROR_FORMAT, "%s: \"%s\" is missing or no size", reading->path, names[i]);
+        shape[i] = (uint32_t)item->valuedouble;
+    }
+    return VKG_OK;
+}
+
 static vkg_result read_image(struct reading *reading, struct run_image *image)
 {
-    static const char *const names[3] = {"image_height", "image_width", "image_channels"};
     const cJSON *data = cJSON_GetObjectItemCaseSensitive(reading->json, "data");
     const cJSON *program = cJSON_GetObjectItemCaseSensitive(reading->json, "program");
     const vkg_app *app = reading->app;
@@ -149,12 +163,11 @@ static vkg_result read_image(struct reading *reading, struct run_image *image)
     if (!cJSON_IsString(data) || strlen(data->valuestring) >= sizeof image->data)
         return vkg_fail(&app->log, VKG_ERROR_FORMAT, "%s: \"data\" is missing or no valid path", reading->path);
     strcpy(image->data, data->valuestring);
-    for (int i = 0; i < 3; i++) {
-        const cJSON *item = cJSON_GetObjectItemCaseSensitive(reading->json, names[i]);
-        if (!cJSON_IsNumber(item) || !(item->valuedouble >= 1 && item->valuedouble <= 65536))
-            return vkg_fail(&app->log, VKG_ERROR_FORMAT, "%s: \"%s\" is missing or no size", reading->path, names[i]);
-        image->image[i] = (uint32_t)item->valuedouble;
-    }
+    vkg_result result = read_shape(reading, image_names, image->image);
+    if (result == VKG_OK && app->desc->pairs)
+        result = read_shape(reading, input_names, image->input);
+    if (result != VKG_OK)
+        return result;
     const cJSON *classes = cJSON_GetObjectItemCaseSensitive(reading->json, "classes"); /* not there in earlier versions */
     image->classes = cJSON_IsNumber(classes) && classes->valuedouble > 0 && classes->valuedouble <= 65536
                          ? (uint32_t)classes->valuedouble : 0;

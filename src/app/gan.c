@@ -5,9 +5,10 @@
 
 bool app_settings(vkg_app *app, const struct run_image *run, vkg_network_settings *settings)
 {
-    const uint32_t *image = run->image;
+    const uint32_t *image = run->image, *input = run->input;
     char message[256] = "";
-    *settings = (vkg_network_settings){.image = {image[0], image[1], image[2]}, .latent = (uint32_t)app->options.latent,
+    *settings = (vkg_network_settings){.image = {image[0], image[1], image[2]}, .input = {input[0], input[1], input[2]},
+                                       .latent = (uint32_t)app->options.latent,
                                        .width = (uint32_t)app->options.width,
                                        .classes = app->desc->labels ? run->classes : 0, .user = app};
     app->classes = settings->classes;
@@ -79,7 +80,8 @@ vkg_result app_create_trainer(vkg_app *app, const vkg_network_settings *settings
     const uint32_t phase_count = app->desc->phases ? app->desc->phases(&gan, phases) : vkg_gan_phases(&gan, phases);
     return vkg_trainer_create(app->device, &(vkg_trainer_desc){
         .phases = phases, .phase_count = phase_count, .batch = (uint32_t)options->batch,
-        .image = {settings->image[0], settings->image[1], settings->image[2]}, .latent = settings->latent,
+        .image = {settings->image[0], settings->image[1], settings->image[2]},
+        .input = {settings->input[0], settings->input[1], settings->input[2]}, .latent = settings->latent,
         .seed = (uint64_t)options->seed, .precision = option_precision(options), .gradient_norms = true,
         .ema = {.of = options->ema > 0 ? "generator." : NULL, .decay = (float)options->ema,
                 .ramp_up = app->desc->ema_ramp_up}}, trainer);

@@ -18,11 +18,12 @@ static void add_commands(vkg_app *app)
 {
     const vkg_app_command *own = app->desc->commands;
     for (int i = 0; i < command_common_count; i++)
-        app->commands[app->command_count++] = command_common[i];
-    if (app->desc->open_data) {
+        if (!app->desc->pairs || !(command_common[i].command & (GENERATE | EVALUATE)))
+            app->commands[app->command_count++] = command_common[i];
+    if (app->desc->open_data)
         app->commands[0].arguments = makes_data(app) ? "" : "[DATA]";
+    if (app->desc->open_data || app->desc->data_help)
         app->commands[0].help = makes_data(app) ? "learn from data that the program makes" : app->desc->data_help;
-    }
     for (unsigned bit = OWN; own && own->name && app->command_count < MAX_COMMANDS; own++, bit *= 2)
         app->commands[app->command_count++] = (struct command_row){own->name, own->arguments, own->help, bit, own->run};
 }
@@ -43,6 +44,8 @@ static bool add_common(vkg_app *app, const struct option_row *row)
     if (makes_data(app) && (row->offset == AT(size) || row->offset == AT(channels)))
         return true;
     if (!app->desc->labels && row->offset == AT(label))
+        return true;
+    if (app->desc->pairs && (row->offset == AT(latent) || row->offset == AT(evaluate_every) || row->offset == AT(evaluate_count)))
         return true;
     struct option_row *added = &app->rows[app->row_count];
     *added = *row;

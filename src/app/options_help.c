@@ -16,7 +16,8 @@ void options_print_usage(const vkg_app *app, FILE *out)
     if (!app->desc->open_data)
         fprintf(out, "  %s train ~/photos --size 64 --out runs/photos\n", name);
     fprintf(out, "  %s train --out runs/first --resume --steps 6000\n", name);
-    fprintf(out, "  %s generate runs/first --count 100 --output samples.png\n", name);
+    if (!app->desc->pairs)
+        fprintf(out, "  %s generate runs/first --count 100 --output samples.png\n", name);
 }
 
 /* The default, as it stands in the options before parsing. */

@@ -75,8 +75,10 @@ static vkg_result one_step(struct training *t, uint64_t *seen)
     vkg_result result = VKG_OK;
     for (uint32_t i = 0; i < count && result == VKG_OK; i++) {
         result = vkg_loader_acquire(t->loader, &slots[i], &batches[i].images);
-        if (result == VKG_OK)
-            batches[i].labels = vkg_loader_labels(t->loader, slots[i]);
+        if (result != VKG_OK)
+            break;
+        batches[i].labels = vkg_loader_labels(t->loader, slots[i]);
+        batches[i].inputs = vkg_loader_inputs(t->loader, slots[i]);
     }
     if (result == VKG_OK)
         result = vkg_trainer_step(t->trainer, batches, &report);

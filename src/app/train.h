@@ -5,7 +5,7 @@
 #include "app/app.h"
 #include "io/json.h"
 
-enum { SAMPLES = 64 }; /* in a grid */
+enum { SAMPLES = 64, PAIRS = 8 }; /* in a picture */
 
 /* With --minutes and without --steps, time alone ends a run. */
 static const uint64_t NO_LAST_STEP = UINT64_MAX;
@@ -16,6 +16,7 @@ struct training {
     struct run_image run;
     vkg_network_settings settings;
     vkg_dataset *dataset;
+    struct run_view view; /* of it */
     vkg_loader *loader;
     vkg_trainer *trainer;
     vkg_sampler *sampler;

@@ -43,6 +43,9 @@ vkg_result training_open_evaluation(struct training *t)
     if (t->app->desc->measure)
         return vkg_fail(&t->app->log, VKG_ERROR_INVALID, "--evaluate-every is for images: %s measures its samples itself, "
                         "--sample-every says how often", t->app->desc->name);
+    if (t->view.view)
+        return vkg_fail(&t->app->log, VKG_ERROR_INVALID, "--evaluate-every is for whole images that are drawn: %s sees parts or "
+                        "pairs of them", t->app->desc->name);
     vkg_result result = evaluation_open(t->app, t->dataset, (uint32_t)options->evaluate_count, (uint64_t)options->seed,
                                         &t->evaluation);
     if (result == VKG_OK)

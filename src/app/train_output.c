@@ -30,24 +30,49 @@ static vkg_result measure(struct training *t, const float *samples, uint32_t cou
     return watch_measures(t, vkg_trainer_get_step(t->trainer), names, values, t->measure_count);
 }
 
-vkg_result training_save_samples(struct training *t)
+/* Of a picture that is written. */
+static vkg_result judge_samples(struct training *t, const float *samples, uint32_t count)
 {
-    char name[64];
-    snprintf(name, sizeof name, "samples/step-%06" PRIu64 ".png", vkg_trainer_get_step(t->trainer));
-    if (!run_path(t->app, t->folder, name, t->sample))
-        return VKG_ERROR_INVALID;
+    vkg_result result = t->app->desc->measure ? measure(t, samples, count) : VKG_OK;
+    return result == VKG_OK ? watch_samples(t, vkg_trainer_get_step(t->trainer), samples, count, t->sample) : result;
+}
+
+static vkg_result save_pairs(struct training *t)
+{
+    const uint32_t pairs = vkg_dataset_get_info(t->dataset).count, wanted = t->app->desc->samples ? t->app->desc->samples : PAIRS;
+    const uint32_t count = wanted < pairs ? wanted : pairs;
+    const vkg_view_shape shape = vkg_view_get_shape(t->view.view);
+    struct pair_samples samples;
+    vkg_result result = pairs_translate(t->app, t->sampler, t->view.view, (uint64_t)t->app->options.seed, count, pairs, &samples);
+    if (result == VKG_OK)
+        result = pairs_write_picture(t->app, &samples, count, &shape, t->sample);
+    if (result == VKG_OK)
+        result = judge_samples(t, samples.outputs, count);
+    pairs_free(&samples);
+    return result;
+}
+
+static vkg_result save_drawn(struct training *t)
+{
     const uint32_t count = t->app->desc->samples ? t->app->desc->samples : SAMPLES;
     float *samples;
     vkg_result result = draw_samples(t->app, t->sampler, (uint64_t)t->app->options.seed, count, t->run.image, t->sample,
                                      &samples);
     if (result == VKG_OK)
         result = write_picture(t->app, samples, count, t->run.image, t->sample);
-    if (result == VKG_OK && t->app->desc->measure)
-        result = measure(t, samples, count);
     if (result == VKG_OK)
-        result = watch_samples(t, vkg_trainer_get_step(t->trainer), samples, count, t->sample);
+        result = judge_samples(t, samples, count);
     free(samples);
     return result;
+}
+
+vkg_result training_save_samples(struct training *t)
+{
+    char name[64];
+    snprintf(name, sizeof name, "samples/step-%06" PRIu64 ".png", vkg_trainer_get_step(t->trainer));
+    if (!run_path(t->app, t->folder, name, t->sample))
+        return VKG_ERROR_INVALID;
+    return t->app->desc->pairs ? save_pairs(t) : save_drawn(t);
 }
 
 static double rate(struct training *t, uint64_t step)
@@ -119,5 +144,6 @@ void training_say_what_there_is(const struct training *t, bool interrupted)
     else
         printf("go on:      %s train --resume --out %s --steps %" PRIu64 "\n", name, t->folder,
                step >= t->last_step ? 2 * step : t->last_step);
-    printf("draw more:  %s generate %s --count 100 --output samples.png\n", name, t->folder);
+    if (!t->app->desc->pairs)
+        printf("draw more:  %s generate %s --count 100 --output samples.png\n", name, t->folder);
 }

@@ -5,38 +5,48 @@
 #include "app/evaluation.h"
 #include "app/watch.h"
 
+static void describe_data(const struct training *t)
+{
+    const vkg_dataset_info info = vkg_dataset_get_info(t->dataset);
+    const uint32_t *image = t->run.image, *input = t->run.input;
+    if (t->app->desc->open_data && !t->view.view)
+        printf("data: %s, %u samples\n", info.path, info.count);
+    else if (input[0] != 0)
+        printf("data: %s, %u pairs, of %u×%u×%u to %u×%u×%u\n", info.path, info.count, input[0], input[1], input[2], image[0],
+               image[1], image[2]);
+    else
+        printf("data: %s, %u images of %u×%u, %s\n", info.path, info.count, image[0], image[1],
+               image[2] == 1 ? "grey" : "colour");
+}
+
 static vkg_result open_data(struct training *t, const char *path)
 {
-    const struct options *options = &t->app->options;
-    path = path && path[0] ? path : NULL;
-    vkg_result result = t->app->desc->open_data
-                            ? t->app->desc->open_data(t->app, path, &t->dataset)
-                            : vkg_dataset_open(&t->app->log, &(vkg_dataset_desc){
-                                  .path = path, .image_size = (uint32_t)options->size,
-                                  .channels = (uint32_t)options->channels}, &t->dataset);
+    vkg_result result = app_open_data(t->app, path && path[0] ? path : NULL, &t->dataset);
+    if (result == VKG_OK)
+        result = app_open_view(t->app, t->dataset, &t->view);
     if (result != VKG_OK)
         return result;
-    vkg_dataset_info info = vkg_dataset_get_info(t->dataset);
-    const uint32_t image[3] = {info.height, info.width, info.channels};
+    const vkg_dataset_info info = vkg_dataset_get_info(t->dataset);
+    vkg_view_shape shape = {.target = {info.height, info.width, info.channels}};
+    if (t->view.view)
+        shape = vkg_view_get_shape(t->view.view);
     snprintf(t->run.data, sizeof t->run.data, "%s", info.path);
-    memcpy(t->run.image, image, sizeof image);
+    memcpy(t->run.image, shape.target, sizeof shape.target);
+    memcpy(t->run.input, shape.input, sizeof shape.input);
     t->run.classes = info.classes;
-    if (t->app->desc->open_data)
-        printf("data: %s, %u samples\n", info.path, info.count);
-    else
-        printf("data: %s, %u images of %u×%u, %s\n", info.path, info.count, info.height, info.width,
-               info.channels == 1 ? "grey" : "colour");
+    describe_data(t);
     return app_settings(t->app, &t->run, &t->settings) ? training_open_evaluation(t) : VKG_ERROR_INVALID;
 }
 
 static vkg_result create_trainer(struct training *t)
 {
     vkg_app *app = t->app;
+    const uint32_t samples = app->desc->samples, most = app->desc->pairs ? 1 : SAMPLES; /* images of inputs are large */
     vkg_result result = app_create_trainer(app, &t->settings, &t->trainer);
     if (result == VKG_OK)
         result = vkg_sampler_create(app->device, &(vkg_sampler_desc){
             .generator = app->desc->gan.generator, .settings = t->settings,
-            .batch = app_sampler_batch(app, app->desc->samples ? app->desc->samples : SAMPLES),
+            .batch = app_sampler_batch(app, samples && samples < most ? samples : most),
             .state = vkg_trainer_state(t->trainer), .scope = app_generator_scope(app)}, &t->sampler);
     return result;
 }
@@ -59,13 +69,17 @@ static vkg_result open_run(struct training *t)
     if (result == VKG_OK && target && strcmp(target, t->run.data) != 0)
         return vkg_fail(&app->log, VKG_ERROR_INVALID, "%s: the run in %s learns from %s, which resuming cannot change",
                         target, t->folder, t->run.data);
-    uint32_t image[3];
     char data[PATH_BYTES];
-    memcpy(image, t->run.image, sizeof image);
+    const struct run_image was = t->run;
     snprintf(data, sizeof data, "%s", t->run.data);
     if (result == VKG_OK)
         result = open_data(t, data);
-    if (result == VKG_OK && memcmp(image, t->run.image, sizeof image) != 0)
+    const uint32_t *image = was.image;
+    if (result == VKG_OK && memcmp(was.input, t->run.input, sizeof was.input) != 0)
+        result = vkg_fail(&app->log, VKG_ERROR_FORMAT, "%s: its inputs are %u×%u×%u now, and were %u×%u×%u when the run in %s "
+                          "began", data, t->run.input[0], t->run.input[1], t->run.input[2], was.input[0], was.input[1],
+                          was.input[2], t->folder);
+    if (result == VKG_OK && memcmp(was.image, t->run.image, sizeof was.image) != 0)
         result = vkg_fail(&app->log, VKG_ERROR_FORMAT, "%s: its images are %u×%u×%u now, and were %u×%u×%u when the run in "
                           "%s began", data, t->run.image[0], t->run.image[1], t->run.image[2], image[0], image[1], image[2],
                           t->folder);
@@ -127,7 +141,7 @@ static vkg_result open_loader(struct training *t)
     const struct options *options = &t->app->options;
     const uint32_t most = vkg_trainer_most_batches(t->trainer);
     return vkg_loader_create(t->dataset, &(vkg_loader_desc){
-        .batch = (uint32_t)options->batch, .seed = (uint64_t)options->seed, .slots = most < 62 ? most + 2 : 64,
+        .batch = (uint32_t)options->batch, .seed = (uint64_t)options->seed, .view = t->view.view, .slots = most < 62 ? most + 2 : 64,
         .first_step = batches_before(t->trainer, t->first_step)}, &t->loader);
 }
 
@@ -163,5 +177,6 @@ void training_tear_down(struct training *t)
     json_lines_close(&t->log);
     vkg_sampler_destroy(&t->sampler);
     vkg_trainer_destroy(&t->trainer);
+    app_close_view(&t->view);
     vkg_dataset_close(&t->dataset);
 }

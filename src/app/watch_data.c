@@ -25,7 +25,7 @@ static vkg_result read_pictures(struct training *t, const vkg_dataset_info *info
     vkg_result result = VKG_OK;
     for (uint32_t n = 0; n < look->thumbnails.count && result == VKG_OK; n++) {
         const uint32_t index = (uint32_t)((uint64_t)scattered(n, look->thumbnails.count) * info->count / look->thumbnails.count);
-        result = vkg_dataset_read(t->dataset, index, look->picture);
+        result = run_view_read(&t->view, t->dataset, index, look->picture, NULL);
         if (result == VKG_OK)
             thumbnails_put(&look->thumbnails, n, look->picture);
         look->labels[n] = vkg_dataset_label(t->dataset, index);
@@ -69,11 +69,11 @@ vkg_result watch_data(struct training *t)
 {
     const vkg_dataset_info info = vkg_dataset_get_info(t->dataset);
     const uint32_t most = info.classes > 0 ? LOOKED : LOOKED_FILES, count = info.count < most ? info.count : most;
+    const uint32_t *image = t->run.image;
     struct look look = {.labels = calloc(count, sizeof *look.labels),
-                        .picture = malloc((size_t)info.height * info.width * info.channels * sizeof *look.picture)};
+                        .picture = malloc((size_t)image[0] * image[1] * image[2] * sizeof *look.picture)};
     vkg_result result = VKG_OK;
-    if (!thumbnails_create(&look.thumbnails, count, (uint32_t[]){info.height, info.width, info.channels}) || !look.labels ||
-        !look.picture)
+    if (!thumbnails_create(&look.thumbnails, count, image) || !look.labels || !look.picture)
         result = vkg_fail(&t->app->log, VKG_ERROR_OUT_OF_MEMORY, "out of memory for a look at the data");
     if (result == VKG_OK)
         result = read_pictures(t, &info, &look);

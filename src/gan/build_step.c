@@ -212,7 +212,8 @@ static uint32_t images_a_step(const vkg_trainer_desc *desc)
 vkg_result step_build(const vkg_log *log, const vkg_trainer_desc *desc, uint64_t phases, struct vkg_step *step)
 {
     *step = (struct vkg_step){.batch = desc->batch, .latent = desc->latent,
-                              .image = {desc->image[0], desc->image[1], desc->image[2]}};
+                              .image = {desc->image[0], desc->image[1], desc->image[2]},
+                              .input = {desc->input[0], desc->input[1], desc->input[2]}};
     vkg_result result = vkg_graph_create(log, &step->graph);
     if (result != VKG_OK)
         return result;

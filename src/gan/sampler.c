@@ -12,7 +12,10 @@ struct vkg_sampler {
     vkg_device *device;
     vkg_graph *graph;
     vkg_program *program;
-    vkg_tensor *latents, *labels, *images; /* labels: NULL where the generator knows no classes */
+    vkg_tensor *input; /* latents, or the inputs of pairs */
+    vkg_tensor *labels, *images; /* labels: NULL where the generator knows no classes */
+    vkg_state *state;
+    bool of_inputs; /* rather than of latents */
     uint32_t batch, latent, classes;
     int32_t label; /* of all images; −1: all classes in turn */
     uint64_t image_elements;
@@ -29,13 +32,17 @@ static vkg_result build_graph(vkg_device *device, const vkg_sampler_desc *desc, 
     vkg_result result = vkg_graph_create(&device->log, &sampler->graph);
     if (result != VKG_OK)
         return result;
-    sampler->latents = vkg_input(sampler->graph, "latents", VKG_SHAPE(batch_of(desc), settings.latent));
+    const uint32_t n = batch_of(desc), *input = settings.input;
+    sampler->of_inputs = input[0] != 0;
+    sampler->input = sampler->of_inputs
+                         ? vkg_input(sampler->graph, "input", VKG_SHAPE(n, input[0], input[1], input[2]))
+                         : vkg_input(sampler->graph, "latents", VKG_SHAPE(n, settings.latent));
     if (settings.classes != 0)
-        sampler->labels = vkg_input_typed(sampler->graph, "labels", VKG_SHAPE(batch_of(desc)), VKG_INT32);
+        sampler->labels = vkg_input_typed(sampler->graph, "labels", VKG_SHAPE(n), VKG_INT32);
     settings.evaluation = true;
     settings.labels = sampler->labels;
     sampler->images = network_call(sampler->graph, desc->generator, desc->scope ? desc->scope : "generator",
-                                   sampler->latents, &settings);
+                                   sampler->input, &settings);
     vkg_output(sampler->graph, "images", sampler->images);
     return VKG_OK;
 }
@@ -58,6 +65,7 @@ vkg_result vkg_sampler_create(vkg_device *device, const vkg_sampler_desc *desc, 
     if (!made)
         return vkg_fail(&device->log, VKG_ERROR_OUT_OF_MEMORY, "vkg_sampler_create: out of host memory");
     made->device = device;
+    made->state = desc->state;
     made->batch = batch_of(desc);
     made->latent = desc->settings.latent;
     made->classes = desc->settings.classes;
@@ -108,7 +116,7 @@ static uint32_t at_most_a_batch(const vkg_sampler *sampler, uint32_t count)
     return count < sampler->batch ? count : sampler->batch;
 }
 
-/* Runs with the latents that are there, as images number, number + 1, …; writes the first `count`. */
+/* Runs with the latents or inputs that are there, as images number, number + 1, …; writes the first `count`. */
 static vkg_result run_batch(vkg_sampler *sampler, uint64_t number, uint32_t count, float *images)
 {
     int32_t *labels = sampler->labels ? vkg_program_input(sampler->program, sampler->labels, 0) : NULL;
@@ -121,9 +129,17 @@ static vkg_result run_batch(vkg_sampler *sampler, uint64_t number, uint32_t coun
     return result;
 }
 
+static vkg_result wrong_call(const vkg_sampler *sampler)
+{
+    return vkg_fail(&sampler->device->log, VKG_ERROR_INVALID, "the generator makes images of %s, see vkg_sampler_%s",
+                    sampler->of_inputs ? "inputs" : "latents", sampler->of_inputs ? "translate" : "generate");
+}
+
 vkg_result vkg_sampler_generate(vkg_sampler *sampler, uint64_t seed, uint64_t first, uint32_t count, float *images)
 {
-    float *z = vkg_program_input(sampler->program, sampler->latents, 0);
+    if (sampler->of_inputs)
+        return wrong_call(sampler);
+    float *z = vkg_program_input(sampler->program, sampler->input, 0);
     vkg_result result = VKG_OK;
     for (uint32_t done = 0; done < count && result == VKG_OK; done += sampler->batch) {
         for (uint32_t i = 0; i < sampler->batch; i++)
@@ -135,12 +151,52 @@ vkg_result vkg_sampler_generate(vkg_sampler *sampler, uint64_t seed, uint64_t fi
 
 vkg_result vkg_sampler_draw(vkg_sampler *sampler, const float *latents, uint32_t count, float *images)
 {
-    float *z = vkg_program_input(sampler->program, sampler->latents, 0);
+    if (sampler->of_inputs)
+        return wrong_call(sampler);
+    float *z = vkg_program_input(sampler->program, sampler->input, 0);
     vkg_result result = VKG_OK;
     for (uint32_t done = 0; done < count && result == VKG_OK; done += sampler->batch) {
         const uint32_t part = at_most_a_batch(sampler, count - done);
         memcpy(z, latents + (uint64_t)done * sampler->latent, (uint64_t)part * sampler->latent * sizeof *z);
         result = run_batch(sampler, done, part, images + done * sampler->image_elements);
     }
+    return result;
+}
+
+/* --- of inputs --- */
+
+/* What a generator draws is a function of seed and place, and a training whose state this is does not notice: `kept` goes
+ * back when the run is over. index: of the state's random numbers, UINT32_MAX where there are none. */
+static vkg_result set_random_state(vkg_sampler *sampler, uint32_t index, uint64_t seed, uint64_t place)
+{
+    const uint32_t words[4] = {(uint32_t)seed, (uint32_t)(seed >> 32), (uint32_t)place, (uint32_t)(place >> 32)};
+    return index != UINT32_MAX ? vkg_state_write(sampler->state, index, words) : VKG_OK;
+}
+
+static void fill_with_inputs(vkg_sampler *sampler, const float *inputs, uint32_t count)
+{
+    const uint64_t elements = vkg_tensor_elements(sampler->input) / sampler->batch;
+    float *filled = vkg_program_input(sampler->program, sampler->input, 0);
+    for (uint32_t i = 0; i < sampler->batch; i++)
+        memcpy(filled + i * elements, inputs + (i < count ? i : 0) * elements, elements * sizeof *inputs);
+}
+
+vkg_result vkg_sampler_translate(vkg_sampler *sampler, uint64_t seed, const float *inputs, uint32_t count, float *images)
+{
+    if (!sampler->of_inputs)
+        return wrong_call(sampler);
+    const uint32_t random = vkg_state_find(sampler->state, "random.state");
+    const uint64_t elements = vkg_tensor_elements(sampler->input) / sampler->batch;
+    uint32_t kept[4];
+    vkg_result result = random != UINT32_MAX ? vkg_state_read(sampler->state, random, kept) : VKG_OK;
+    for (uint32_t done = 0; done < count && result == VKG_OK; done += sampler->batch) {
+        const uint32_t part = at_most_a_batch(sampler, count - done);
+        fill_with_inputs(sampler, inputs + done * elements, part);
+        result = set_random_state(sampler, random, seed, done);
+        if (result == VKG_OK)
+            result = run_batch(sampler, done, part, images + done * sampler->image_elements);
+    }
+    if (result == VKG_OK && random != UINT32_MAX)
+        result = vkg_state_write(sampler->state, random, kept);
     return result;
 }

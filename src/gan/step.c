@@ -38,6 +38,19 @@ vkg_tensor *vkg_step_labels(vkg_step *step)
     return batch->labels;
 }
 
+vkg_tensor *vkg_step_input(vkg_step *step)
+{
+    if (step->input[0] == 0)
+        return graph_fail(step->graph, "a phase asks for the inputs of pairs, and the trainer's input size is 0");
+    struct step_batch *batch = current_batch(step);
+    if (!batch)
+        return step->graph->poison;
+    if (!batch->inputs)
+        batch->inputs = vkg_input(step->graph, "input",
+                                  VKG_SHAPE(step->batch, step->input[0], step->input[1], step->input[2]));
+    return batch->inputs;
+}
+
 vkg_tensor *vkg_step_latents(vkg_step *step)
 {
     if (step->latent == 0)

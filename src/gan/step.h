@@ -9,7 +9,7 @@ enum { STEP_MAX_REPORTS = 32, STEP_MAX_BATCHES = 64 };
 
 /* What a phase asked of a batch of the data: inputs of the graph, NULL where it did not. */
 struct step_batch {
-    vkg_tensor *images, *labels;
+    vkg_tensor *images, *labels, *inputs;
 };
 
 struct step_report {
@@ -21,7 +21,7 @@ struct step_report {
 
 struct vkg_step {
     vkg_graph *graph;
-    uint32_t batch, latent, image[3];
+    uint32_t batch, latent, image[3], input[3];
     struct step_batch *current; /* of the phase that is being built; NULL until it asks */
     struct step_batch batches[STEP_MAX_BATCHES];
     uint32_t batch_count;

@@ -62,12 +62,13 @@ static vkg_result collect_names(vkg_trainer *trainer)
 static vkg_result check_desc(vkg_device *device, const vkg_trainer_desc *desc)
 {
     if (desc->phase_count == 0 || desc->phase_count > 64 || desc->batch == 0 || !desc->image[0] || !desc->image[1] ||
-        !desc->image[2] || desc->in_flight > MAX_IN_FLIGHT)
+        !desc->image[2] || !desc->input[0] != !desc->input[1] || !desc->input[0] != !desc->input[2] ||
+        desc->in_flight > MAX_IN_FLIGHT)
         return vkg_fail(&device->log, VKG_ERROR_INVALID,
-                        "vkg_trainer_create: %u phases (1 to 64), batch %u, image [%u, %u, %u] (none may be 0), in_flight "
-                        "%u (at most %d)",
-                        desc->phase_count, desc->batch, desc->image[0], desc->image[1], desc->image[2], desc->in_flight,
-                        MAX_IN_FLIGHT);
+                        "vkg_trainer_create: %u phases (1 to 64), batch %u, image [%u, %u, %u] (none may be 0), input "
+                        "[%u, %u, %u] (all or none may be 0), in_flight %u (at most %d)",
+                        desc->phase_count, desc->batch, desc->image[0], desc->image[1], desc->image[2], desc->input[0],
+                        desc->input[1], desc->input[2], desc->in_flight, MAX_IN_FLIGHT);
     if (desc->precision != VKG_FLOAT32 && desc->precision != VKG_BFLOAT16 && desc->precision != VKG_FLOAT16)
         return vkg_fail(&device->log, VKG_ERROR_INVALID,
                         "vkg_trainer_create: training in %s is not possible, expected float32, bfloat16 or float16",
@@ -248,6 +249,8 @@ static vkg_result copy_batches(const vkg_trainer *trainer, const struct variant 
             return vkg_fail(&trainer->device->log, VKG_ERROR_INVALID, "a phase asks for images, and batch %u has none", i);
         if (!copy_input(variant, slot, asked->labels, batches[i].labels))
             return vkg_fail(&trainer->device->log, VKG_ERROR_INVALID, "a phase asks for labels, and batch %u has none", i);
+        if (!copy_input(variant, slot, asked->inputs, batches[i].inputs))
+            return vkg_fail(&trainer->device->log, VKG_ERROR_INVALID, "a phase asks for inputs, and batch %u has none", i);
     }
     return VKG_OK;
 }

@@ -1,0 +1,165 @@
+/* Data of pairs: what goes with an image reaches phases and networks, in training and in sampling. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "on_device.h"
+#include "vkgan/gan.h"
+#include "vkgan/ops.h"
+
+enum { BATCH = 2, WIDE = 3 }; /* inputs of 1×3×1, images of 1×1×1 */
+
+static const vkg_network_settings settings = {.image = {1, 1, 1}, .input = {1, WIDE, 1}, .width = 1};
+
+/* w times the sum of the input, and at random nothing. */
+static vkg_tensor *generator(vkg_graph *g, vkg_tensor *x, const vkg_network_settings *s)
+{
+    (void)s;
+    vkg_tensor *w = vkg_parameter(g, "w", VKG_SHAPE(1), (vkg_init){VKG_INIT_CONSTANT, 1, 0});
+    return vkg_dropout(g, vkg_mul(g, w, vkg_sum(g, x, 1u << 2, true)), 0.5f);
+}
+
+static vkg_tensor *mean(vkg_graph *g, vkg_tensor *a)
+{
+    return vkg_mean(g, a, VKG_ALL_AXES, false);
+}
+
+static vkg_tensor *loss(vkg_step *step, void *unused)
+{
+    (void)unused;
+    vkg_graph *g = vkg_step_graph(step);
+    assert_ptr_equal(vkg_step_input(step), vkg_step_input(step));
+    vkg_step_report(step, "input", mean(g, vkg_step_input(step)));
+    vkg_step_report(step, "real", mean(g, vkg_step_real(step)));
+    vkg_graph_enter(g, "generator");
+    vkg_tensor *fake = generator(g, vkg_step_input(step), &settings);
+    vkg_graph_leave(g);
+    return mean(g, vkg_square(g, vkg_sub(g, fake, vkg_step_real(step))));
+}
+
+static const vkg_phase phase = {.name = "generator", .loss = loss, .trains = "generator.", .optimizer = {.lr = 0.01f}};
+
+static vkg_trainer_desc description(void)
+{
+    return (vkg_trainer_desc){.phases = &phase, .phase_count = 1, .batch = BATCH, .image = {1, 1, 1}, .input = {1, WIDE, 1}};
+}
+
+static vkg_trainer *make_trainer(void)
+{
+    vkg_trainer *trainer;
+    const vkg_trainer_desc desc = description();
+    assert_int_equal(vkg_trainer_create(test_device(), &desc, &trainer), VKG_OK);
+    return trainer;
+}
+
+static double reported(const vkg_trainer_report *report, const char *name)
+{
+    for (uint32_t i = 0; i < report->count; i++)
+        if (strcmp(report->names[i], name) == 0)
+            return (double)report->values[i];
+    fail_msg("\"%s\" was not reported", name);
+    return 0;
+}
+
+static void inputs_reach_phases(void **unused)
+{
+    (void)unused;
+    vkg_trainer *trainer = make_trainer();
+    vkg_trainer_report report;
+    for (int step = 0; step < 5; step++) { /* several in flight: each has its own */
+        float images[BATCH] = {0.5f, (float)step}, inputs[BATCH * WIDE] = {1, 2, 3, 4, 5, (float)step};
+        assert_int_equal(vkg_trainer_batches(trainer), 1);
+        assert_int_equal(vkg_trainer_step(trainer, &(vkg_batch){.images = images, .inputs = inputs}, NULL), VKG_OK);
+    }
+    for (int step = 0; step < 5; step++) {
+        assert_int_equal(vkg_trainer_wait(trainer, &report), VKG_OK);
+        if (report.step == 0)
+            break;
+        assert_float_equal(reported(&report, "input"), (15 + (double)report.step - 1) / 6, 1e-5);
+        assert_float_equal(reported(&report, "real"), (0.5 + (double)report.step - 1) / 2, 1e-5);
+    }
+    vkg_trainer_destroy(&trainer);
+}
+
+static void what_is_missing_is_said(void **unused)
+{
+    (void)unused;
+    vkg_trainer *trainer = make_trainer();
+    const float images[BATCH] = {0};
+    test_expect_errors(true);
+    assert_int_equal(vkg_trainer_step(trainer, &(vkg_batch){.images = images}, NULL), VKG_ERROR_INVALID);
+    assert_non_null(strstr(test_last_error(), "a phase asks for inputs, and batch 0 has none"));
+    vkg_trainer_destroy(&trainer);
+    vkg_trainer_desc desc = description();
+    desc.input[1] = 0;
+    assert_int_equal(vkg_trainer_create(test_device(), &desc, &trainer), VKG_ERROR_INVALID);
+    assert_non_null(strstr(test_last_error(), "input [1, 0, 1] (all or none may be 0)"));
+    desc.input[0] = desc.input[2] = 0;
+    assert_int_equal(vkg_trainer_create(test_device(), &desc, &trainer), VKG_ERROR_INVALID);
+    assert_non_null(strstr(test_last_error(), "the trainer's input size is 0"));
+    test_expect_errors(false);
+}
+
+enum { COUNT = 65 };
+
+static void translate(vkg_state *state, uint32_t batch, uint64_t seed, const float *inputs, float *images)
+{
+    vkg_sampler *sampler;
+    const vkg_sampler_desc desc = {.generator = generator, .settings = settings, .batch = batch, .state = state};
+    assert_int_equal(vkg_sampler_create(test_device(), &desc, &sampler), VKG_OK);
+    assert_int_equal(vkg_sampler_translate(sampler, seed, inputs, COUNT, images), VKG_OK);
+    vkg_sampler_destroy(&sampler);
+}
+
+/* What dropout leaves is right; what it drops, the seed says. */
+static void samplers_translate(void **unused)
+{
+    (void)unused;
+    vkg_trainer *trainer = make_trainer();
+    vkg_state *state = vkg_trainer_state(trainer);
+    float inputs[COUNT * WIDE], first[COUNT], again[COUNT], other[COUNT];
+    uint32_t before[4], after[4], dropped = 0;
+    for (int i = 0; i < COUNT * WIDE; i++)
+        inputs[i] = (float)(i + 1);
+    assert_int_equal(vkg_state_read(state, vkg_state_find(state, "random.state"), before), VKG_OK);
+    for (uint32_t batch = 1; batch <= 8; batch += 7) {
+        translate(state, batch, 3, inputs, first);
+        translate(state, batch, 3, inputs, again);
+        translate(state, batch, 4, inputs, other);
+        assert_memory_equal(first, again, sizeof first);
+        assert_memory_not_equal(first, other, sizeof first);
+        dropped = 0;
+        for (int i = 0; i < COUNT; i++) {
+            dropped += first[i] == 0;
+            if (first[i] != 0)
+                assert_float_equal(first[i], 2 * (9 * (float)i + 6), 1e-3);
+        }
+        assert_in_range(dropped, 16, 49); /* four standard deviations */
+    }
+    assert_int_equal(vkg_state_read(state, vkg_state_find(state, "random.state"), after), VKG_OK);
+    assert_memory_equal(before, after, sizeof before); /* training goes on as if nothing had been drawn */
+    vkg_trainer_destroy(&trainer);
+}
+
+static void samplers_know_what_they_make_images_of(void **unused)
+{
+    (void)unused;
+    vkg_trainer *trainer = make_trainer();
+    vkg_sampler *sampler;
+    float image;
+    const vkg_sampler_desc desc = {.generator = generator, .settings = settings, .batch = 1, .state = vkg_trainer_state(trainer)};
+    assert_int_equal(vkg_sampler_create(test_device(), &desc, &sampler), VKG_OK);
+    test_expect_errors(true);
+    assert_int_equal(vkg_sampler_generate(sampler, 1, 0, 1, &image), VKG_ERROR_INVALID);
+    assert_non_null(strstr(test_last_error(), "vkg_sampler_translate"));
+    test_expect_errors(false);
+    vkg_sampler_destroy(&sampler);
+    vkg_trainer_destroy(&trainer);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(inputs_reach_phases), cmocka_unit_test(what_is_missing_is_said), cmocka_unit_test(samplers_translate),
+        cmocka_unit_test(samplers_know_what_they_make_images_of)};
+    return cmocka_run_group_tests(tests, NULL, test_device_close);
+}

@@ -164,6 +164,7 @@ static vkg_result read_image(struct reading *reading, struct run_image *image)
         return vkg_fail(&app->log, VKG_ERROR_FORMAT, "%s: \"data\" is missing or no valid path", reading->path);
     strcpy(image->data, data->valuestring);
     vkg_result result = read_shape(reading, image_names, image->image);
+    memset(image->input, 0, sizeof image->input);
     if (result == VKG_OK && app->desc->pairs)
         result = read_shape(reading, input_names, image->input);
     if (result != VKG_OK)

@@ -90,6 +90,12 @@ class System:
     loss, r1, r2, path_length = "non-saturating", 0, 0, 0
     r1_every = path_every = 1  # above 1: an update of its own, so many times as strong
     buffers = ()  # ends of names
+    options = ""  # what the program's options are to be, NAME=VALUE with blanks between; "": it has none that matter
+    fixed = {}  # tensors for the file that training does not change
+
+    def inputs(self, pixels):
+        """What the generator makes images of in place of latents: bytes [N,h,w,c] of images [N,H,W]; None: latents."""
+        return None
 
 
 def discriminator_loss(kind, real, fake):
@@ -186,7 +192,7 @@ def fashion(size):
     return np.ascontiguousarray(pixels[:, low:low + size, low:low + size]), labels.astype(np.int32)
 
 
-def save(name, system, start):
+def save(name, system, start, run=run):
     start = {k: v.float().double() for k, v in start.items()}
     pixels, labels = fashion(system.size)
     indices = np.random.RandomState(1).randint(0, IMAGES, (STEPS, system.batch)).astype(np.int32)
@@ -198,7 +204,12 @@ def save(name, system, start):
     tensors = {k: v.float().numpy() for k, v in start.items()}
     tensors.update({"images": pixels, "labels": labels, "indices": indices, "losses": truth.astype(np.float32),
                     "samples": samples})
+    tensors.update(system.fixed)
+    if system.inputs(pixels) is not None:
+        tensors["inputs"] = system.inputs(pixels)
     settings = {k: str(getattr(system, k)) for k in ("size", "channels", "latent", "width", "classes", "batch")}
+    if system.options:
+        settings["options"] = system.options
     path = os.path.join(HERE, "data", name + ".safetensors")
     safetensors.save(path, tensors, {"reports": ",".join(names), "seed": str(SEED), "float32_drift": f"{drift:.1e}", **settings})
     print(f"{path}: {os.path.getsize(path)} bytes; PyTorch's own float32 is off by {drift:.1e}")

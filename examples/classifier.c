@@ -4,7 +4,8 @@
  *     classifier --check WEIGHTS [--test FILE]
  *
  * Data are any labelled set that vkg_dataset_open reads (Fashion-MNIST, if none is named); --test is what the accuracy is
- * measured on. The weights that come with the library were made by
+ * measured on. Images of it without labels (a .npy file) count as of all classes in turn, as class-conditional programs
+ * draw them: `sagan generate RUN --count 1000 --output samples.npy`. The weights that come with the library were made by
  *
  *     classifier --epochs 8 --seed 1 --output src/measures/fashion_mnist.safetensors
  *
@@ -72,8 +73,8 @@ static vkg_result open_data(struct classifier *c, const struct options *options)
     if (result != VKG_OK)
         return result;
     const vkg_dataset_info test = vkg_dataset_get_info(c->test);
-    if (train.classes < 2 || test.classes == 0 || test.classes > train.classes)
-        return refuse("both sets need labels, of two classes or more");
+    if (train.classes < 2 || test.classes > train.classes)
+        return refuse("the set to train on needs labels, of two classes or more, and the other no more classes");
     if (train.height != test.height || train.width != test.width || train.channels != test.channels)
         return refuse("the images of both sets must have one size");
     printf("%u images of %u classes, %u to test\n", train.count, train.classes, test.count);
@@ -178,6 +179,12 @@ static uint32_t greatest(const float *logits, uint32_t classes)
     return best;
 }
 
+static uint32_t class_to_be(const struct classifier *c, uint32_t index, uint32_t classes)
+{
+    const int32_t label = vkg_dataset_label(c->test, index);
+    return label >= 0 ? (uint32_t)label : index % classes;
+}
+
 static vkg_result measure_accuracy(struct classifier *c, double *accuracy)
 {
     const vkg_dataset_info info = vkg_dataset_get_info(c->test);
@@ -194,7 +201,7 @@ static vkg_result measure_accuracy(struct classifier *c, double *accuracy)
             result = vkg_program_run(c->judge);
         const float *logits = vkg_program_output(c->judge, c->logits, 0);
         for (uint32_t i = 0; i < count && result == VKG_OK; i++)
-            right += greatest(logits + i * classes, classes) == (uint32_t)vkg_dataset_label(c->test, first + i);
+            right += greatest(logits + i * classes, classes) == class_to_be(c, first + i, classes);
     }
     *accuracy = (double)right / info.count;
     return result;

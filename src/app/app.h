@@ -114,6 +114,8 @@ bool app_settings(vkg_app *app, const struct run_image *image, vkg_network_setti
 /* Where samples are drawn from: "generator", or its moving average where there is one; and the prefix of its tensors. */
 const char *app_generator_scope(const vkg_app *app);
 const char *app_generator_prefix(const vkg_app *app);
+/* How many of `count` samples to draw at a time: no more than a training step holds, which is known to fit. */
+uint32_t app_sampler_batch(const vkg_app *app, uint32_t count);
 /* A trainer of the program's networks, as the options say. */
 vkg_result app_create_trainer(vkg_app *app, const vkg_network_settings *settings, vkg_trainer **trainer);
 

@@ -1,4 +1,6 @@
 /* What the options make of a program's networks. */
+#include <math.h>
+
 #include "app/app.h"
 
 bool app_settings(vkg_app *app, const struct run_image *run, vkg_network_settings *settings)
@@ -63,6 +65,12 @@ const char *app_generator_scope(const vkg_app *app)
 const char *app_generator_prefix(const vkg_app *app)
 {
     return app->options.ema > 0 ? "ema.generator." : "generator.";
+}
+
+uint32_t app_sampler_batch(const vkg_app *app, uint32_t count)
+{
+    const double batch = fmin(fmin(count, app->options.batch), 64);
+    return (uint32_t)batch;
 }
 
 vkg_result app_create_trainer(vkg_app *app, const vkg_network_settings *settings, vkg_trainer **trainer)

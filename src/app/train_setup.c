@@ -45,7 +45,8 @@ static vkg_result create_trainer(struct training *t)
     vkg_result result = app_create_trainer(app, &t->settings, &t->trainer);
     if (result == VKG_OK)
         result = vkg_sampler_create(app->device, &(vkg_sampler_desc){
-            .generator = app->desc->gan.generator, .settings = t->settings, .batch = samples && samples < most ? samples : most,
+            .generator = app->desc->gan.generator, .settings = t->settings,
+            .batch = app_sampler_batch(app, samples && samples < most ? samples : most),
             .state = vkg_trainer_state(t->trainer), .scope = app_generator_scope(app)}, &t->sampler);
     return result;
 }

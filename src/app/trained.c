@@ -82,7 +82,8 @@ vkg_result trained_open_sampler(vkg_app *app, const char *target, uint32_t count
 {
     vkg_network_settings settings;
     vkg_result result = trained_open(app, target, &trained->run, &settings);
-    const vkg_sampler_desc desc = {.generator = app->desc->gan.generator, .settings = settings, .batch = count < 64 ? count : 64};
+    const vkg_sampler_desc desc = {.generator = app->desc->gan.generator, .settings = settings,
+                                   .batch = app_sampler_batch(app, count)};
     return result == VKG_OK ? load_sampler(app, desc, &trained->state, &trained->sampler) : result;
 }
 

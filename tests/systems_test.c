@@ -19,12 +19,16 @@ static int describe(int argc, char **argv, const vkg_app_desc *desc)
     return 0;
 }
 
+__attribute__((unused)) static double number_of(const vkg_app *app, const char *name); /* not all programs ask */
+
 int example_main(int argc, char **argv);
 #define main example_main
 #define vkg_app_main describe
+#define vkg_app_number number_of
 #include EXAMPLE
 #undef main
 #undef vkg_app_main
+#undef vkg_app_number
 
 static uint32_t steps = UINT32_MAX;
 
@@ -35,9 +39,23 @@ struct reference {
     char *losses_names;
     float *images, *losses, *samples; /* images in [−1, 1] */
     int32_t *labels, *indices;
-    uint32_t sample_count;
+    uint32_t image_count, sample_count;
     vkg_gan_desc gan;
 };
+
+/* The value of an option: the reference's own, or the program's default. Networks are not called without one, s->user. */
+static double number_of(const vkg_app *app, const char *name)
+{
+    char key[64];
+    snprintf(key, sizeof key, "option.%s", name);
+    const char *text = vkg_safetensors_metadata_find((const vkg_safetensors *)(const void *)app, key);
+    if (text)
+        return atof(text);
+    for (const vkg_app_option *option = description.options; option && option->name; option++)
+        if (strcmp(option->name, name) == 0)
+            return option->value;
+    return 0;
+}
 
 /* --- the file --- */
 
@@ -69,6 +87,10 @@ static void open_reference(struct reference *r)
     r->gan.settings = (vkg_network_settings){.image = {setting(r, "size"), setting(r, "size"), setting(r, "channels")},
                                              .latent = setting(r, "latent"), .width = setting(r, "width"),
                                              .classes = setting(r, "classes")};
+    if (description.pairs) {
+        memcpy(r->gan.settings.input, r->gan.settings.image, sizeof r->gan.settings.input);
+        r->gan.settings.user = r->file; /* number_of reads options there */
+    }
     r->pixels = setting(r, "size") * setting(r, "size") * setting(r, "channels");
     r->batch = setting(r, "batch");
     r->seed = setting(r, "seed");
@@ -77,6 +99,7 @@ static void open_reference(struct reference *r)
     for (uint64_t i = 0; i < images * r->pixels; i++)
         r->images[i] = (float)bytes[i] / 127.5f - 1;
     free(bytes);
+    r->image_count = (uint32_t)images;
     r->labels = read_whole(r, "labels", &count);
     r->indices = read_whole(r, "indices", &count);
     r->losses = read_whole(r, "losses", &count);
@@ -100,11 +123,11 @@ static vkg_trainer *make_trainer(const struct reference *r)
 {
     vkg_phase phases[VKG_APP_MAX_PHASES];
     const uint32_t count = description.phases ? description.phases(&r->gan, phases) : vkg_gan_phases(&r->gan, phases);
-    const uint32_t *image = r->gan.settings.image;
+    const uint32_t *image = r->gan.settings.image, *input = r->gan.settings.input;
     vkg_trainer *trainer;
     assert_int_equal(vkg_trainer_create(test_device(), &(vkg_trainer_desc){
         .phases = phases, .phase_count = count, .batch = r->batch, .image = {image[0], image[1], image[2]},
-        .latent = r->gan.settings.latent, .seed = r->seed}, &trainer), VKG_OK);
+        .input = {input[0], input[1], input[2]}, .latent = r->gan.settings.latent, .seed = r->seed}, &trainer), VKG_OK);
     assert_int_equal(vkg_state_load(vkg_trainer_state(trainer), REFERENCE, "generator.", NULL), VKG_OK);
     assert_int_equal(vkg_state_load(vkg_trainer_state(trainer), REFERENCE, "discriminator.", NULL), VKG_OK);
     return trainer;
@@ -113,16 +136,20 @@ static vkg_trainer *make_trainer(const struct reference *r)
 static void take_step(const struct reference *r, vkg_trainer *trainer, uint32_t step, vkg_trainer_report *report)
 {
     float *images = malloc((size_t)r->batch * r->pixels * sizeof *images);
+    float *inputs = malloc((size_t)r->batch * r->pixels * sizeof *inputs); /* of pairs: the image that comes next */
     int32_t *labels = malloc(r->batch * sizeof *labels);
     for (uint32_t i = 0; i < r->batch; i++) {
         const int32_t index = r->indices[step * r->batch + i];
         memcpy(images + (size_t)i * r->pixels, r->images + (size_t)index * r->pixels, r->pixels * sizeof *images);
+        memcpy(inputs + (size_t)i * r->pixels, r->images + (size_t)((index + 1) % r->image_count) * r->pixels,
+               r->pixels * sizeof *inputs);
         labels[i] = r->labels[index];
     }
     assert_int_equal(vkg_trainer_batches(trainer), 1);
-    assert_int_equal(vkg_trainer_step(trainer, &(vkg_batch){.images = images, .labels = labels}, NULL), VKG_OK);
+    assert_int_equal(vkg_trainer_step(trainer, &(vkg_batch){.images = images, .labels = labels, .inputs = inputs}, NULL),
+                     VKG_OK);
     assert_int_equal(vkg_trainer_finish(trainer, report), VKG_OK);
-    free(images), free(labels);
+    free(images), free(inputs), free(labels);
 }
 
 static double reported(const vkg_trainer_report *report, const char *name, size_t length)
@@ -154,7 +181,8 @@ static void compare_samples(const struct reference *r, vkg_trainer *trainer)
     assert_int_equal(vkg_sampler_create(test_device(), &(vkg_sampler_desc){
         .generator = r->gan.generator, .settings = r->gan.settings, .batch = r->sample_count,
         .state = vkg_trainer_state(trainer)}, &sampler), VKG_OK);
-    assert_int_equal(vkg_sampler_generate(sampler, r->seed, 0, r->sample_count, found), VKG_OK);
+    assert_int_equal(description.pairs ? vkg_sampler_translate(sampler, r->seed, r->images, r->sample_count, found)
+                                       : vkg_sampler_generate(sampler, r->seed, 0, r->sample_count, found), VKG_OK);
     for (size_t i = 0; i < (size_t)r->sample_count * r->pixels; i++)
         worst = fmaxf(worst, fabsf(found[i] - r->samples[i]));
     printf("images drawn after it: off by %.1e at most\n", (double)worst);

@@ -45,7 +45,7 @@ static vkg_tensor *normalize(vkg_graph *g, const char *name, vkg_tensor *x, cons
 {
     if (vkg_app_number(s->user, "norm") == INSTANCE_NORM)
         return vkg_instance_norm(g, x, &(vkg_norm_desc){.name = name, .plain = true});
-    /* of a batch of one the statistics are the image's own, and so they are when it is used: section 3.4 of the paper */
+    /* of a batch of one the statistics are the image's own, and so they are when it is used: section 3.3 of the paper */
     const bool running = s->evaluation && vkg_app_number(s->user, "batch") > 1;
     return vkg_batch_norm(g, x, &(vkg_batch_norm_desc){.name = name, .evaluation = running});
 }

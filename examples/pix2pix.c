@@ -151,7 +151,7 @@ static vkg_tensor *discriminator(vkg_graph *g, vkg_tensor *x, const vkg_network_
 
 /* --- data --- */
 
-static vkg_result open_inputs(vkg_app *app, const char *path, vkg_view_desc *view)
+static vkg_result open_folder(vkg_app *app, const char *path, vkg_view_desc *view)
 {
     vkg_dataset *inputs;
     vkg_result result = vkg_dataset_open(vkg_app_log(app), &(vkg_dataset_desc){.path = path, .any_size = true}, &inputs);
@@ -172,7 +172,7 @@ static vkg_result view(vkg_app *app, vkg_view_desc *view)
     if (!pairs || view->pairing != VKG_PAIRING_LEFT || strcmp(pairs, "left") == 0)
         return VKG_OK;
     view->pairing = strcmp(pairs, "right") == 0 ? VKG_PAIRING_RIGHT : VKG_PAIRING_DATASET;
-    return view->pairing == VKG_PAIRING_DATASET ? open_inputs(app, pairs, view) : VKG_OK;
+    return view->pairing == VKG_PAIRING_DATASET ? open_folder(app, pairs, view) : VKG_OK;
 }
 
 static const vkg_app_option options[] = {

@@ -19,43 +19,33 @@ static int describe(int argc, char **argv, const vkg_app_desc *desc)
     return 0;
 }
 
-__attribute__((unused)) static double number_of(const vkg_app *app, const char *name); /* not all programs ask */
+/* What the program asks of its options: as the reference sets them, else their defaults. */
+double option_number(const vkg_app *app, const char *name);
+const char *option_text(const vkg_app *app, const char *name);
 
 int example_main(int argc, char **argv);
 #define main example_main
 #define vkg_app_main describe
-#define vkg_app_number number_of
+#define vkg_app_number option_number
+#define vkg_app_text option_text
 #include EXAMPLE
 #undef main
 #undef vkg_app_main
 #undef vkg_app_number
+#undef vkg_app_text
 
 static uint32_t steps = UINT32_MAX;
 
 struct reference {
     vkg_safetensors *file;
-    uint32_t batch, steps, loss_count, pixels; /* pixels of an image */
+    uint32_t batch, steps, loss_count, pixels, input_pixels; /* pixels of an image; of its input, 0 where it has none */
     uint64_t seed;
     char *losses_names;
-    float *images, *losses, *samples; /* images in [−1, 1] */
+    float *images, *inputs, *losses, *samples; /* images and inputs in [−1, 1] */
     int32_t *labels, *indices;
-    uint32_t image_count, sample_count;
+    uint32_t sample_count;
     vkg_gan_desc gan;
 };
-
-/* The value of an option: the reference's own, or the program's default. Networks are not called without one, s->user. */
-static double number_of(const vkg_app *app, const char *name)
-{
-    char key[64];
-    snprintf(key, sizeof key, "option.%s", name);
-    const char *text = vkg_safetensors_metadata_find((const vkg_safetensors *)(const void *)app, key);
-    if (text)
-        return atof(text);
-    for (const vkg_app_option *option = description.options; option && option->name; option++)
-        if (strcmp(option->name, name) == 0)
-            return option->value;
-    return 0;
-}
 
 /* --- the file --- */
 
@@ -79,27 +69,73 @@ static void *read_whole(const struct reference *r, const char *name, uint64_t *f
     return data;
 }
 
+/* The options that the reference sets are NAME=VALUE, with blanks between. The file of a text option is the reference itself. */
+static const char *option_set(const struct reference *r, const char *name)
+{
+    const char *set = vkg_safetensors_metadata_find(r->file, "options");
+    const size_t length = strlen(name);
+    for (const char *o = set; o; o = strchr(o, ' '), o = o ? o + 1 : NULL)
+        if (strncmp(o, name, length) == 0 && o[length] == '=')
+            return o + length + 1;
+    return NULL;
+}
+
+double option_number(const vkg_app *app, const char *name)
+{
+    const char *value = option_set((const void *)app, name);
+    const vkg_app_option *option = description.options;
+    if (value)
+        return atof(value);
+    while (option->name && strcmp(option->name, name) != 0)
+        option++;
+    if (!option->name)
+        fail_msg("the program has no option --%s", name);
+    return option->value;
+}
+
+const char *option_text(const vkg_app *app, const char *name)
+{
+    return option_set((const void *)app, name) ? REFERENCE : NULL;
+}
+
+/* Images of bytes, in [−1, 1]. */
+static float *read_images(const struct reference *r, const char *name, uint32_t pixels)
+{
+    uint64_t images;
+    uint8_t *bytes = read_whole(r, name, &images);
+    float *values = malloc(images * pixels * sizeof *values);
+    for (uint64_t i = 0; i < images * pixels; i++)
+        values[i] = (float)bytes[i] / 127.5f - 1;
+    free(bytes);
+    return values;
+}
+
+static void open_inputs(struct reference *r)
+{
+    const uint32_t index = vkg_safetensors_find(r->file, "inputs");
+    if (index == UINT32_MAX)
+        return;
+    const vkg_safetensors_entry *entry = vkg_safetensors_get(r->file, index);
+    for (int i = 0; i < 3; i++)
+        r->gan.settings.input[i] = (uint32_t)entry->dims[i + 1];
+    r->input_pixels = (uint32_t)(entry->dims[1] * entry->dims[2] * entry->dims[3]);
+    r->inputs = read_images(r, "inputs", r->input_pixels);
+}
+
 static void open_reference(struct reference *r)
 {
-    uint64_t images, count;
+    uint64_t count;
     *r = (struct reference){.gan = description.gan};
     assert_int_equal(vkg_safetensors_open(test_log(), REFERENCE, &r->file), VKG_OK);
     r->gan.settings = (vkg_network_settings){.image = {setting(r, "size"), setting(r, "size"), setting(r, "channels")},
                                              .latent = setting(r, "latent"), .width = setting(r, "width"),
-                                             .classes = setting(r, "classes")};
-    if (description.pairs) {
-        memcpy(r->gan.settings.input, r->gan.settings.image, sizeof r->gan.settings.input);
-        r->gan.settings.user = r->file; /* number_of reads options there */
-    }
+                                             .classes = setting(r, "classes"),
+                                             .user = vkg_safetensors_metadata_find(r->file, "options") ? r : NULL};
     r->pixels = setting(r, "size") * setting(r, "size") * setting(r, "channels");
     r->batch = setting(r, "batch");
     r->seed = setting(r, "seed");
-    uint8_t *bytes = read_whole(r, "images", &images);
-    r->images = malloc(images * r->pixels * sizeof *r->images);
-    for (uint64_t i = 0; i < images * r->pixels; i++)
-        r->images[i] = (float)bytes[i] / 127.5f - 1;
-    free(bytes);
-    r->image_count = (uint32_t)images;
+    r->images = read_images(r, "images", r->pixels);
+    open_inputs(r);
     r->labels = read_whole(r, "labels", &count);
     r->indices = read_whole(r, "indices", &count);
     r->losses = read_whole(r, "losses", &count);
@@ -114,7 +150,7 @@ static void open_reference(struct reference *r)
 static void close_reference(struct reference *r)
 {
     vkg_safetensors_close(&r->file);
-    free(r->images), free(r->labels), free(r->indices), free(r->losses), free(r->samples), free(r->losses_names);
+    free(r->images), free(r->inputs), free(r->labels), free(r->indices), free(r->losses), free(r->samples), free(r->losses_names);
 }
 
 /* --- training --- */
@@ -136,18 +172,18 @@ static vkg_trainer *make_trainer(const struct reference *r)
 static void take_step(const struct reference *r, vkg_trainer *trainer, uint32_t step, vkg_trainer_report *report)
 {
     float *images = malloc((size_t)r->batch * r->pixels * sizeof *images);
-    float *inputs = malloc((size_t)r->batch * r->pixels * sizeof *inputs); /* of pairs: the image that comes next */
+    float *inputs = r->inputs ? malloc((size_t)r->batch * r->input_pixels * sizeof *inputs) : NULL;
     int32_t *labels = malloc(r->batch * sizeof *labels);
     for (uint32_t i = 0; i < r->batch; i++) {
         const int32_t index = r->indices[step * r->batch + i];
         memcpy(images + (size_t)i * r->pixels, r->images + (size_t)index * r->pixels, r->pixels * sizeof *images);
-        memcpy(inputs + (size_t)i * r->pixels, r->images + (size_t)((index + 1) % r->image_count) * r->pixels,
-               r->pixels * sizeof *inputs);
+        if (inputs)
+            memcpy(inputs + (size_t)i * r->input_pixels, r->inputs + (size_t)index * r->input_pixels,
+                   r->input_pixels * sizeof *inputs);
         labels[i] = r->labels[index];
     }
     assert_int_equal(vkg_trainer_batches(trainer), 1);
-    assert_int_equal(vkg_trainer_step(trainer, &(vkg_batch){.images = images, .labels = labels, .inputs = inputs}, NULL),
-                     VKG_OK);
+    assert_int_equal(vkg_trainer_step(trainer, &(vkg_batch){.images = images, .labels = labels, .inputs = inputs}, NULL), VKG_OK);
     assert_int_equal(vkg_trainer_finish(trainer, report), VKG_OK);
     free(images), free(inputs), free(labels);
 }
@@ -181,8 +217,10 @@ static void compare_samples(const struct reference *r, vkg_trainer *trainer)
     assert_int_equal(vkg_sampler_create(test_device(), &(vkg_sampler_desc){
         .generator = r->gan.generator, .settings = r->gan.settings, .batch = r->sample_count,
         .state = vkg_trainer_state(trainer)}, &sampler), VKG_OK);
-    assert_int_equal(description.pairs ? vkg_sampler_translate(sampler, r->seed, r->images, r->sample_count, found)
-                                       : vkg_sampler_generate(sampler, r->seed, 0, r->sample_count, found), VKG_OK);
+    if (r->inputs)
+        assert_int_equal(vkg_sampler_translate(sampler, r->seed, r->inputs, r->sample_count, found), VKG_OK);
+    else
+        assert_int_equal(vkg_sampler_generate(sampler, r->seed, 0, r->sample_count, found), VKG_OK);
     for (size_t i = 0; i < (size_t)r->sample_count * r->pixels; i++)
         worst = fmaxf(worst, fabsf(found[i] - r->samples[i]));
     printf("images drawn after it: off by %.1e at most\n", (double)worst);

@@ -137,6 +137,15 @@ VKG_API vkg_result vkg_app_save_grid(const vkg_app *app, const float *samples, c
 /* Loads what a state holds and whose names begin with `prefix` from that run's checkpoint. Errors: those of vkg_state_load;
  * FORMAT for numbers that are none. */
 VKG_API vkg_result vkg_app_load(vkg_app *app, vkg_state *state, const char *prefix);
+/* Opens the file or folder that the command line names (vkg_app_target) and calls `work` with every picture there, of its own
+ * size and so many channels, in the order of their names. `work` may change the picture, which is freed after it; `name` is
+ * vkg_dataset_name. Stops at the first error. */
+VKG_API vkg_result vkg_app_each_picture(vkg_app *app, uint32_t channels,
+                                        vkg_result (*work)(void *user, vkg_image *picture, const char *name), void *user);
+/* Writes a picture into the folder of --output, which is made where it is missing, as NAME.png: `name` is an image's own
+ * (vkg_dataset_name), whose folders become a part of the name and whose ending is left out; NULL: "picture". Prints what it
+ * wrote. Errors: there is no --output, those of vkg_image_save_png. */
+VKG_API vkg_result vkg_app_save_picture(vkg_app *app, const vkg_image *picture, const char *name);
 
 #ifdef __cplusplus
 }

@@ -8,6 +8,7 @@
 
 #include "vkgan/augment.h"
 #include "vkgan/gan_loss.h"
+#include "vkgan/io.h"
 #include "vkgan/optimizer.h"
 #include "vkgan/program.h"
 
@@ -71,6 +72,7 @@ typedef struct vkg_phase {
     void *user;
     /* The parameters whose names begin with this: "discriminator.". What no phase trains is frozen. */
     const char *trains;
+    /* Its own: phases that train the same have moments and learning rates apart from each other's, unless one `shares`. */
     vkg_optimizer_desc optimizer;
     uint32_t every;      /* runs at steps 0, every, 2·every, …; 0 means 1 */
     uint32_t times;      /* so often, one after the other, within a step; 0 means 1 */
@@ -254,6 +256,36 @@ VKG_API vkg_result vkg_sampler_translate(vkg_sampler *sampler, uint64_t seed, co
 /* A state that holds the scope's tensors alone, for sampling from a checkpoint (vkg_state_load with prefix "generator.",
  * or the scope's). Destroy it after the sampler. */
 VKG_API vkg_result vkg_sampler_create_state(vkg_device *device, const vkg_sampler_desc *desc, vkg_state **state);
+
+/* --- pictures of any size --- */
+
+/* Runs a generator of pairs that is made of convolutions on pictures of any size, part by part: memory is that of a part. Parts
+ * overlap, and of each only that is kept whose value no border of the part can reach, so that the result is what one run of the
+ * whole picture would give, to rounding. Thread-safety: as of a sampler. */
+typedef struct vkg_tiles vkg_tiles;
+
+typedef struct vkg_tiles_desc {
+    vkg_network generator;
+    vkg_network_settings settings; /* `input` and `image` with their channels alone; sides are filled in */
+    uint32_t factor; /* the output is so many times the input's size; 0 means 1 */
+    uint32_t side;   /* of a part of the input, at most 16384; 0 means 128, or six times the reach */
+    /* How many pixels of the input, to either side, a pixel of the output depends on; less than half of `side`, at most 2048. A network
+     * that sees its whole input at once (normalisation of each picture, attention) has no such number. */
+    uint32_t reach;
+} vkg_tiles_desc;
+
+/* Errors: INVALID, those of vkg_sampler_create_state; *tiles is NULL then. */
+VKG_API vkg_result vkg_tiles_create(vkg_device *device, const vkg_tiles_desc *desc, vkg_tiles **tiles);
+/* Clears the handle. NULL is fine. */
+VKG_API void vkg_tiles_destroy(vkg_tiles **tiles);
+/* The generator's tensors, "generator.…", to be loaded; belongs to the tiles. */
+VKG_API vkg_state *vkg_tiles_state(vkg_tiles *tiles);
+/* input [height, width, c] → output [height · factor, width · factor, C], both the caller's. The first picture of a size that
+ * is smaller than a part takes the time of making a program. */
+VKG_API vkg_result vkg_tiles_run(vkg_tiles *tiles, const float *input, uint32_t height, uint32_t width, float *output);
+/* The same of bytes, which count as numbers from −1 to 1 (vkg_image_bytes); free the output with vkg_image_free. Errors: INVALID
+ * (another number of channels than the generator's), OUT_OF_MEMORY; *output is zeroed then. */
+VKG_API vkg_result vkg_tiles_run_image(vkg_tiles *tiles, const vkg_image *input, vkg_image *output);
 
 #ifdef __cplusplus
 }

@@ -112,6 +112,9 @@ typedef struct vkg_image {
 /* Frees the pixels and zeroes the struct. NULL is fine. */
 VKG_API void vkg_image_free(vkg_image *image);
 
+/* Cuts off what lies to the right of `width` and below `height`, where the picture is larger. */
+VKG_API void vkg_image_cut(vkg_image *image, uint32_t width, uint32_t height);
+
 /* channels: 1 grey, 2 grey and alpha, 3 RGB, 4 RGBA. `pixels`: height × width × channels bytes. */
 VKG_API vkg_result vkg_image_save_png(const vkg_log *log, const char *path, uint32_t width, uint32_t height,
                                       uint32_t channels, const uint8_t *pixels);

@@ -9,6 +9,7 @@
 #ifndef VKGAN_MEASURES_H
 #define VKGAN_MEASURES_H
 
+#include "vkgan/io.h"
 #include "vkgan/program.h"
 
 #ifdef __cplusplus
@@ -37,6 +38,15 @@ VKG_API vkg_tensor *vkg_classifier_logits(vkg_graph *graph, vkg_tensor *features
  * of the papers with TensorFlow's of 2015, which pytorch-fid converted. Padding is left out of averages, and the last
  * block's pooling takes the greatest, as there. */
 VKG_API vkg_tensor *vkg_inception_features(vkg_graph *graph, vkg_tensor *images);
+
+/* VGG's convolutions (Simonyan and Zisserman 2015), as a perceptual loss takes them: images [N,H,W,3 or 1] in [−1, 1], which
+ * are brought to ImageNet's mean and deviation → what layer `last` makes of them, [N,h,w,c]. Unlike the networks above its
+ * weights are no parameters: they are read from `weights`, a safetensors file with torchvision's names ("features.0.weight",
+ * "features.0.bias" …, F32), when the graph is built, never change, and are in no checkpoint. The names tell which of VGG11 to
+ * VGG19 it is, or a smaller network of the same kind: convolutions 3×3, each with a relu, and max pooling where a number is
+ * left out. `last` is a number of torchvision's too; of VGG19 35 is the paper's φ₅,₄ with its relu, 34 without, 8 is φ₂,₂; 0: all
+ * that there are, up to the last relu. Errors, which are the graph's: a file that cannot be read, or holds other tensors. */
+VKG_API vkg_tensor *vkg_vgg_features(vkg_graph *graph, vkg_tensor *images, const char *weights, uint32_t last);
 
 typedef struct vkg_features vkg_features;
 
@@ -119,6 +129,16 @@ VKG_API vkg_tensor *vkg_psnr(vkg_graph *graph, vkg_tensor *a, vkg_tensor *b, flo
  * K₂ = 0.03, averaged over all windows that lie within the image, and over channels. H and W at least 11. As
  * scikit-image's structural_similarity with gaussian_weights and use_sample_covariance=False. */
 VKG_API vkg_tensor *vkg_ssim(vkg_graph *graph, vkg_tensor *a, vkg_tensor *b, float range);
+
+/* Of a picture against its original. */
+typedef struct vkg_image_score {
+    float psnr, ssim; /* vkg_psnr in decibels, vkg_ssim */
+} vkg_image_score;
+/* How near pictures come to their original, as super-resolution measures it: of luma (MATLAB's Y, 16 to 235; grey as it is),
+ * and without `border` pixels on every side, which is the factor there. scores [count]. Errors: INVALID (another shape than
+ * the original's, less than 11×11 within the border), those of vkg_program_create. */
+VKG_API vkg_result vkg_compare_images(vkg_device *device, const vkg_image *original, const vkg_image *images, uint32_t count,
+                                      uint32_t border, vkg_image_score *scores);
 
 /* --- samples of a known mixture of normal distributions --- */
 

@@ -90,6 +90,8 @@ typedef struct vkg_optimizer_desc {
     vkg_schedule schedule; /* of lr */
     float pace; /* [1]; in 0 … 1: lr · pace, and beta1, beta2, alpha and momentum to the power of pace: for an optimiser that
                  * is called more often than these are meant for */
+    bool own_moments; /* moments have the optimiser's name too, "exp_avg.NAME.PARAMETER": for a second optimiser of the same
+                       * parameters, which would else go on with the first one's. Trainers set it where phases need it */
     vkg_loss_scaling loss_scaling; /* enabled: the gradients are those of a loss times vkg_loss_scale of the same name */
     vkg_tensor *gate; /* a scalar of the graph: where it is 0 the update is skipped; NULL: always done. In phases NULL,
                        * see vkg_step_gate */

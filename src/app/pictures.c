@@ -1,6 +1,8 @@
 /* Samples, and pictures of them. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "app/app.h"
 
@@ -45,5 +47,69 @@ vkg_result write_picture(vkg_app *app, const float *samples, uint32_t count, con
     if (result == VKG_OK)
         result = vkg_image_save_png(&app->log, path, picture.width, picture.height, picture.channels, picture.pixels);
     vkg_image_free(&picture);
+    return result;
+}
+
+vkg_result vkg_app_save_picture(vkg_app *app, const vkg_image *picture, const char *name)
+{
+    const char *folder = app->options.output, *slash;
+    char file[PATH_BYTES], path[PATH_BYTES];
+    if (!folder)
+        return vkg_fail(&app->log, VKG_ERROR_INVALID, "%s: --output DIR says where the pictures go", app->command);
+    if (mkdir(folder, 0777) != 0 && errno != EEXIST)
+        return vkg_fail(&app->log, VKG_ERROR_IO, "%s: %s", folder, strerror(errno));
+    name = name ? name : "picture";
+    const char *dot = strrchr(name, '.');
+    slash = strrchr(name, '/');
+    const int length = dot && (!slash || dot > slash) ? (int)(dot - name) : (int)strlen(name);
+    if (snprintf(file, sizeof file, "%.*s.png", length, name) >= (int)sizeof file)
+        return vkg_fail(&app->log, VKG_ERROR_INVALID, "%s: the name is too long", name);
+    for (char *c = file; *c; c++)
+        if (*c == '/')
+            *c = '-';
+    if (!run_path(app, folder, file, path))
+        return VKG_ERROR_INVALID;
+    vkg_result result = vkg_image_save_png(&app->log, path, picture->width, picture->height, picture->channels, picture->pixels);
+    if (result == VKG_OK)
+        printf("%s: %u×%u\n", path, picture->width, picture->height);
+    return result;
+}
+
+static vkg_result read_picture(const vkg_app *app, const vkg_dataset *set, uint32_t index, vkg_image *picture)
+{
+    uint32_t height, width;
+    vkg_result result = vkg_dataset_size(set, index, &height, &width);
+    if (result != VKG_OK)
+        return result;
+    const uint32_t channels = vkg_dataset_get_info(set).channels;
+    const size_t count = (size_t)height * width * channels;
+    float *values = malloc(count * sizeof *values);
+    *picture = (vkg_image){width, height, channels, malloc(count)};
+    if (!values || !picture->pixels)
+        result = vkg_fail(&app->log, VKG_ERROR_OUT_OF_MEMORY, "out of memory for a picture of %u×%u", width, height);
+    if (result == VKG_OK)
+        result = vkg_dataset_read(set, index, values);
+    if (result == VKG_OK)
+        vkg_image_bytes(values, count, picture->pixels);
+    free(values);
+    return result;
+}
+
+vkg_result vkg_app_each_picture(vkg_app *app, uint32_t channels, vkg_result (*work)(void *user, vkg_image *picture, const char *name),
+                                void *user)
+{
+    vkg_dataset *set;
+    vkg_result result = vkg_dataset_open(&app->log, &(vkg_dataset_desc){.path = app->options.target, .any_size = true,
+                                                                        .channels = channels}, &set);
+    const uint32_t count = result == VKG_OK ? vkg_dataset_get_info(set).count : 0;
+    for (uint32_t i = 0; i < count && result == VKG_OK; i++) {
+        const char *name = vkg_dataset_name(set, i);
+        vkg_image picture = {0};
+        result = read_picture(app, set, i, &picture);
+        if (result == VKG_OK)
+            result = work(user, &picture, name ? name : "picture");
+        vkg_image_free(&picture);
+    }
+    vkg_dataset_close(&set);
     return result;
 }

@@ -75,12 +75,26 @@ static float pace_of(const vkg_trainer_desc *desc, const vkg_phase *owner)
     return (float)(own / all);
 }
 
+/* Does an earlier phase with another optimiser train some of the same? */
+static bool is_second(const vkg_trainer_desc *desc, const vkg_phase *owner)
+{
+    for (const vkg_phase *p = desc->phases; p < owner; p++) {
+        if (p->shares || owner->shares)
+            continue;
+        const size_t a = strlen(p->trains), b = strlen(owner->trains);
+        if (strncmp(p->trains, owner->trains, a < b ? a : b) == 0)
+            return true;
+    }
+    return false;
+}
+
 /* Of a phase that has an optimiser of its own. */
 static vkg_optimizer_desc optimizer_of(const vkg_trainer_desc *desc, const vkg_phase *owner)
 {
     vkg_optimizer_desc optimizer = owner->optimizer;
     if (!optimizer.loss_scaling.enabled)
         optimizer.loss_scaling = desc->loss_scaling;
+    optimizer.own_moments = is_second(desc, owner);
     optimizer.pace = pace_of(desc, owner) * (optimizer.pace != 0 ? optimizer.pace : 1);
     return optimizer;
 }

@@ -17,6 +17,16 @@ void vkg_image_free(vkg_image *image)
     *image = (vkg_image){0};
 }
 
+void vkg_image_cut(vkg_image *image, uint32_t width, uint32_t height)
+{
+    const size_t row = (size_t)image->width * image->channels;
+    image->width = image->width < width ? image->width : width;
+    image->height = image->height < height ? image->height : height;
+    const size_t kept = (size_t)image->width * image->channels;
+    for (size_t y = 1; y < image->height; y++)
+        memmove(image->pixels + y * kept, image->pixels + y * row, kept);
+}
+
 /* --- PNG --- */
 
 struct png_target {

@@ -254,11 +254,11 @@ static bool check_parameters(vkg_graph *graph, const char *name, vkg_tensor *con
     return count > 0;
 }
 
-/* `parameter` by value: declaring moves the graph's list. */
-static uint32_t declare_moment(vkg_graph *graph, const char *kind, struct declaration parameter)
+/* owner: the optimiser, where the moment has its name too, or NULL. `parameter` by value: declaring moves the graph's list. */
+static uint32_t declare_moment(vkg_graph *graph, const char *kind, const char *owner, struct declaration parameter)
 {
     char name[512];
-    if (snprintf(name, sizeof name, "%s.%s", kind, parameter.name) >= (int)sizeof name) {
+    if (snprintf(name, sizeof name, "%s.%s%s%s", kind, owner ? owner : "", owner ? "." : "", parameter.name) >= (int)sizeof name) {
         graph_fail(graph, "optimizer: the name \"%s\" is too long", parameter.name);
         return UINT32_MAX;
     }
@@ -268,7 +268,7 @@ static uint32_t declare_moment(vkg_graph *graph, const char *kind, struct declar
 }
 
 /* The parameters, then all moments of one kind, then all of the other: each is one block, in the parameters' order. */
-static struct block_update *add_update(vkg_graph *graph, const struct optimizer_rule *rule,
+static struct block_update *add_update(vkg_graph *graph, const struct optimizer_rule *rule, const char *owner,
                                        vkg_tensor *const *parameters, uint32_t count, uint32_t *index)
 {
     const char *const kinds[2] = {rule->first_moment ? rule->first_moment : rule->second_moment,
@@ -281,7 +281,7 @@ static struct block_update *add_update(vkg_graph *graph, const struct optimizer_
         update->blocks[0][i] = parameters[i]->attributes.index;
     for (uint32_t m = 0; m < moments; m++)
         for (uint32_t i = 0; i < count; i++)
-            update->blocks[1 + m][i] = declare_moment(graph, kinds[m], graph->declarations[update->blocks[0][i]]);
+            update->blocks[1 + m][i] = declare_moment(graph, kinds[m], owner, graph->declarations[update->blocks[0][i]]);
     return update;
 }
 
@@ -305,7 +305,7 @@ void vkg_optimize(vkg_graph *graph, const char *name, vkg_tensor *const *paramet
     inputs[count] = learning_rate(graph, name, desc);
     if (rule->corrects)
         settings->corrections = optimizer_setting(graph, name, "corrections", 4, 0)->attributes.index;
-    struct block_update *update = add_update(graph, rule, parameters, count, &index);
+    struct block_update *update = add_update(graph, rule, desc->own_moments ? name : NULL, parameters, count, &index);
     inputs[count + 1] = gradients_factor(graph, name, desc, inputs, count);
     if (!update || graph->error || graph->out_of_memory)
         return;

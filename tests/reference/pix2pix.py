@@ -4,6 +4,7 @@ examples/pix2pix.c has it, in PyTorch, with instance and with batch normalisatio
 
 Run by hand after a change, with Debian's python3-torch and dataset-fashion-mnist: tests/reference/pix2pix.py
 """
+import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -15,14 +16,15 @@ LEVELS, LAYERS, DROPOUT = 4, 2, 0.5
 
 class Pix2Pix(systems.System):
     size, latent, width, batch = 16, 1, 4, 4
-    pairs, l1 = True, 100
-    lr_g = lr_d = 2e-4
-    betas = (0.5, 0.999)
     buffers = ("running_mean", "running_var")
 
     def __init__(self, norm):
         self.norm = norm
-        self.options = {"d-layers": LAYERS, "norm": int(norm == "batch"), "batch": self.batch}
+        self.options = f"d-layers={LAYERS} norm={int(norm == 'batch')} batch={self.batch}"
+
+    def inputs(self, pixels):
+        """The same picture the other way round, dark and light exchanged."""
+        return np.ascontiguousarray(255 - pixels[:, :, ::-1])[..., None]
 
     def width_at(self, level):
         return self.width * min(2 ** level, 8)
@@ -60,13 +62,10 @@ class Pix2Pix(systems.System):
             y = y * kept / (1 - DROPOUT)
         return torch.cat([x, y], 1)
 
-    def generator(self, p, z, labels, random):
-        return self.level(p, "generator.model", z, 0, random, True), None
+    def generator(self, p, x, random, training):
+        return self.level(p, "generator.model", x, 0, random, training)
 
-    def draw(self, p, inputs, dtype):
-        return self.level(p, "generator.model", inputs, 0, systems.Random(0, dtype), False)
-
-    def discriminator(self, p, x, labels):
+    def discriminator(self, p, x):
         place = 0
         for i in range(LAYERS + 1):
             name = f"discriminator.model.{place}"
@@ -123,6 +122,41 @@ def start(system):
     return p
 
 
+def run(system, start, batches, labels, dtype):
+    own = lambda network: [k for k in start if k.startswith(network + ".") and not k.endswith(system.buffers)]
+    p = {k: v.to(dtype).clone() for k, v in start.items()}
+    for k in own("generator") + own("discriminator"):
+        p[k].requires_grad_()
+    adams = {network: torch.optim.Adam([p[k] for k in own(network)], 2e-4, (0.5, 0.999))
+             for network in ("generator", "discriminator")}
+
+    def update(network, loss):
+        parameters = [p[k] for k in own(network)]
+        for value, gradient in zip(parameters, torch.autograd.grad(loss, parameters, retain_graph=True)):
+            value.grad = gradient
+        adams[network].step()
+
+    reports = []
+    for step in range(systems.STEPS):
+        real = batches[step].to(dtype)
+        given = -real.flip(3)
+        judge = lambda x: system.discriminator(p, torch.cat([given, x], 1))
+        real_logits = judge(real)
+        fake = system.generator(p, given, systems.Random(step, dtype), True)
+        report = {"loss_d": systems.discriminator_loss("non-saturating", real_logits, judge(fake.detach()))}
+        update("discriminator", report["loss_d"])
+        report["loss_g"] = systems.generator_loss("non-saturating", None, judge(fake))
+        report["l1"] = (fake - real).abs().mean()
+        update("generator", report["loss_g"] + 100 * report["l1"])
+        reports.append({k: v.item() for k, v in report.items()})
+    pixels, _ = systems.fashion(system.size)
+    given = torch.from_numpy(system.inputs(pixels[:systems.SAMPLES])[..., 0].astype(np.float64))[:, None] / 127.5 - 1
+    with torch.no_grad():
+        samples = system.generator(p, given.to(dtype), systems.Random(0, dtype), False)
+    names = list(reports[0])
+    return names, np.array([list(r.values()) for r in reports]), samples.permute(0, 2, 3, 1).float().numpy()
+
+
 for name, kind in (("pix2pix", "instance"), ("pix2pix-batch", "batch")):
     system = Pix2Pix(kind)
-    systems.save(name, system, start(system))
+    systems.save(name, system, start(system), run)

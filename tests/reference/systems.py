@@ -1,4 +1,4 @@
-"""What the references of whole systems share (pix2pix.py, r3gan.py, sagan.py, stylegan2.py): ten steps of training as a sample program
+"""What the references of whole systems share (r3gan.py, sagan.py, stylegan2.py): ten steps of training as a sample program
 does them, from the same weights and with the same random numbers.
 
 A reference computes data/NAME.safetensors, which tests/systems_test.c follows with the program's own networks and settings:
@@ -85,18 +85,17 @@ def fir(x, taps, up=1, down=1, low=0, high=0, gain=1.0):
 # --- training ---
 class System:
     """generator(p, z, labels, random) → images [N,C,H,W], styles or None; random is None when training is over.
-    discriminator(p, x, labels) → logits [N,1]. p: parameters and buffers by name; buffers are replaced in it.
-    pairs: z is not a latent but an image, the next one of the set, which the discriminator sees in front of x.
-    options: those of the program that are not its defaults."""
+    discriminator(p, x, labels) → logits [N,1]. p: parameters and buffers by name; buffers are replaced in it."""
     channels, classes, batch = 1, 0, 8
     loss, r1, r2, path_length = "non-saturating", 0, 0, 0
-    pairs, l1, options = False, 0, {}
     r1_every = path_every = 1  # above 1: an update of its own, so many times as strong
     buffers = ()  # ends of names
+    options = ""  # what the program's options are to be, NAME=VALUE with blanks between; "": it has none that matter
+    fixed = {}  # tensors for the file that training does not change
 
-    def draw(self, p, inputs, dtype):
-        labels = torch.arange(SAMPLES) % max(self.classes, 1)
-        return self.generator(p, sampler_latents(self.latent, dtype), labels, None)[0]
+    def inputs(self, pixels):
+        """What the generator makes images of in place of latents: bytes [N,h,w,c] of images [N,H,W]; None: latents."""
+        return None
 
 
 def discriminator_loss(kind, real, fake):
@@ -129,7 +128,7 @@ def path_penalty(p, images, styles, random):
     return (lengths - p["path_length.mean"]).square().mean()
 
 
-def run(system, start, batches, inputs, labels, dtype):
+def run(system, start, batches, labels, dtype):
     own = lambda network: [k for k in start if k.startswith(network + ".") and not k.endswith(system.buffers)]
     p = {k: v.to(dtype).clone() for k, v in start.items()}
     p["path_length.mean"] = torch.zeros(1, dtype=dtype)
@@ -149,14 +148,12 @@ def run(system, start, batches, inputs, labels, dtype):
     reports = []
     for step in range(STEPS):
         random, real, label, report = Random(step, dtype), batches[step].to(dtype), labels[step], {}
-        given = inputs[step].to(dtype)
-        latents = lambda: given if system.pairs else random.normal(system.batch, system.latent)
-        judge = lambda x: system.discriminator(p, torch.cat([given, x], 1) if system.pairs else x, label)
+        latents = lambda: random.normal(system.batch, system.latent)
         real.requires_grad_(system.r1 > 0)
-        real_logits = judge(real)
+        real_logits = system.discriminator(p, real, label)
         fake, _ = system.generator(p, latents(), label, random)
         judged = fake.detach().requires_grad_(system.r2 > 0)
-        fake_logits = judge(judged)
+        fake_logits = system.discriminator(p, judged, label)
         total = report["loss_d"] = discriminator_loss(system.loss, real_logits, fake_logits)
         if system.r1 and system.r1_every == 1:
             report["r1"] = squared_gradient(real_logits, real)
@@ -166,14 +163,11 @@ def run(system, start, batches, inputs, labels, dtype):
             total = total + report["r2"] * system.r2 / 2
         update("discriminator", total)
         if system.r1_every > 1 and step % system.r1_every == 0:
-            report["r1"] = squared_gradient(judge(real), real)
+            report["r1"] = squared_gradient(system.discriminator(p, real, label), real)
             update("discriminator", report["r1"] * system.r1 / 2 * system.r1_every)
-        fake_logits = judge(fake)
-        real_logits = judge(real) if system.loss == "relativistic" else None
+        fake_logits = system.discriminator(p, fake, label)
+        real_logits = system.discriminator(p, real, label) if system.loss == "relativistic" else None
         total = report["loss_g"] = generator_loss(system.loss, real_logits, fake_logits)
-        if system.l1:
-            report["l1"] = (fake - real).abs().mean()
-            total = total + report["l1"] * system.l1
         update("generator", total)
         if system.path_length and step % system.path_every == 0:
             images, styles = system.generator(p, latents(), label, random)
@@ -182,8 +176,9 @@ def run(system, start, batches, inputs, labels, dtype):
         reports.append({k: v.item() for k, v in report.items()})
     names = list(reports[0])
     losses = np.array([[report.get(name, math.nan) for name in names] for report in reports])
+    labels = torch.arange(SAMPLES) % max(system.classes, 1)
     with torch.no_grad():
-        samples = system.draw(p, inputs[STEPS].to(dtype), dtype)
+        samples, _ = system.generator(p, sampler_latents(system.latent, dtype), labels, None)
     return names, losses, samples.permute(0, 2, 3, 1).float().numpy()
 
 
@@ -197,22 +192,24 @@ def fashion(size):
     return np.ascontiguousarray(pixels[:, low:low + size, low:low + size]), labels.astype(np.int32)
 
 
-def save(name, system, start):
+def save(name, system, start, run=run):
     start = {k: v.float().double() for k, v in start.items()}
     pixels, labels = fashion(system.size)
     indices = np.random.RandomState(1).randint(0, IMAGES, (STEPS, system.batch)).astype(np.int32)
     batches = [torch.from_numpy(pixels[i].astype(np.float64))[:, None] / 127.5 - 1 for i in indices]
-    shown = list((indices + 1) % IMAGES) + [np.arange(SAMPLES)]  # the last: for drawing
-    inputs = [torch.from_numpy(pixels[i].astype(np.float64))[:, None] / 127.5 - 1 for i in shown]
     step_labels = [torch.from_numpy(labels[i]).long() for i in indices]
-    names, truth, samples = run(system, start, batches, inputs, step_labels, torch.float64)
-    _, rounded, _ = run(system, start, batches, inputs, step_labels, torch.float32)
+    names, truth, samples = run(system, start, batches, step_labels, torch.float64)
+    _, rounded, _ = run(system, start, batches, step_labels, torch.float32)
     drift = np.nanmax(np.abs(rounded - truth) / np.maximum(np.abs(truth), np.nanmean(np.abs(truth), 0)))
     tensors = {k: v.float().numpy() for k, v in start.items()}
     tensors.update({"images": pixels, "labels": labels, "indices": indices, "losses": truth.astype(np.float32),
                     "samples": samples})
+    tensors.update(system.fixed)
+    if system.inputs(pixels) is not None:
+        tensors["inputs"] = system.inputs(pixels)
     settings = {k: str(getattr(system, k)) for k in ("size", "channels", "latent", "width", "classes", "batch")}
-    settings.update({"option." + k: str(v) for k, v in system.options.items()}, pairs=str(int(system.pairs)))
+    if system.options:
+        settings["options"] = system.options
     path = os.path.join(HERE, "data", name + ".safetensors")
     safetensors.save(path, tensors, {"reports": ",".join(names), "seed": str(SEED), "float32_drift": f"{drift:.1e}", **settings})
     print(f"{path}: {os.path.getsize(path)} bytes; PyTorch's own float32 is off by {drift:.1e}")

@@ -156,10 +156,75 @@ static void samplers_know_what_they_make_images_of(void **unused)
     vkg_trainer_destroy(&trainer);
 }
 
+/* --- the common phases --- */
+
+/* Judges by the sum of a pair's channels. */
+static vkg_tensor *discriminator(vkg_graph *g, vkg_tensor *x, const vkg_network_settings *s)
+{
+    (void)s;
+    vkg_tensor *w = vkg_parameter(g, "w", VKG_SHAPE(1), (vkg_init){VKG_INIT_CONSTANT, 1, 0});
+    return vkg_mul(g, w, vkg_sum(g, x, 1u << 3, true));
+}
+
+static vkg_tensor *twice(vkg_graph *g, vkg_tensor *x, const vkg_network_settings *s)
+{
+    (void)s;
+    vkg_tensor *w = vkg_parameter(g, "w", VKG_SHAPE(1), (vkg_init){VKG_INIT_CONSTANT, 2, 0});
+    return vkg_mul(g, w, vkg_reshape(g, x, VKG_SHAPE(1, 1, 1, 1)));
+}
+
+static vkg_result create_common(const vkg_gan_desc *gan, vkg_trainer **trainer)
+{
+    vkg_phase phases[VKG_GAN_MAX_PHASES];
+    const uint32_t count = vkg_gan_phases(gan, phases), *image = gan->settings.image, *input = gan->settings.input;
+    return vkg_trainer_create(test_device(), &(vkg_trainer_desc){
+        .phases = phases, .phase_count = count, .batch = 1, .image = {image[0], image[1], image[2]},
+        .input = {input[0], input[1], input[2]}, .latent = gan->settings.latent}, trainer);
+}
+
+/* One pixel 5 whose input is 3; what is made of it is 6, or a little more after the discriminator's update. */
+static void discriminators_judge_pairs(void **unused)
+{
+    (void)unused;
+    vkg_gan_desc gan = {.generator = twice, .discriminator = discriminator, .loss = VKG_LOSS_WASSERSTEIN, .l1 = 10,
+                        .settings = {.image = {1, 1, 1}, .input = {1, 1, 1}, .width = 1},
+                        .optimizer_d = {.lr = 1e-6f}, .optimizer_g = {.lr = 1e-6f}};
+    for (int conditional = 0; conditional < 2; conditional++) {
+        vkg_trainer *trainer;
+        vkg_trainer_report report;
+        const float input = conditional ? 3 : 0; /* in what is judged */
+        gan.conditional = conditional;
+        assert_int_equal(create_common(&gan, &trainer), VKG_OK);
+        assert_int_equal(vkg_trainer_step(trainer, &(vkg_batch){.images = &(float){5}, .inputs = &(float){3}}, NULL), VKG_OK);
+        assert_int_equal(vkg_trainer_finish(trainer, &report), VKG_OK);
+        assert_float_equal(reported(&report, "score_real"), 5 + input, 1e-4);
+        assert_float_equal(reported(&report, "score_fake"), 6 + input, 1e-4);
+        assert_float_equal(reported(&report, "loss_g"), -6 - input, 1e-3);
+        assert_float_equal(reported(&report, "l1"), 1, 1e-4);
+        vkg_trainer_destroy(&trainer);
+    }
+}
+
+static void wrong_pairs_are_refused(void **unused)
+{
+    (void)unused;
+    vkg_gan_desc gan = {.generator = generator, .discriminator = discriminator, .settings = settings, .conditional = true};
+    vkg_trainer *trainer;
+    test_expect_errors(true);
+    assert_int_equal(create_common(&gan, &trainer), VKG_ERROR_INVALID);
+    assert_non_null(strstr(test_last_error(), "inputs [1,1,3,1] beside images [1,1,1,1]"));
+    gan = (vkg_gan_desc){.generator = twice, .discriminator = discriminator, .l1 = 1,
+                         .settings = {.image = {1, 1, 1}, .latent = 1, .width = 1}};
+    assert_int_equal(create_common(&gan, &trainer), VKG_ERROR_INVALID);
+    assert_non_null(strstr(test_last_error(), "made of no inputs"));
+    test_expect_errors(false);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(inputs_reach_phases), cmocka_unit_test(what_is_missing_is_said), cmocka_unit_test(samplers_translate),
-        cmocka_unit_test(samplers_know_what_they_make_images_of)};
+        cmocka_unit_test(samplers_know_what_they_make_images_of), cmocka_unit_test(discriminators_judge_pairs),
+        cmocka_unit_test(wrong_pairs_are_refused)};
     return cmocka_run_group_tests(tests, NULL, test_device_close);
 }

@@ -82,7 +82,8 @@ typedef struct vkg_app_desc {
     vkg_result (*view)(vkg_app *app, vkg_view_desc *view);
     /* The view makes inputs, and the generator makes images of them in place of latents: networks find their shape in
      * settings.input, phases ask vkg_step_input for them, and pictures of train are rows of input, output and target. There
-     * are no generate and evaluate, which draw: such programs have commands of their own. */
+     * is no generate, which draws, and evaluate compares with the targets; a command of the program's own of the same name takes
+     * its place. */
     bool pairs;
 
     /* Makes a picture of samples, [count, H, W, C] as the generator draws them; its pixels are the caller's. NULL: a grid. */
@@ -126,6 +127,10 @@ VKG_API vkg_result vkg_app_open_run(vkg_app *app, vkg_network_settings *settings
  * settings->latent numbers an image (vkg_sampler_draw). It belongs to the app; opening another closes it. */
 VKG_API vkg_result vkg_app_open_sampler(vkg_app *app, vkg_network network, const vkg_network_settings *settings, uint32_t batch,
                                         vkg_sampler **sampler);
+/* A command of programs whose generator makes images of inputs: of an image, or all of a folder (the command line's), each in its
+ * own size, to --output [translated.png, or the folder translated]. made: the images are as train sees them, and their inputs
+ * are taken or made of them first. Returns the exit status. */
+VKG_API int vkg_app_translate(vkg_app *app, bool made);
 /* Writes images as a grid, see vkg_grid_desc, to a PNG file, and says so. */
 VKG_API vkg_result vkg_app_save_grid(const vkg_app *app, const float *samples, const vkg_network_settings *settings,
                                      uint32_t count, uint32_t columns, const char *path);

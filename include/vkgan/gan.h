@@ -127,6 +127,10 @@ typedef struct vkg_gan_desc {
     uint32_t history;
     vkg_balance balance;                  /* its buffer is called "balance" */
     uint32_t accumulate;                  /* batches an update, see vkg_phase; 0 means 1 */
+    /* With settings.input, data of pairs; the generator then makes images of inputs, not of latents: */
+    bool conditional; /* the discriminator judges pairs: the channels of the input, which has the size of the image, and then
+                       * the image's. Pix2Pix, Isola et al. 2017 */
+    float l1;         /* λ · mean |generated − real image|, added to the generator's loss. Pix2Pix: 100 */
 } vkg_gan_desc;
 
 enum { VKG_GAN_MAX_PHASES = 4 };
@@ -140,7 +144,7 @@ enum { VKG_GAN_MAX_PHASES = 4 };
  * consistency_fake, path_penalty and path_length, the mean length; with ADA augment_p and sign_real, the mean sign of what
  * is positive where real images are known as real: D(x); D(x) − ½ for least squares; D(x) − D(y), y being the generated
  * images, for the Wasserstein and relativistic losses; with a balance lead, paused_d and paused_g, 1 where there was no
- * update. With settings.classes generated images are of the classes of the real batch of their phase; `history`, which does
+ * update; with l1 that mean, before it is weighted. With settings.classes generated images are of the classes of the real batch of their phase; `history`, which does
  * not know them, is an error then. `gan` must outlive the trainer's creation. */
 VKG_API uint32_t vkg_gan_phases(const vkg_gan_desc *gan, vkg_phase phases[VKG_GAN_MAX_PHASES]);
 

@@ -26,6 +26,7 @@ struct options {
     double d_steps, gradient_penalty, r1, r2, dragan, consistency, history;
     double augment, optimizer, lr_schedule; /* a vkg_augment_kind, a vkg_optimizer, a vkg_schedule_kind */
     double momentum, weight_decay, clip_norm, lr_steps, warmup, reg_every, balance, accumulate, ema;
+    double l1;
     double precision; /* 0, 1 or 2: option_precision */
     double recipe;    /* 0: none */
     bool resume, json, help, profile;
@@ -97,8 +98,9 @@ struct run_view {
 };
 /* Opens the images, as the options say. path: NULL is the program's default. */
 vkg_result app_open_data(vkg_app *app, const char *path, vkg_dataset **dataset);
-/* The program's view of them, if it has one. Close it before the dataset, whatever opening says. */
-vkg_result app_open_view(vkg_app *app, const vkg_dataset *dataset, struct run_view *view);
+/* The program's view of them, if it has one. Close it before the dataset, whatever opening says. whole: images that train
+ * cuts from larger ones are made that size instead. */
+vkg_result app_open_view(vkg_app *app, const vkg_dataset *dataset, bool whole, struct run_view *view);
 void app_close_view(struct run_view *view);
 /* An image as the view has it, without chance. input: see vkg_view_read. */
 vkg_result run_view_read(const struct run_view *view, const vkg_dataset *dataset, uint32_t index, float *target, float *input);
@@ -135,6 +137,8 @@ vkg_result film_write(const vkg_app *app, const char *folder, char path[PATH_BYT
 /* --- run.c: the run folder; config.c: its settings --- */
 
 bool run_path(const vkg_app *app, const char *folder, const char *name, char path[PATH_BYTES]);
+/* Makes a folder and those above it. */
+vkg_result make_folders(const vkg_app *app, const char *folder);
 /* Makes the folder and those in it. */
 vkg_result run_create(const vkg_app *app, const char *folder);
 bool run_exists(const char *folder);
@@ -151,6 +155,7 @@ vkg_result run_trim_log(const vkg_app *app, const char *folder, uint64_t step);
 int command_train(vkg_app *app);
 int command_generate(vkg_app *app);
 int command_evaluate(vkg_app *app);
+int command_evaluate_pairs(vkg_app *app); /* the same of programs that make images of inputs */
 int command_report(vkg_app *app);
 int command_bench(vkg_app *app);
 int command_devices(vkg_app *app);
@@ -171,6 +176,8 @@ struct pair_samples {
 vkg_result pairs_translate(vkg_app *app, vkg_sampler *sampler, const vkg_view *view, uint64_t seed, uint32_t count,
                            uint32_t pairs, struct pair_samples *samples);
 void pairs_free(struct pair_samples *samples);
+/* A picture [from] as one of another shape: its nearest pixels, grey for each colour, and the luma of colours. */
+void fit_picture(const float *values, const uint32_t from[3], const uint32_t to[3], float *fitted);
 /* Rows of input, output and target. */
 vkg_result pairs_write_picture(const vkg_app *app, const struct pair_samples *samples, uint32_t count,
                                const vkg_view_shape *shape, const char *path);

@@ -14,7 +14,7 @@ vkg_result app_open_data(vkg_app *app, const char *path, vkg_dataset **dataset)
                                                            .channels = (uint32_t)options->channels}, dataset);
 }
 
-vkg_result app_open_view(vkg_app *app, const vkg_dataset *dataset, struct run_view *view)
+vkg_result app_open_view(vkg_app *app, const vkg_dataset *dataset, bool whole, struct run_view *view)
 {
     vkg_view_desc desc = {0};
     *view = (struct run_view){0};
@@ -22,6 +22,8 @@ vkg_result app_open_view(vkg_app *app, const vkg_dataset *dataset, struct run_vi
         return VKG_OK;
     vkg_result result = app->desc->view(app, &desc);
     view->inputs = desc.inputs;
+    if (whole && desc.resize && desc.crop)
+        desc.resize = desc.crop;
     if (result == VKG_OK)
         result = vkg_view_create(dataset, &desc, &view->view);
     if (result != VKG_OK)

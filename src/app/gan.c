@@ -48,6 +48,7 @@ static vkg_gan_desc gan_of(const vkg_app *app, const vkg_network_settings *setti
     gan.regularizers.consistency = (float)o->consistency;
     gan.regularizers.every = (uint32_t)o->reg_every;
     gan.balance.most = (float)o->balance;
+    gan.l1 = (float)o->l1;
     gan.accumulate = (uint32_t)o->accumulate;
     gan.augment.kind = (vkg_augment_kind)o->augment;
     gan.history = (uint32_t)o->history;

@@ -14,11 +14,20 @@ static bool makes_data(const vkg_app *app)
     return app->desc->open_data && !app->desc->data_help;
 }
 
+/* Programs that make images of inputs draw none; a command of the program's own takes the place of a common one. */
+static bool is_wanted(const vkg_app *app, const struct command_row *row)
+{
+    for (const vkg_app_command *own = app->desc->commands; own && own->name; own++)
+        if (strcmp(own->name, row->name) == 0)
+            return false;
+    return app->desc->pairs ? row->command != GENERATE && row->run != command_evaluate : row->run != command_evaluate_pairs;
+}
+
 static void add_commands(vkg_app *app)
 {
     const vkg_app_command *own = app->desc->commands;
     for (int i = 0; i < command_common_count; i++)
-        if (!app->desc->pairs || !(command_common[i].command & (GENERATE | EVALUATE)))
+        if (is_wanted(app, &command_common[i]))
             app->commands[app->command_count++] = command_common[i];
     if (app->desc->open_data)
         app->commands[0].arguments = makes_data(app) ? "" : "[DATA]";
@@ -45,7 +54,12 @@ static bool add_common(vkg_app *app, const struct option_row *row)
         return true;
     if (!app->desc->labels && row->offset == AT(label))
         return true;
-    if (app->desc->pairs && (row->offset == AT(latent) || row->offset == AT(evaluate_every) || row->offset == AT(evaluate_count)))
+    if (app->desc->pairs && (row->offset == AT(latent) || row->offset == AT(evaluate_every) ||
+                             row->offset == AT(evaluate_count) || row->offset == AT(features)))
+        return true;
+    if (!app->desc->pairs && row->offset == AT(output) && row->commands == EVALUATE)
+        return true;
+    if (app->desc->gan.l1 == 0 && row->offset == AT(l1))
         return true;
     struct option_row *added = &app->rows[app->row_count];
     *added = *row;
@@ -130,6 +144,7 @@ static void fill_gan_defaults(struct options *o, const vkg_gan_desc *gan)
     const vkg_optimizer_desc *g = &gan->optimizer_g, *d = &gan->optimizer_d;
     o->loss = gan->loss;
     o->d_steps = or_else(gan->discriminator_times, 1);
+    o->l1 = (double)gan->l1;
     o->gradient_penalty = plain(gan->regularizers.gradient_penalty);
     o->r1 = plain(gan->regularizers.r1);
     o->r2 = plain(gan->regularizers.r2);

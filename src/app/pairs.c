@@ -37,14 +37,21 @@ vkg_result pairs_translate(vkg_app *app, vkg_sampler *sampler, const vkg_view *v
 
 /* --- pictures --- */
 
-/* The value at a place of [height, width, channels], of a picture that is `from`: the nearest pixel, grey for each colour. */
+/* ITU-R BT.601, as everywhere in the library. */
+static float luma(const float pixel[3])
+{
+    return 0.299f * pixel[0] + 0.587f * pixel[1] + 0.114f * pixel[2];
+}
+
+/* The value at a place of [height, width, channels]. */
 static float nearest(const float *values, const uint32_t from[3], const uint32_t to[3], const uint32_t place[3])
 {
     const size_t y = (size_t)place[0] * from[0] / to[0], x = (size_t)place[1] * from[1] / to[1];
-    return values[(y * from[1] + x) * from[2] + (from[2] == to[2] ? place[2] : 0)];
+    const float *pixel = values + (y * from[1] + x) * from[2];
+    return from[2] == to[2] ? pixel[place[2]] : from[2] == 3 ? luma(pixel) : pixel[0];
 }
 
-static void fit(const float *values, const uint32_t from[3], const uint32_t to[3], float *fitted)
+void fit_picture(const float *values, const uint32_t from[3], const uint32_t to[3], float *fitted)
 {
     uint32_t place[3];
     for (place[0] = 0; place[0] < to[0]; place[0]++)
@@ -64,9 +71,9 @@ vkg_result pairs_write_picture(const vkg_app *app, const struct pair_samples *sa
     if (!cells)
         return vkg_fail(&app->log, VKG_ERROR_OUT_OF_MEMORY, "%s: out of memory", path);
     for (uint32_t i = 0; i < count; i++) {
-        fit(samples->inputs + i * elements_of(input), input, cell, cells + (3 * i) * elements);
-        fit(samples->outputs + i * elements_of(target), target, cell, cells + (3 * i + 1) * elements);
-        fit(samples->targets + i * elements_of(target), target, cell, cells + (3 * i + 2) * elements);
+        fit_picture(samples->inputs + i * elements_of(input), input, cell, cells + (3 * i) * elements);
+        fit_picture(samples->outputs + i * elements_of(target), target, cell, cells + (3 * i + 1) * elements);
+        fit_picture(samples->targets + i * elements_of(target), target, cell, cells + (3 * i + 2) * elements);
     }
     vkg_result result = vkg_image_grid(&app->log, &(vkg_grid_desc){.count = 3 * count, .columns = count > 4 ? 6 : 3,
                                                                    .height = cell[0], .width = cell[1], .channels = cell[2],

@@ -17,8 +17,7 @@ bool run_path(const vkg_app *app, const char *folder, const char *name, char pat
     return false;
 }
 
-/* Makes a folder and those above it. */
-static vkg_result make_folders(const vkg_app *app, const char *folder)
+vkg_result make_folders(const vkg_app *app, const char *folder)
 {
     char path[PATH_BYTES];
     if (snprintf(path, sizeof path, "%s", folder) >= (int)sizeof path)

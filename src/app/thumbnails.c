@@ -64,13 +64,35 @@ double thumbnails_deviation(const struct thumbnails *thumbnails)
     return variance > 1e-12 ? sqrt(variance) : 0; /* below is what rounding leaves of none */
 }
 
-static double distance(const struct thumbnails *thumbnails, uint32_t a, uint32_t b)
+/* The root of the mean square difference of two pictures. */
+static double distance(const float *x, const float *y, uint32_t size)
 {
-    const float *x = thumbnails->values + (size_t)a * thumbnails->size, *y = thumbnails->values + (size_t)b * thumbnails->size;
     float sum = 0;
-    for (uint32_t k = 0; k < thumbnails->size; k++)
+    for (uint32_t k = 0; k < size; k++)
         sum += (x[k] - y[k]) * (x[k] - y[k]);
-    return sqrt((double)sum / thumbnails->size);
+    return sqrt((double)sum / size);
+}
+
+static const float *picture(const struct thumbnails *thumbnails, uint32_t index)
+{
+    return thumbnails->values + (size_t)index * thumbnails->size;
+}
+
+uint32_t thumbnails_nearest_in(const struct thumbnails *set, const struct thumbnails *thumbnails, uint32_t index)
+{
+    uint32_t best = 0;
+    double how_near = INFINITY;
+    for (uint32_t other = 0; other < set->count; other++) {
+        const double this_far = distance(picture(set, other), picture(thumbnails, index), set->size);
+        if (this_far < how_near)
+            best = other, how_near = this_far;
+    }
+    return best;
+}
+
+static double distance_within(const struct thumbnails *thumbnails, uint32_t a, uint32_t b)
+{
+    return distance(picture(thumbnails, a), picture(thumbnails, b), thumbnails->size);
 }
 
 static uint32_t nearest(const struct thumbnails *thumbnails, uint32_t of, double *how_near)
@@ -78,7 +100,7 @@ static uint32_t nearest(const struct thumbnails *thumbnails, uint32_t of, double
     uint32_t best = of;
     *how_near = INFINITY;
     for (uint32_t other = 0; other < thumbnails->count; other++) {
-        const double this_far = other == of ? INFINITY : distance(thumbnails, of, other);
+        const double this_far = other == of ? INFINITY : distance_within(thumbnails, of, other);
         if (this_far < *how_near) {
             *how_near = this_far;
             best = other;
@@ -104,7 +126,7 @@ uint32_t thumbnails_distinct(const struct thumbnails *thumbnails, double further
     for (uint32_t n = 0; n < thumbnails->count; n++) {
         bool fresh = true;
         for (uint32_t before = 0; before < n && fresh; before++)
-            fresh = distance(thumbnails, n, before) > further_than;
+            fresh = distance_within(thumbnails, n, before) > further_than;
         distinct += fresh;
     }
     return distinct;

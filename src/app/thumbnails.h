@@ -23,6 +23,8 @@ double thumbnails_deviation(const struct thumbnails *thumbnails);
 double thumbnails_nearest(const struct thumbnails *thumbnails);
 /* Pictures that are further than `distance` from all those before them: groups, where what is near is linked. */
 uint32_t thumbnails_distinct(const struct thumbnails *thumbnails, double distance);
+/* Of `set`, which is of pictures of the same shape: the one that is nearest to a picture. */
+uint32_t thumbnails_nearest_in(const struct thumbnails *set, const struct thumbnails *thumbnails, uint32_t index);
 /* The share of pictures whose nearest other one has the same label. */
 double thumbnails_agreement(const struct thumbnails *thumbnails, const int32_t *labels);
 

@@ -35,6 +35,15 @@ struct training {
     char best_checkpoint[PATH_BYTES];
 };
 
+/* How many are in a picture, where the data have enough. */
+static inline uint32_t samples_in_picture(const struct training *t)
+{
+    const uint32_t own = t->app->desc->samples, pairs = vkg_dataset_get_info(t->dataset).count;
+    if (t->app->desc->pairs && pairs < (own ? own : PAIRS))
+        return pairs;
+    return own ? own : t->app->desc->pairs ? PAIRS : SAMPLES;
+}
+
 /* --- train_setup.c --- */
 
 /* Opens the device, the run folder, new or resumed, the data, and makes the trainer. What was opened is in *t, whatever

@@ -39,8 +39,7 @@ static vkg_result judge_samples(struct training *t, const float *samples, uint32
 
 static vkg_result save_pairs(struct training *t)
 {
-    const uint32_t pairs = vkg_dataset_get_info(t->dataset).count, wanted = t->app->desc->samples ? t->app->desc->samples : PAIRS;
-    const uint32_t count = wanted < pairs ? wanted : pairs;
+    const uint32_t pairs = vkg_dataset_get_info(t->dataset).count, count = samples_in_picture(t);
     const vkg_view_shape shape = vkg_view_get_shape(t->view.view);
     struct pair_samples samples;
     vkg_result result = pairs_translate(t->app, t->sampler, t->view.view, (uint64_t)t->app->options.seed, count, pairs, &samples);
@@ -54,7 +53,7 @@ static vkg_result save_pairs(struct training *t)
 
 static vkg_result save_drawn(struct training *t)
 {
-    const uint32_t count = t->app->desc->samples ? t->app->desc->samples : SAMPLES;
+    const uint32_t count = samples_in_picture(t);
     float *samples;
     vkg_result result = draw_samples(t->app, t->sampler, (uint64_t)t->app->options.seed, count, t->run.image, t->sample,
                                      &samples);

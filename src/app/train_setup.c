@@ -23,7 +23,7 @@ static vkg_result open_data(struct training *t, const char *path)
 {
     vkg_result result = app_open_data(t->app, path && path[0] ? path : NULL, &t->dataset);
     if (result == VKG_OK)
-        result = app_open_view(t->app, t->dataset, &t->view);
+        result = app_open_view(t->app, t->dataset, false, &t->view);
     if (result != VKG_OK)
         return result;
     const vkg_dataset_info info = vkg_dataset_get_info(t->dataset);

@@ -50,8 +50,9 @@ static void note_labels(struct diagnosis *diagnosis, const struct look *look, ui
     diagnosis_note(diagnosis, "label_deviation", sqrt(chance * (1 - chance) / count));
 }
 
-static void note_data(struct watch *watch, struct look *look, const vkg_dataset_info *info)
+static void note_data(struct training *t, struct look *look, const vkg_dataset_info *info)
 {
+    struct watch *watch = t->watch;
     const uint32_t looked = look->thumbnails.count;
     diagnosis_note(&watch->diagnosis, "data_images", info->count);
     diagnosis_note(&watch->diagnosis, "data_looked", looked);
@@ -59,7 +60,8 @@ static void note_data(struct watch *watch, struct look *look, const vkg_dataset_
     if (info->classes > 1)
         note_labels(&watch->diagnosis, look, info->classes);
     watch->data_deviation = thumbnails_deviation(&look->thumbnails);
-    look->thumbnails.count = looked < SAMPLES ? looked : SAMPLES; /* as many as there are samples to compare with */
+    const uint32_t samples = t->app->desc->pairs ? samples_in_picture(t) : SAMPLES; /* to compare with */
+    look->thumbnails.count = looked < samples ? looked : samples;
     /* within 0.4 of how far an image is from the nearest of others, two are taken for one */
     watch->near = 0.4 * thumbnails_nearest(&look->thumbnails);
     diagnosis_note(&watch->diagnosis, "data_groups", thumbnails_distinct(&look->thumbnails, watch->near));
@@ -78,7 +80,7 @@ vkg_result watch_data(struct training *t)
     if (result == VKG_OK)
         result = read_pictures(t, &info, &look);
     if (result == VKG_OK)
-        note_data(t->watch, &look, &info);
+        note_data(t, &look, &info);
     thumbnails_free(&look.thumbnails);
     free(look.labels);
     free(look.picture);

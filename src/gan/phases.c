@@ -20,6 +20,7 @@ struct batches {
     vkg_tensor *real, *fake; /* of the newest discriminator's update; fake is not detached */
     vkg_tensor *shown;       /* what the discriminator was shown of fake */
     vkg_tensor *labels;      /* of both; NULL where the networks are to know none */
+    vkg_tensor *input;       /* of both, in data of pairs */
 };
 
 static struct batches *shared_batches(vkg_step *step)
@@ -53,13 +54,22 @@ static vkg_tensor *discriminate(vkg_step *step, const vkg_gan_desc *gan, vkg_ten
     return network_call(vkg_step_graph(step), gan->discriminator, "discriminator", images, &settings);
 }
 
-/* Images of fresh latents; *styles: what a generator with a mapping network makes them of, else the latents. */
+static vkg_tensor *shared_input(vkg_step *step)
+{
+    struct batches *batches = shared_batches(step);
+    if (!batches->input)
+        batches->input = vkg_step_input(step);
+    return batches->input;
+}
+
+/* Images of fresh latents, or of the inputs of pairs; *styles: what a generator with a mapping network makes them of, else
+ * what they are made of. */
 static vkg_tensor *generate(vkg_step *step, const vkg_gan_desc *gan, vkg_tensor **styles)
 {
     vkg_network_settings settings = gan->settings;
     settings.labels = shared_labels(step, gan);
     settings.styles = styles;
-    *styles = vkg_step_latents(step);
+    *styles = gan->settings.input[0] != 0 ? shared_input(step) : vkg_step_latents(step);
     return network_call(vkg_step_graph(step), gan->generator, "generator", *styles, &settings);
 }
 
@@ -89,6 +99,20 @@ static vkg_tensor *shared_real(vkg_step *step)
     if (!batches->real)
         batches->real = vkg_step_real(step);
     return batches->real;
+}
+
+/* Images as they are judged: of a conditional discriminator beside what they were made of. */
+static vkg_tensor *with_input(vkg_step *step, const vkg_gan_desc *gan, vkg_tensor *images)
+{
+    vkg_graph *graph = vkg_step_graph(step);
+    if (!gan->conditional)
+        return images;
+    vkg_tensor *input = shared_input(step);
+    if (!input->poisoned && !images->poisoned &&
+        (input->shape.dims[1] != images->shape.dims[1] || input->shape.dims[2] != images->shape.dims[2]))
+        return graph_fail(graph, "a conditional discriminator sees inputs %s beside images %s: expected the same height and width",
+                          SHAPE(&input->shape), SHAPE(&images->shape));
+    return vkg_concat(graph, (vkg_tensor *[]){input, images}, 2, 3);
 }
 
 /* --- reports --- */
@@ -269,7 +293,7 @@ static vkg_tensor *shown_fake(vkg_step *step, const vkg_gan_desc *gan)
     struct batches *batches = shared_batches(step);
     if (batches->shown)
         return batches->shown;
-    vkg_tensor *fake = shared_fake(step, gan);
+    vkg_tensor *fake = with_input(step, gan, shared_fake(step, gan));
     if (gan->history == 0)
         batches->shown = vkg_detach(graph, fake);
     else if (gan->settings.classes == 0)
@@ -284,7 +308,7 @@ static vkg_tensor *discriminator_loss(vkg_step *step, void *user)
 {
     const vkg_gan_desc *gan = user;
     *shared_batches(step) = (struct batches){0};
-    struct judged real = {.images = shared_real(step)}, fake;
+    struct judged real = {.images = with_input(step, gan, shared_real(step))}, fake;
     real.logits = judge(step, gan, real.images);
     fake.images = shown_fake(step, gan);
     fake.logits = judge(step, gan, fake.images);
@@ -309,22 +333,36 @@ static uint32_t at_least_one(uint32_t count)
 static vkg_tensor *lazy_discriminator_loss(vkg_step *step, void *user)
 {
     const vkg_gan_desc *gan = user;
-    struct judged real = {.images = shared_real(step)}, fake = {.images = shown_fake(step, gan)};
+    struct judged real = {.images = with_input(step, gan, shared_real(step))}, fake = {.images = shown_fake(step, gan)};
     struct sum sum = {step, gan, NULL, (float)gan->regularizers.every * (float)at_least_one(gan->discriminator_times)};
     regularize_discriminator(&sum, &real, &fake);
     pause_discriminator(step, gan);
     return sum.loss;
 }
 
+/* How far generated images are from those that they should be. */
+static vkg_tensor *add_distance(vkg_step *step, const vkg_gan_desc *gan, vkg_tensor *loss)
+{
+    vkg_graph *graph = vkg_step_graph(step);
+    if (gan->l1 == 0)
+        return loss;
+    if (gan->settings.input[0] == 0)
+        return graph_fail(graph, "vkg_gan_desc.l1 is %g, and the images are made of no inputs: settings.input is 0", (double)gan->l1);
+    vkg_tensor *distance = vkg_l1_loss(graph, shared_fake(step, gan), shared_real(step));
+    vkg_step_report(step, "l1", distance);
+    return vkg_add(graph, loss, vkg_affine(graph, distance, gan->l1, 0));
+}
+
 /* The batches of the discriminator's phase serve again: the generator has not changed since its images were made. */
 static vkg_tensor *generator_loss(vkg_step *step, void *user)
 {
     const vkg_gan_desc *gan = user;
-    vkg_tensor *fake_logits = judge(step, gan, shared_fake(step, gan)), *real_logits = NULL;
+    vkg_tensor *fake_logits = judge(step, gan, with_input(step, gan, shared_fake(step, gan))), *real_logits = NULL;
     if (gan->loss == VKG_LOSS_RELATIVISTIC)
-        real_logits = judge(step, gan, shared_real(step));
+        real_logits = judge(step, gan, with_input(step, gan, shared_real(step)));
     vkg_tensor *loss = vkg_generator_loss(vkg_step_graph(step), gan->loss, fake_logits, real_logits);
     vkg_step_report(step, "loss_g", loss);
+    loss = add_distance(step, gan, loss);
     pause_generator(step, gan);
     struct sum sum = {step, gan, loss, 1};
     if (gan->regularizers.path_every <= 1)

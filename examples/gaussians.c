@@ -91,11 +91,11 @@ static vkg_tensor *layer(vkg_graph *g, vkg_tensor *x, const char *name, uint32_t
     return vkg_linear(g, x, &(vkg_linear_desc){.name = name, .out = out, .bias = true, .weight = {.init = &init}});
 }
 
-/* Numbers, and their place in 32 waves of random directions: multilayer perceptrons alone are too smooth for clusters that are
- * so small beside their distances. Tancik et al. 2020. std: the waves' lengths are about 2π/std to begin with. */
-static vkg_tensor *waves(vkg_graph *g, vkg_tensor *x, float std)
+/* Numbers, and their place in 32 waves of random directions: a perceptron alone is too smooth to tell clusters that are so
+ * small beside their distances. Tancik et al. 2020. */
+static vkg_tensor *waves(vkg_graph *g, vkg_tensor *x)
 {
-    vkg_tensor *phase = vkg_linear(g, x, &(vkg_linear_desc){.name = "waves", .out = 32, .init_std = std});
+    vkg_tensor *phase = vkg_linear(g, x, &(vkg_linear_desc){.name = "waves", .out = 32, .init_std = 1});
     return vkg_concat(g, (vkg_tensor *[]){x, vkg_sin(g, phase), vkg_cos(g, phase)}, 3, 1);
 }
 
@@ -107,15 +107,18 @@ static vkg_tensor *hidden_layers(vkg_graph *g, vkg_tensor *x, const vkg_network_
     return x;
 }
 
+/* Latents go in with their signs: a continuous map of one cloud of latents would draw lines between the clusters, for which
+ * there is no data (Khayatkhoei et al. 2018). */
 static vkg_tensor *generator(vkg_graph *g, vkg_tensor *z, const vkg_network_settings *s)
 {
-    vkg_tensor *x = layer(g, hidden_layers(g, waves(g, z, 3), s), "point", 2, 3);
+    vkg_tensor *x = vkg_concat(g, (vkg_tensor *[]){z, vkg_sign(g, z)}, 2, 1);
+    x = layer(g, hidden_layers(g, x, s), "point", 2, 3);
     return vkg_reshape(g, x, VKG_SHAPE(vkg_tensor_shape(z).dims[0], 1, 1, 2));
 }
 
 static vkg_tensor *discriminator(vkg_graph *g, vkg_tensor *x, const vkg_network_settings *s)
 {
-    x = waves(g, vkg_reshape(g, x, VKG_SHAPE(vkg_tensor_shape(x).dims[0], 2)), 1);
+    x = waves(g, vkg_reshape(g, x, VKG_SHAPE(vkg_tensor_shape(x).dims[0], 2)));
     const uint32_t pack = (uint32_t)vkg_app_number(s->user, "pack");
     if (pack > 1) {
         const vkg_shape shape = vkg_tensor_shape(x);
@@ -180,6 +183,9 @@ static vkg_result draw(const vkg_app *app, const float *samples, uint32_t count,
     return VKG_OK;
 }
 
+/* What the recipes have in common. */
+#define CURE " --lr 0.004 --beta1 0 --beta2 0.99 --lr-schedule cosine --ema 0.99"
+
 int main(int argc, char **argv)
 {
     static const vkg_app_option options[] = {
@@ -192,18 +198,16 @@ int main(int argc, char **argv)
         {0}};
     static const vkg_app_recipe recipes[] = {
         {"original", "the GAN of 2014, whose generator minimises log(1 − D)", "--loss minimax"},
-        {"relativistic", "R3GAN's loss of pairs, with R1 and R2",
-         "--loss relativistic --r1 0.01 --r2 0.003 --lr 0.004 --beta1 0 --beta2 0.99 --lr-schedule cosine --ema 0.99"},
-        {"hinge", "the hinge loss, with R1 and R2",
-         "--loss hinge --r1 0.002 --r2 0.002 --lr 0.002 --beta1 0 --beta2 0.99 --lr-schedule cosine --ema 0.99"},
-        {"non-saturating", "the usual loss, with R1 and R2",
-         "--r1 0.01 --r2 0.01 --lr 0.003 --beta1 0 --beta2 0.99 --lr-schedule cosine --ema 0.99"},
+        {"relativistic", "R3GAN's loss of pairs, with R1 and R2", "--loss relativistic --r1 0.1 --r2 0.1" CURE},
+        {"non-saturating", "the usual loss, with R1 and R2", "--r1 0.1 --r2 0.1" CURE},
+        {"hinge", "the hinge loss, with R1 and R2", "--loss hinge --r1 0.1 --r2 0.1" CURE},
+        {"least-squares", "squared distances, with R1 and R2", "--loss least-squares --r1 0.8 --r2 0.8" CURE},
         {"wgan-gp", "a Wasserstein critic with gradient penalty",
-         "--loss wasserstein --gradient-penalty 0.01 --d-steps 2 --beta1 0 --beta2 0.9 --lr-schedule cosine --ema 0.99"},
+         "--loss wasserstein --gradient-penalty 0.1 --d-steps 3" CURE},
         {0}};
     return vkg_app_main(argc, argv, &(vkg_app_desc){
         .name = "gaussians", .summary = "learns points around 8 or 25 centres: which GAN finds them all?",
         .gan = {.generator = generator, .discriminator = discriminator, .optimizer_g = {.lr = 1e-3f, .beta1 = 0.5f}},
-        .latent = 2, .width = 64, .batch = 256, .steps = 5000, .sample_every = 500, .samples = SAMPLES, .check = check,
+        .latent = 6, .width = 64, .batch = 256, .steps = 5000, .sample_every = 500, .samples = SAMPLES, .check = check,
         .options = options, .recipes = recipes, .open_data = open_points, .draw = draw, .measure = measure});
 }

@@ -2,36 +2,10 @@
 # A sample program from end to end, on real data, with all that can go wrong. usage: app_test.sh PROGRAM
 set -u
 program=$(realpath "$1")
-folder=$(mktemp -d)
 tests=$(dirname "$(realpath "$0")")
-trap 'chmod -R u+w "$folder"; rm -rf "$folder"' EXIT
-cd "$folder" || exit 1
-export VKGAN_CACHE_DIR=$folder/cache
-failures=0
-
-fail() {
-    echo "FAILED: $*"
-    failures=$((failures + 1))
-}
-
-# ok COMMAND... : must succeed
-ok() {
-    "$@" >out 2>err || { fail "$*"; cat out err; }
-}
-
-# refused WORDS COMMAND... : must end with a status of 1 or 2 and exactly one line of message, which says WORDS
-refused() {
-    local words=$1 status
-    shift
-    "$@" >out 2>err
-    status=$?
-    [ $status = 1 ] || [ $status = 2 ] || fail "$*: status $status"
-    [ "$(wc -l <err)" = 1 ] || { fail "$*: not one line of message"; cat err; }
-    grep -qF -- "$words" err || { fail "$*: does not say \"$words\""; cat err; }
-}
+. "$tests/programs.sh"
 
 train=("$program" train --width 4 --batch 8 --latent 8)
-newest() { echo "$1"/checkpoints/step-$(printf %06d "$2").safetensors; }
 
 # --- training, resuming, seeds ---
 ok "${train[@]}" --out whole --steps 8 --sample-every 4 --checkpoint-every 4 --log-every 2 --histogram-every 8
@@ -255,5 +229,4 @@ cp -r whole full
 [ -z "$(find full -name '*000009*')" ] || fail "a full disk left half a checkpoint"
 cmp -s "$(newest whole 8)" "$(newest full 8)" || fail "a full disk damaged an older checkpoint"
 
-[ $failures = 0 ] && echo "all passed"
-exit $((failures > 0))
+verdict

@@ -4,16 +4,7 @@
 set -u
 program=$(realpath "$1")
 weights=$(realpath "$2")
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-cd "$folder" || exit 1
-export VKGAN_CACHE_DIR=$folder/cache
-failures=0
-
-fail() {
-    echo "FAILED: $*"
-    failures=$((failures + 1))
-}
+. "$(dirname "$(realpath "$0")")/programs.sh"
 
 "$program" --check "$weights" >out 2>err || { fail "--check"; cat err; }
 awk '/of the test images right/ {found = $1 >= 90} END {exit !found}' out || { fail "less than 90 %"; cat out; }
@@ -41,5 +32,4 @@ grep -q nothing.safetensors err || fail "does not name the file that is not ther
 "$program" --epoch 3 >out 2>err
 [ $? = 2 ] || fail "an unknown option"
 
-[ $failures = 0 ] && echo "all passed"
-exit $((failures > 0))
+verdict

@@ -2,32 +2,7 @@
 # `evaluate`, and `train --evaluate-every`, from end to end. usage: evaluate_test.sh PROGRAM
 set -u
 program=$(realpath "$1")
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-cd "$folder" || exit 1
-export VKGAN_CACHE_DIR=$folder/cache
-failures=0
-
-fail() {
-    echo "FAILED: $*"
-    failures=$((failures + 1))
-}
-
-# ok COMMAND... : must succeed
-ok() {
-    "$@" >out 2>err || { fail "$*"; cat out err; }
-}
-
-# refused WORDS COMMAND... : must end with a status of 1 or 2 and exactly one line of message, which says WORDS
-refused() {
-    local words=$1 status
-    shift
-    "$@" >out 2>err
-    status=$?
-    [ $status = 1 ] || [ $status = 2 ] || fail "$*: status $status"
-    [ "$(wc -l <err)" = 1 ] || { fail "$*: not one line of message"; cat err; }
-    grep -qF -- "$words" err || { fail "$*: does not say \"$words\""; cat err; }
-}
+. "$(dirname "$(realpath "$0")")/programs.sh"
 
 # scores LINE_OR_FILE : the seven scores, one a line
 scores() {
@@ -110,5 +85,4 @@ refused "nothing-there" "$program" evaluate samples.npy --data nothing-there
 refused "nothing.safetensors" "${train[@]}" --out x --steps 2 --features nothing.safetensors
 [ ! -e x ] || fail "a run that could not start left a folder"
 
-[ $failures = 0 ] && echo "all passed"
-exit $((failures > 0))
+verdict

@@ -1,6 +1,6 @@
 # What tests of sample programs share; to be sourced. Leaves the shell in an empty folder, which goes when it ends.
 folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
+trap 'chmod -R u+w "$folder"; rm -rf "$folder"' EXIT
 cd "$folder" || exit 1
 export VKGAN_CACHE_DIR=$folder/cache
 failures=0

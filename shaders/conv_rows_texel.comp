@@ -151,20 +151,23 @@ void main()
         [[unroll]] for (int q = 0; q < Q; q++)
             sum[i][q] = CELL(0);
 
-    const uint ci_step = w_pitch / WEIGHTS, tap_step = ci * w_pitch / WEIGHTS, read_pitch = READ_PITCH / INNER;
-    const int read_base = int(group * (READ_GROUP / INNER));
+    const uint ci_step = w_pitch / WEIGHTS, tap_step = ci * w_pitch / WEIGHTS;
+    const int read_pitch = int(READ_PITCH / INNER), read_base = int(group * (READ_GROUP / INNER));
+    int first_read[R]; // of tap 0, also where that is outside
+    [[unroll]] for (int i = 0; i < R; i++)
+        first_read[i] = ((image[i] * READ_SIZE.x + origin[i].x) * READ_SIZE.y + origin[i].y) * read_pitch + read_base;
     int ty = range_y.x, tx = range_x.x;
     if (ty < range_y.y && tx < range_x.y) {
         do {
             uint tap = uint((taps_y.first + ty * taps_y.period) * int(kw) + taps_x.first + tx * taps_x.period);
             const uint tap_at = tap * tap_step;
+            const ivec2 shift = ivec2(ty * taps_y.step, tx * taps_x.step);
+            const int moved = (shift.x * READ_SIZE.y + shift.y) * read_pitch;
             int from[R];
             float inside[R];
             [[unroll]] for (int i = 0; i < R; i++) {
-                ivec2 at = origin[i] + ivec2(ty * taps_y.step, tx * taps_x.step);
-                bool fits = all(greaterThanEqual(at, ivec2(0))) && all(lessThan(at, READ_SIZE));
-                from[i] = ((image[i] * READ_SIZE.x + at.x) * READ_SIZE.y + at.y) * int(read_pitch);
-                from[i] = fits ? from[i] + read_base : 0;
+                bool fits = all(lessThan(uvec2(origin[i] + shift), uvec2(READ_SIZE)));
+                from[i] = fits ? first_read[i] + moved : 0;
                 inside[i] = fits ? 1.0 : 0.0;
             }
             uint c = 0;

@@ -186,15 +186,6 @@ static void run_step(vkg_trainer *trainer, const float *batches, uint32_t step, 
     assert_int_equal(vkg_trainer_finish(trainer, report), VKG_OK);
 }
 
-static float reported(const vkg_trainer_report *report, const char *name)
-{
-    for (uint32_t i = 0; i < report->count; i++)
-        if (strcmp(report->names[i], name) == 0)
-            return report->values[i];
-    fail_msg("\"%s\" is not reported", name);
-    return NAN;
-}
-
 /* `values`: the reports that the columns of "losses/<name>" are compared with. */
 static void follow(vkg_trainer *trainer, const char *name, uint32_t channels, const char *const *values)
 {
@@ -211,7 +202,7 @@ static void follow(vkg_trainer *trainer, const char *name, uint32_t channels, co
         vkg_trainer_report report;
         run_step(trainer, batches, step, channels, &report);
         for (uint32_t i = 0; i < count; i++) {
-            double wanted = (double)expected[step * count + i], found = (double)reported(&report, values[i]);
+            double wanted = (double)expected[step * count + i], found = (double)test_reported(&report, values[i]);
             if (isnan(wanted) && isnan(found)) /* not of this step */
                 continue;
             double error = fabs(found - wanted) / fmax(fabs(wanted), size[i]);
@@ -325,12 +316,12 @@ static void fields_are_the_functions(void **unused)
     vkg_trainer_report a, b;
     for (uint32_t step = 0; step < 3; step++) {
         run_step(fields, batches, step, 2, &a), run_step(functions, batches, step, 2, &b);
-        assert_true(fabsf(reported(&a, "loss_d") - reported(&b, "loss_d")) < 1e-5f);
-        assert_true(fabsf(reported(&a, "loss_g") - reported(&b, "loss_g")) < 1e-5f);
+        assert_true(fabsf(test_reported(&a, "loss_d") - test_reported(&b, "loss_d")) < 1e-5f);
+        assert_true(fabsf(test_reported(&a, "loss_g") - test_reported(&b, "loss_g")) < 1e-5f);
     }
-    assert_true(reported(&a, "gradient_penalty") > 0 && reported(&a, "dragan") > 0);
-    assert_true(reported(&a, "path_penalty") > 0 && reported(&a, "path_length") > 0);
-    reported(&a, "score_real"), reported(&a, "score_fake");
+    assert_true(test_reported(&a, "gradient_penalty") > 0 && test_reported(&a, "dragan") > 0);
+    assert_true(test_reported(&a, "path_penalty") > 0 && test_reported(&a, "path_length") > 0);
+    test_reported(&a, "score_real"), test_reported(&a, "score_fake");
     vkg_trainer_destroy(&fields), vkg_trainer_destroy(&functions);
     free(batches);
 }

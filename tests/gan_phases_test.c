@@ -59,15 +59,6 @@ static void run_step(vkg_trainer *trainer, vkg_trainer_report *report)
     assert_int_equal(vkg_trainer_finish(trainer, report), VKG_OK);
 }
 
-static float reported(const vkg_trainer_report *report, const char *name)
-{
-    for (uint32_t i = 0; i < report->count; i++)
-        if (strcmp(report->names[i], name) == 0)
-            return report->values[i];
-    fail_msg("\"%s\" is not reported", name);
-    return NAN;
-}
-
 static void all_is_finite(const vkg_trainer_report *report)
 {
     for (uint32_t i = 0; i < report->count; i++)
@@ -91,18 +82,18 @@ static void ada_follows_the_discriminator(void **unused)
     for (uint32_t step = 0; step < 20; step++) {
         run_step(trainer, &report);
         all_is_finite(&report);
-        signs += (double)reported(&report, "sign_real");
+        signs += (double)test_reported(&report, "sign_real");
         if (step % 2 == 1) {
             p = fmin(fmax(p + (signs / 2 > 0.3 ? 1 : signs / 2 < 0.3 ? -1 : 0) * 2 * 8 / 200.0, 0), 1);
             signs = 0;
         }
-        if (!(fabs((double)reported(&report, "augment_p") - p) < 1e-5))
-            fail_msg("step %u: p is %g, expected %g", step + 1, (double)reported(&report, "augment_p"), p);
+        if (!(fabs((double)test_reported(&report, "augment_p") - p) < 1e-5))
+            fail_msg("step %u: p is %g, expected %g", step + 1, (double)test_reported(&report, "augment_p"), p);
         rose |= p > 0;
     }
     assert_true(rose);
-    assert_true(reported(&report, "r1") > 0 && reported(&report, "consistency") > 0);
-    assert_true(reported(&report, "consistency_fake") > 0);
+    assert_true(test_reported(&report, "r1") > 0 && test_reported(&report, "consistency") > 0);
+    assert_true(test_reported(&report, "consistency_fake") > 0);
     vkg_trainer_destroy(&trainer);
 }
 
@@ -131,8 +122,8 @@ static void an_unchanged_discriminator_sees_no_augmentation(void **unused)
     vkg_trainer *a = make_trainer(&plain, 4), *b = make_trainer(&never, 4);
     vkg_trainer_report left, right;
     run_step(a, &left), run_step(b, &right);
-    assert_true(fabsf(reported(&left, "d_real") - reported(&right, "d_real")) < 1e-5f);
-    assert_true(reported(&right, "augment_p") == 0);
+    assert_true(fabsf(test_reported(&left, "d_real") - test_reported(&right, "d_real")) < 1e-5f);
+    assert_true(test_reported(&right, "augment_p") == 0);
     vkg_trainer_destroy(&a), vkg_trainer_destroy(&b);
 }
 
@@ -140,7 +131,7 @@ static void an_unchanged_discriminator_sees_no_augmentation(void **unused)
 
 static bool is_there(const vkg_trainer_report *report, const char *name)
 {
-    return !isnan(reported(report, name));
+    return !isnan(test_reported(report, name));
 }
 
 static void regularisers_run_when_they_are_due(void **unused)
@@ -208,10 +199,10 @@ static void who_is_ahead_pauses(void **unused)
         memcpy(d[0], d[1], sizeof d[0]), memcpy(g[0], g[1], sizeof g[0]);
         run_step(trainer, &report);
         read_weight(trainer, "discriminator.conv.weight", d[1], D), read_weight(trainer, "generator.conv.weight", g[1], G);
-        const float lead = reported(&report, "lead");
+        const float lead = test_reported(&report, "lead");
         assert_true(lead >= 0 && lead <= 1);
-        assert_true(reported(&report, "paused_d") == (lead > 0.8f ? 1 : 0));
-        assert_true(reported(&report, "paused_g") == (lead < 0.77f ? 1 : 0));
+        assert_true(test_reported(&report, "paused_d") == (lead > 0.8f ? 1 : 0));
+        assert_true(test_reported(&report, "paused_g") == (lead < 0.77f ? 1 : 0));
         assert_int_equal(memcmp(d[0], d[1], sizeof d[0]) == 0, lead > 0.8f);
         assert_int_equal(memcmp(g[0], g[1], sizeof g[0]) == 0, lead < 0.77f);
         paused_d += lead > 0.8f, paused_g += lead < 0.77f;
@@ -305,8 +296,8 @@ static void norms_of_gradients_are_reported(void **unused)
         run_step(trainer, &report);
         const double moved_g = distance_from(trainer, "generator.", weights[0]);
         const double moved_d = distance_from(trainer, "discriminator.", weights[1]);
-        assert_true(moved_g > 0 && fabs((double)reported(&report, "grad_generator") * 0.25 / moved_g - 1) < 1e-3);
-        assert_true(moved_d > 0 && fabs((double)reported(&report, "grad_discriminator") * 0.25 / moved_d - 1) < 1e-3);
+        assert_true(moved_g > 0 && fabs((double)test_reported(&report, "grad_generator") * 0.25 / moved_g - 1) < 1e-3);
+        assert_true(moved_d > 0 && fabs((double)test_reported(&report, "grad_discriminator") * 0.25 / moved_d - 1) < 1e-3);
         for (uint32_t i = 0; i < report.count; i++) { /* who reported it */
             const bool of_g = strcmp(report.names[i], "loss_g") == 0 || strcmp(report.names[i], "grad_generator") == 0;
             const bool of_trainer = strcmp(report.names[i], "loss_scale") == 0 || strcmp(report.names[i], "skipped_updates") == 0;

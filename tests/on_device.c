@@ -102,3 +102,12 @@ bool test_same_state(vkg_state *a, vkg_state *b)
     }
     return same;
 }
+
+float test_reported(const vkg_trainer_report *report, const char *name)
+{
+    for (uint32_t i = 0; i < report->count; i++)
+        if (strcmp(report->names[i], name) == 0)
+            return report->values[i];
+    fail_msg("\"%s\" is not reported", name);
+    return 0;
+}

@@ -25,6 +25,9 @@ const vkg_log *test_log(void);
 /* Whether every bit of both states is the same. */
 bool test_same_state(vkg_state *a, vkg_state *b);
 
+/* What a step reported under that name; the test fails where it did not. */
+float test_reported(const vkg_trainer_report *report, const char *name);
+
 /* Fresh at every run; the seed is printed, and VKGAN_TEST_SEED sets it. */
 uint32_t test_random(uint32_t below);
 float test_random_float(void); /* in [−1, 1] */

@@ -65,14 +65,19 @@ static void put_run(struct json_text *page, const char *state)
     free(json.text);
 }
 
-static vkg_result put_config(const vkg_log *log, const char *folder, struct json_text *page)
+/* Text of a file of the run folder; the caller frees it. */
+static vkg_result read_from_run(const vkg_log *log, const char *folder, const char *name, uint64_t most, void **text,
+                                size_t *size)
 {
     char path[PATH_BYTES];
+    return find_path(log, folder, name, path) ? file_read_whole(log, path, most, text, size) : VKG_ERROR_INVALID;
+}
+
+static vkg_result put_config(const vkg_log *log, const char *folder, struct json_text *page)
+{
     void *text;
     size_t size;
-    if (!find_path(log, folder, "config.json", path))
-        return VKG_ERROR_INVALID;
-    vkg_result result = file_read_whole(log, path, 1 << 20, &text, &size);
+    vkg_result result = read_from_run(log, folder, "config.json", 1 << 20, &text, &size);
     if (result != VKG_OK)
         return result;
     put(page, "<script type=\"application/json\" id=\"config\">");
@@ -113,12 +118,9 @@ static void put_lines(struct json_text *page, const char *text, size_t size)
 
 static vkg_result put_log(const vkg_log *log, const char *folder, struct json_text *page)
 {
-    char path[PATH_BYTES];
     void *text;
     size_t size;
-    if (!find_path(log, folder, "log.jsonl", path))
-        return VKG_ERROR_INVALID;
-    vkg_result result = file_read_whole(log, path, (uint64_t)1 << 32, &text, &size);
+    vkg_result result = read_from_run(log, folder, "log.jsonl", (uint64_t)1 << 32, &text, &size);
     if (result != VKG_OK)
         return result;
     put(page, "<script type=\"text/plain\" id=\"log\">\n");

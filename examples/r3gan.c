@@ -35,13 +35,6 @@ static uint32_t stage_width(const vkg_network_settings *s, uint32_t stage)
 
 /* --- layers --- */
 
-static void enter(vkg_graph *g, const char *list, uint32_t number)
-{
-    char name[32];
-    snprintf(name, sizeof name, "%s.%u", list, number);
-    vkg_graph_enter(g, name);
-}
-
 /* A convolution that keeps the size; its weight starts from N(0, gain²/fan_in). */
 static vkg_tensor *convolution(vkg_graph *g, const char *name, vkg_tensor *x, uint32_t out, uint32_t kernel, uint32_t groups,
                                float gain)
@@ -80,7 +73,7 @@ static vkg_tensor *residual_block(vkg_graph *g, vkg_tensor *x, uint32_t blocks_i
 static vkg_tensor *residual_blocks(vkg_graph *g, vkg_tensor *x, uint32_t first, uint32_t stages)
 {
     for (uint32_t i = 0; i < BLOCKS; i++) {
-        enter(g, "Layers", first + i);
+        vkg_graph_enter_item(g, "Layers", first + i);
         x = residual_block(g, x, BLOCKS * stages);
         vkg_graph_leave(g);
     }
@@ -142,8 +135,8 @@ static vkg_tensor *generator(vkg_graph *g, vkg_tensor *z, const vkg_network_sett
     vkg_tensor *x = z;
     for (uint32_t stage = 0; stage <= p.doublings; stage++) {
         const uint32_t width = stage_width(s, stage);
-        enter(g, "MainLayers", stage);
-        enter(g, "Layers", 0);
+        vkg_graph_enter_item(g, "MainLayers", stage);
+        vkg_graph_enter_item(g, "Layers", 0);
         x = stage == 0 ? generative_basis(g, x, width, p.base) : upsample(g, x, width);
         vkg_graph_leave(g);
         x = residual_blocks(g, x, 1, p.doublings + 1);
@@ -157,9 +150,9 @@ static vkg_tensor *discriminator(vkg_graph *g, vkg_tensor *x, const vkg_network_
     const vkg_pyramid p = vkg_pyramid_of(s->image[0]);
     x = convolution(g, "ExtractionLayer", x, s->width, 1, 1, 1);
     for (uint32_t i = 0; i <= p.doublings; i++) {
-        enter(g, "MainLayers", i);
+        vkg_graph_enter_item(g, "MainLayers", i);
         x = residual_blocks(g, x, 0, p.doublings + 1);
-        enter(g, "Layers", BLOCKS);
+        vkg_graph_enter_item(g, "Layers", BLOCKS);
         x = i == p.doublings ? discriminative_basis(g, x, 1, p.base) : downsample(g, x, stage_width(s, p.doublings - i - 1));
         vkg_graph_leave(g);
         vkg_graph_leave(g);

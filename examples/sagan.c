@@ -107,13 +107,6 @@ static vkg_tensor *block_up(vkg_graph *g, vkg_tensor *x, uint32_t out, const vkg
     return vkg_add(g, y, twice(g, convolution(g, "conv_sc", x, out, 1, s)));
 }
 
-static void enter_block(vkg_graph *g, uint32_t i)
-{
-    char name[24];
-    snprintf(name, sizeof name, "blocks.%u", i);
-    vkg_graph_enter(g, name);
-}
-
 static vkg_tensor *generator(vkg_graph *g, vkg_tensor *z, const vkg_network_settings *s)
 {
     const vkg_pyramid p = vkg_pyramid_of(s->image[0]);
@@ -121,7 +114,7 @@ static vkg_tensor *generator(vkg_graph *g, vkg_tensor *z, const vkg_network_sett
     vkg_tensor *x = linear(g, "linear", z, p.base * p.base * widest, s);
     x = vkg_reshape(g, x, VKG_SHAPE(vkg_tensor_shape(z).dims[0], p.base, p.base, widest));
     for (uint32_t i = 0, size = 2 * p.base; i < p.doublings; i++, size *= 2) {
-        enter_block(g, i);
+        vkg_graph_enter_item(g, "blocks", i);
         x = block_up(g, x, width_at(s, size), s);
         vkg_graph_leave(g);
         if (size == attention_size(s))
@@ -171,7 +164,7 @@ static vkg_tensor *discriminator(vkg_graph *g, vkg_tensor *x, const vkg_network_
     uint32_t size = s->image[0];
     for (uint32_t i = 0; i <= p.doublings; i++) {
         const bool down = i < p.doublings;
-        enter_block(g, i);
+        vkg_graph_enter_item(g, "blocks", i);
         x = block_down(g, x, width_at(s, size), i == 0, down, s);
         vkg_graph_leave(g);
         size /= 2;

@@ -21,15 +21,6 @@ static bool check(const vkg_network_settings *s, char *message, size_t message_s
     return (factor == 2 || factor == 4) && ends % 2 == 1;
 }
 
-/* --- layers --- */
-
-static void enter(vkg_graph *g, const char *list, uint32_t number)
-{
-    char name[32];
-    snprintf(name, sizeof name, "%s.%u", list, number);
-    vkg_graph_enter(g, name);
-}
-
 /* --- the generator: SRResNet, figure 4 of the paper --- */
 
 /* Keeps the size; its weight starts from N(0, gain²/fan_in). */
@@ -62,13 +53,13 @@ static vkg_tensor *generator(vkg_graph *g, vkg_tensor *small, const vkg_network_
     const bool skip = option(s, "skip");
     vkg_tensor *first = vkg_prelu_layer(g, convolution(g, "conv1", small, s->width, ends, 1, true), "prelu1"), *x = first;
     for (uint32_t i = 0; i < blocks; i++) {
-        enter(g, "trunk", i);
+        vkg_graph_enter_item(g, "trunk", i);
         x = residual_block(g, x, s);
         vkg_graph_leave(g);
     }
     x = vkg_add(g, first, normalized(g, "conv2", "bn2", x, 1, s));
     for (uint32_t i = 0; 1u << i < factor; i++) {
-        enter(g, "upsampling", i);
+        vkg_graph_enter_item(g, "upsampling", i);
         x = vkg_pixel_shuffle(g, convolution(g, "conv", x, 4 * s->width, 3, 1.4f, true), 2);
         x = vkg_prelu_layer(g, x, "prelu");
         vkg_graph_leave(g);
@@ -97,13 +88,13 @@ enum {
 
 /* What the phases of a step hand on: the discriminator's leaves the images, every judgement its features. */
 static struct {
-    vkg_tensor *real, *fake, *features;
+    vkg_tensor *real, *fake, *features, *shift;
 } batch;
 
 static vkg_tensor *discriminator(vkg_graph *g, vkg_tensor *x, const vkg_network_settings *s)
 {
     for (uint32_t i = 0; i < LAYERS; i++) {
-        enter(g, "features", i);
+        vkg_graph_enter_item(g, "features", i);
         x = vkg_conv2d(g, x, &(vkg_conv_desc){.name = "conv", .out = s->width << i / 2, .kernel = 3, .stride = 1 + i % 2, .pad = 1,
                                               .bias = i == 0});
         if (i > 0)
@@ -130,8 +121,11 @@ static vkg_tensor *call(vkg_step *step, vkg_network network, const char *scope, 
     return output;
 }
 
+/* All of a step are moved alike, so that their features can be compared. */
 static vkg_tensor *judge(vkg_step *step, const vkg_gan_desc *gan, vkg_tensor *images)
 {
+    if (batch.shift)
+        images = vkg_diff_augment(vkg_step_graph(step), images, VKG_CHANGE_TRANSLATION, batch.shift);
     return call(step, discriminator, "discriminator", images, gan);
 }
 
@@ -155,6 +149,8 @@ static vkg_tensor *discriminator_loss(vkg_step *step, void *user)
     vkg_graph *g = vkg_step_graph(step);
     batch.real = vkg_step_real(step);
     batch.fake = call(step, generator, "generator", vkg_step_input(step), gan);
+    const uint32_t images = vkg_tensor_shape(batch.real).dims[0];
+    batch.shift = option(&gan->settings, "shift") ? vkg_random_uniform(g, VKG_SHAPE(images, 7)) : NULL;
     vkg_tensor *real = judge(step, gan, batch.real), *fake = judge(step, gan, vkg_detach(g, batch.fake));
     vkg_tensor *loss = vkg_discriminator_loss(g, gan->loss, real, fake);
     vkg_step_report(step, "loss_d", loss);
@@ -328,12 +324,13 @@ int main(int argc, char **argv)
         {"pretrain-lr", "X", "the learning rate of these, which --lr-schedule is for [0: as --lr-g]", 0, 0, 1, false, NULL},
         {"vgg", "FILE", "weights of VGG19, safetensors with torchvision's names [the discriminator's features]", 0, 0, 0, false, NULL},
         {"adversarial", "X", "weight of the discriminator's judgement beside the perceptual loss", 1e-3, 0, 10, false, NULL},
+        {"shift", NULL, "the discriminator sees crops moved at random: else its strides leave a grid", 0, 0, 0, false, NULL},
         {"tile", "N", "side of the parts that a picture is taken in [0: after what a pixel depends on]", 0, 0, 8192, true, "upscale"},
         {0}};
     static const vkg_app_recipe recipes[] = {
         {"quick", "small, without batch normalisation, adding to the bicubic enlargement: better than it in minutes",
          "--blocks 4 --width 32 --ends 3 --plain --skip --crop 64 --pretrain-lr 1e-3 --lr-schedule cosine --lr-steps 1000 "
-         "--pretrain 1000 --steps 1250"},
+         "--pretrain 1000 --steps 1500 --shift"},
         {0}};
     static const vkg_app_command commands[] = {
         {"upscale", "IMAGE|FOLDER", "make pictures larger, of any size; they go to --output DIR", command_upscale},

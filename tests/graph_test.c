@@ -205,7 +205,7 @@ static void names_have_scopes(void **unused)
     (void)unused;
     vkg_graph *g = new_graph();
     vkg_graph_enter(g, "net");
-    vkg_graph_enter(g, "blocks.0");
+    vkg_graph_enter_item(g, "blocks", 0);
     vkg_tensor *p = vkg_parameter(g, "w", VKG_SHAPE(3), (vkg_init){0});
     vkg_graph_leave(g);
     vkg_tensor *q = vkg_parameter(g, "w", VKG_SHAPE(4), (vkg_init){0});

@@ -78,6 +78,8 @@ VKG_API void vkg_graph_set_precision(vkg_graph *graph, vkg_dtype precision);
 
 /* Names given between enter and leave are prefixed with "scope.": a network's parameters share a prefix. */
 VKG_API void vkg_graph_enter(vkg_graph *graph, const char *scope);
+/* The scope "list.index", as PyTorch names what is in a ModuleList or Sequential. */
+VKG_API void vkg_graph_enter_item(vkg_graph *graph, const char *list, uint32_t index);
 VKG_API void vkg_graph_leave(vkg_graph *graph);
 
 /* --- leaves --- */

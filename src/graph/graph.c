@@ -145,6 +145,13 @@ void vkg_graph_enter(vkg_graph *graph, const char *scope)
     graph->scope_starts[graph->scope_count++] = (uint8_t)used;
 }
 
+void vkg_graph_enter_item(vkg_graph *graph, const char *list, uint32_t index)
+{
+    char scope[sizeof graph->scope + 16];
+    snprintf(scope, sizeof scope, "%s.%u", list, index); /* cut short, it is still too long for enter */
+    vkg_graph_enter(graph, scope);
+}
+
 void vkg_graph_leave(vkg_graph *graph)
 {
     if (graph->scope_count == 0)

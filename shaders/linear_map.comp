@@ -32,11 +32,18 @@ layout(constant_id = 2) const uint size = 1;
 layout(constant_id = 3) const uint outputs = 1;
 layout(constant_id = 4) const uint parts = 1;
 layout(constant_id = 5) const uint inner = 1;
+layout(constant_id = 6) const uint terms = 0; // of every row, where all have as many, few, and parts is 1; else 0
 
 T element(uint i)
 {
     uint rest = i / inner, part = rest % parts, row = rest / parts, o = row % outputs;
     uint base = row / outputs * size * inner + i % inner;
+    if (terms > 0) { // unrolled, and a third of the reads
+        T sum = T(0);
+        for (uint t = 0; t < terms; t++)
+            sum += READ(weight, o * terms + t) * READ_X(base + uint(READ(index, o * terms + t)) * inner);
+        return sum;
+    }
     int t = READ(start, o) + int(part), end = READ(start, o + 1);
     T sum = T(0);
     for (; t < end; t += int(parts)) // as do … while inside an if, SwiftShader loses terms

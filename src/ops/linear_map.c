@@ -21,7 +21,56 @@ struct extents extents_around(const vkg_shape *shape, uint32_t axis)
 
 /* --- tables --- */
 
-/* The rows of the transposed matrix, each in the order of its elements' rows. The arrays are from one malloc,
+enum { MOST_TERMS = 16 }; /* of a row that the kernel unrolls */
+
+/* The terms of every row where all have as many, at most MOST_TERMS; else 0. */
+static uint32_t terms_of_all_rows(const uint32_t *start, uint32_t rows)
+{
+    const uint32_t terms = start[1];
+    for (uint32_t o = 1; o < rows; o++)
+        if (start[o + 1] - start[o] != terms)
+            return 0;
+    return terms <= MOST_TERMS ? terms : 0;
+}
+
+static void longest_and_shortest(const uint32_t *start, uint32_t rows, uint32_t *longest, uint32_t *shortest)
+{
+    *longest = 0, *shortest = UINT32_MAX;
+    for (uint32_t o = 0; o < rows; o++) {
+        const uint32_t terms = start[o + 1] - start[o];
+        *longest = terms > *longest ? terms : *longest;
+        *shortest = terms < *shortest ? terms : *shortest;
+    }
+}
+
+/* The same matrix with rows of as many terms each, where they nearly are: shorter ones, such as those at the edges of an
+ * image, repeat their last element with weight 0. All from one malloc, which `start` points to, NULL where it stays as it is. */
+static bool pad_rows(const vkg_linear_map *map, vkg_linear_map *padded)
+{
+    uint32_t longest, shortest;
+    longest_and_shortest(map->start, map->out, &longest, &shortest);
+    const uint64_t terms = (uint64_t)longest * map->out;
+    padded->start = NULL;
+    if (longest == shortest || shortest == 0 || longest > MOST_TERMS || terms > INT32_MAX ||
+        terms > 2 * (uint64_t)map->start[map->out])
+        return true;
+    uint32_t *start = malloc((map->out + 1 + 2 * terms) * sizeof *start);
+    if (!start)
+        return false;
+    uint32_t *index = start + map->out + 1;
+    float *weight = (float *)(void *)(index + terms);
+    for (uint32_t o = 0; o <= map->out; o++)
+        start[o] = o * longest;
+    for (uint64_t i = 0; i < terms; i++) {
+        const uint32_t o = (uint32_t)(i / longest), t = map->start[o] + (uint32_t)(i % longest), end = map->start[o + 1];
+        index[i] = map->index[t < end ? t : end - 1];
+        weight[i] = t < end ? map->weight[t] : 0;
+    }
+    *padded = (vkg_linear_map){map->out, start, index, weight};
+    return true;
+}
+
+/* The rows of the transposed matrix, each in the order of its elements' rows, without zeros. The arrays are from one malloc,
  * which `start` points to. false when memory is out. */
 static bool transpose(const vkg_tensor *node, vkg_linear_map *map)
 {
@@ -35,12 +84,13 @@ static bool transpose(const vkg_tensor *node, vkg_linear_map *map)
     uint32_t *begin = table, *row = table + map->out + 2;
     float *value = (float *)(void *)(row + count);
     for (uint32_t t = 0; t < count; t++)
-        begin[index[t] +
-              2]++; /* one place late, so that filling the rows moves each begin to where it belongs */
+        begin[index[t] + 2] += weight[t] != 0; /* one place late, so that filling moves each begin to where it belongs */
     for (uint32_t i = 0; i < map->out; i++)
         begin[i + 2] += begin[i + 1];
     for (uint32_t o = 0; o < rows; o++)
         for (uint32_t t = start[o]; t < start[o + 1]; t++) {
+            if (weight[t] == 0)
+                continue;
             uint32_t place = begin[index[t] + 1]++;
             row[place] = o;
             value[place] = weight[t];
@@ -69,10 +119,8 @@ static void linear_map_gradient(vkg_graph *graph, vkg_tensor *node, vkg_tensor *
 /* How many parts every row is cut into: enough to keep the device busy, and to keep loops short. */
 static uint32_t choose_parts(const vkg_device_caps *caps, uint64_t results, const vkg_tensor *start)
 {
-    const uint32_t *begin = start->data;
-    uint32_t longest = 0;
-    for (uint32_t o = 0; o + 1 < start->shape.dims[0]; o++)
-        longest = begin[o + 1] - begin[o] > longest ? begin[o + 1] - begin[o] : longest;
+    uint32_t longest, shortest;
+    longest_and_shortest(start->data, start->shape.dims[0] - 1, &longest, &shortest);
     uint64_t wanted = caps->type == VKG_DEVICE_CPU ? 512 : 32768;
     uint64_t parts = (wanted + results - 1) / results, most = longest / 16;
     uint64_t least = (uint64_t)longest / (caps->max_loop_iterations / elements_each(caps) - 1) + 1;
@@ -135,7 +183,8 @@ static vkg_result lower_linear_map(struct lowering *lowering, const vkg_tensor *
         return vkg_fail(&lowering->device->log, VKG_ERROR_UNSUPPORTED,
                         "linear_map of shape %s: %s ends loops early, and %u parts are too large",
                         SHAPE(&node->shape), caps->name, parts);
-    const uint32_t constants[] = {workgroup, (uint32_t)count, (uint32_t)x.size, outputs, parts, inner};
+    const uint32_t terms = parts == 1 ? terms_of_all_rows(node->inputs[START]->data, outputs) : 0;
+    const uint32_t constants[] = {workgroup, (uint32_t)count, (uint32_t)x.size, outputs, parts, inner, terms};
     memcpy(dispatch->constants, constants, sizeof constants);
     dispatch->constant_count = sizeof constants / sizeof constants[0];
     vkg_result result = bind_map(lowering, dispatch, node, texel, vector);
@@ -179,15 +228,10 @@ static bool check_map(vkg_graph *graph, const vkg_tensor *a, uint32_t axis, cons
     return true;
 }
 
-vkg_tensor *vkg_apply_linear_map(vkg_graph *graph, vkg_tensor *a, uint32_t axis, const vkg_linear_map *map)
+static vkg_tensor *add_map(vkg_graph *graph, vkg_tensor *a, uint32_t axis, const vkg_linear_map *map)
 {
-    float value;
-    if (!axis_is_valid(graph, "apply_linear_map", a, axis) || !check_map(graph, a, axis, map))
-        return graph->poison;
     vkg_shape shape = a->shape;
     shape.dims[axis] = map->out;
-    if (tensor_is_constant(a, &value) && value == 0)
-        return vkg_constant(graph, 0, shape);
     uint32_t count = map->start[map->out];
     const uint32_t no_index = 0;
     const float no_weight = 0; /* a tensor has one element at least */
@@ -199,4 +243,23 @@ vkg_tensor *vkg_apply_linear_map(vkg_graph *graph, vkg_tensor *a, uint32_t axis,
         graph,
         &(struct node_desc){
             .op = &op_linear_map, .shape = shape, .input_count = 4, .inputs = inputs, .attributes.axis = axis});
+}
+
+vkg_tensor *vkg_apply_linear_map(vkg_graph *graph, vkg_tensor *a, uint32_t axis, const vkg_linear_map *map)
+{
+    float value;
+    if (!axis_is_valid(graph, "apply_linear_map", a, axis) || !check_map(graph, a, axis, map))
+        return graph->poison;
+    vkg_shape shape = a->shape;
+    shape.dims[axis] = map->out;
+    if (tensor_is_constant(a, &value) && value == 0)
+        return vkg_constant(graph, 0, shape);
+    vkg_linear_map padded;
+    if (!pad_rows(map, &padded)) {
+        graph->out_of_memory = true;
+        return graph->poison;
+    }
+    vkg_tensor *result = add_map(graph, a, axis, padded.start ? &padded : map);
+    free((void *)padded.start);
+    return result;
 }

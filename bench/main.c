@@ -12,7 +12,7 @@
 enum { WARM_UP = 2, MOST_REPEATS = 100, PROFILED_RUNS = 3, SAVED_RUNS = 3 };
 
 /* A measurement takes at least so long, as single runs of small layers are too short for the clock. */
-static const double shortest = 0.1;
+static const double shortest = 0.5;
 
 struct bench {
     struct workload workload;

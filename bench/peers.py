@@ -2,7 +2,7 @@
 """The workloads of bench/workloads.c in PyTorch, under the same names. bench/run starts it.
 
 usage: peers.py WORKLOAD MODE      a line of JSON after the first step, one when it is warm, then one for every line of input
-                                   (the seconds of a step); MODE is eager, compile, tf32 or amp
+                                   (the seconds of a step); MODE is eager, passive, compile, tf32 or amp
        peers.py check WORKLOAD FILE    compares what `vkgan-bench save` wrote with what PyTorch computes
 """
 import json
@@ -19,7 +19,7 @@ import torch.nn.functional as F
 
 BASELINE = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
-SHORTEST, MOST_REPEATS = 0.1, 100  # as bench/main.c
+SHORTEST, MOST_REPEATS = 0.5, 100  # as bench/main.c
 
 
 def down(a, b, stride=2, kernel=4, pad=1):
@@ -229,7 +229,7 @@ def in_mode(step, mode):
 
 def modes():
     if DEVICE == "cpu":
-        return ["eager"]
+        return ["eager", "passive"]  # as bench/run starts it: threads that wait asleep
     return ["eager", "tf32", "amp", "graph"] + (["compile"] if hasattr(torch, "compile") else [])
 
 

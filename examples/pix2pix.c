@@ -204,6 +204,11 @@ static const vkg_app_command commands[] = {
     {0},
 };
 
+static const vkg_app_recipe recipes[] = {
+    {"quick", "small: maps of the earth in minutes", "--size 64 --width 16 --batch 4 --d-layers 2 --steps 2750"},
+    {0},
+};
+
 int main(int argc, char **argv)
 {
     return vkg_app_main(argc, argv, &(vkg_app_desc){
@@ -211,6 +216,7 @@ int main(int argc, char **argv)
         .gan = {.generator = generator, .discriminator = discriminator, .loss = VKG_LOSS_NON_SATURATING, .conditional = true,
                 .l1 = 100, .optimizer_g = {.lr = 2e-4f, .beta1 = 0.5f, .beta2 = 0.999f},
                 .optimizer_d = {.lr = 2e-4f, .beta1 = 0.5f, .beta2 = 0.999f}},
-        .pairs = true, .view = view, .check = check, .options = options, .commands = commands, .width = 64, .batch = 1, .samples = 8,
+        .pairs = true, .view = view, .check = check, .options = options, .recipes = recipes, .commands = commands,
+        .width = 64, .batch = 1, .samples = 8,
         .data_help = "learn from pairs: a folder of images that hold both side by side, or see --pairs and --input"});
 }

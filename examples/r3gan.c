@@ -26,13 +26,6 @@ static bool check(const vkg_network_settings *s, char *message, size_t message_s
     return false;
 }
 
-/* Channels at base · 2^s: twice as many where the side is half, up to a limit. */
-static uint32_t stage_width(const vkg_network_settings *s, uint32_t stage)
-{
-    const uint32_t halvings = vkg_pyramid_of(s->image[0]).doublings - stage;
-    return s->width * (1u << halvings < WIDEST ? 1u << halvings : WIDEST);
-}
-
 /* --- layers --- */
 
 /* A convolution that keeps the size; its weight starts from N(0, gain²/fan_in). */
@@ -134,7 +127,7 @@ static vkg_tensor *generator(vkg_graph *g, vkg_tensor *z, const vkg_network_sett
     const vkg_pyramid p = vkg_pyramid_of(s->image[0]);
     vkg_tensor *x = z;
     for (uint32_t stage = 0; stage <= p.doublings; stage++) {
-        const uint32_t width = stage_width(s, stage);
+        const uint32_t width = vkg_pyramid_width(s, p.base << stage, WIDEST);
         vkg_graph_enter_item(g, "MainLayers", stage);
         vkg_graph_enter_item(g, "Layers", 0);
         x = stage == 0 ? generative_basis(g, x, width, p.base) : upsample(g, x, width);
@@ -149,16 +142,21 @@ static vkg_tensor *discriminator(vkg_graph *g, vkg_tensor *x, const vkg_network_
 {
     const vkg_pyramid p = vkg_pyramid_of(s->image[0]);
     x = convolution(g, "ExtractionLayer", x, s->width, 1, 1, 1);
-    for (uint32_t i = 0; i <= p.doublings; i++) {
+    for (uint32_t i = 0, size = s->image[0]; i <= p.doublings; i++, size /= 2) {
         vkg_graph_enter_item(g, "MainLayers", i);
         x = residual_blocks(g, x, 0, p.doublings + 1);
         vkg_graph_enter_item(g, "Layers", BLOCKS);
-        x = i == p.doublings ? discriminative_basis(g, x, 1, p.base) : downsample(g, x, stage_width(s, p.doublings - i - 1));
+        x = i == p.doublings ? discriminative_basis(g, x, 1, p.base) : downsample(g, x, vkg_pyramid_width(s, size / 2, WIDEST));
         vkg_graph_leave(g);
         vkg_graph_leave(g);
     }
     return x;
 }
+
+static const vkg_app_recipe recipes[] = {
+    {"quick", "narrow, and at a higher rate: small images in minutes",
+     "--width 8 --batch 32 --lr 0.001 --ema 0.998 --steps 2000"},
+    {0}};
 
 int main(int argc, char **argv)
 {
@@ -168,5 +166,5 @@ int main(int argc, char **argv)
                 .regularizers = {.r1 = 0.05f, .r2 = 0.05f},
                 .optimizer_g = {.lr = 2e-4f, .beta1 = -1, .beta2 = 0.99f},
                 .optimizer_d = {.lr = 2e-4f, .beta1 = -1, .beta2 = 0.99f}},
-        .check = check, .latent = 64, .width = 96, .batch = 64, .ema = 0.999f, .ema_ramp_up = 0.05f});
+        .check = check, .recipes = recipes, .latent = 64, .width = 96, .batch = 64, .ema = 0.999f, .ema_ramp_up = 0.05f});
 }

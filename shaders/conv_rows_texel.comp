@@ -19,8 +19,9 @@
 // pitches of what is read or written as vec4 are then multiples of four as well.
 // DEPTHWISE 1: groups, a multiple of four, of one channel each: all of them are columns, of four channels, and there is
 // nothing to sum but taps; INNER is 4, WIDE 1, Q 1.
-// Grid: x and y fold groups (DEPTHWISE: one) · row blocks · column blocks, column blocks fastest; z: the phase of
-// input_grad, which is the place modulo the stride and decides which taps there are.
+// Grid: x and y fold groups (DEPTHWISE: one) · column blocks · row blocks, row blocks fastest, so that the weights of a
+// block of columns stay in the caches while all rows use them; z: the phase of input_grad, which is the place modulo the
+// stride and decides which taps there are.
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
@@ -87,6 +88,7 @@ void main()
     const uint lane = gl_LocalInvocationID.x, lane_rows = gl_WorkGroupSize.x / lane_columns;
     const uint summed = DEPTHWISE == 1 ? 1 : SUMMED / INNER, columns = (DEPTHWISE == 1 ? groups : CHANNELS) / CELLS;
     const uint column_blocks = (columns + lane_columns * Q - 1) / (lane_columns * Q);
+    const uint row_blocks = blocks / column_blocks;
     const uint group = folded_workgroup() / blocks, block = folded_workgroup() % blocks;
 #if DIRECTION == 0
     const ivec2 phase = ivec2(0), pace = ivec2(1);
@@ -98,7 +100,7 @@ void main()
 #endif
     const ivec2 grid = max((WRITE_SIZE - phase + pace - 1) / pace, 0); // places of this phase
     const uint places = uint(grid.x * grid.y), rows = places * n;
-    const uint first_row = (block / column_blocks * lane_rows + lane / lane_columns) * R;
+    const uint first_row = (block % row_blocks * lane_rows + lane / lane_columns) * R;
     if (first_row >= rows || group >= groups)
         return;
 
@@ -141,7 +143,7 @@ void main()
     const ivec2 range_y = tap_range(taps_y, low.x, high.x, READ_SIZE.x);
     const ivec2 range_x = tap_range(taps_x, low.y, high.y, READ_SIZE.y);
 
-    const uint first_column = block % column_blocks * lane_columns * Q + lane % lane_columns;
+    const uint first_column = block / row_blocks * lane_columns * Q + lane % lane_columns;
     uint weight_at[Q]; // of tap 0 and summand 0; columns past the end read the last one and are not stored
     [[unroll]] for (int q = 0; q < Q; q++)
         weight_at[q] = group * (w_group / WEIGHTS) + min(first_column + q * lane_columns, columns - 1) * COLUMN_STEP;

@@ -108,6 +108,9 @@ typedef struct vkg_pyramid {
 VKG_API vkg_pyramid vkg_pyramid_of(uint32_t size);
 /* For vkg_app_desc.check: squares of such a side, with 1 to 8 doublings. */
 VKG_API bool vkg_pyramid_check(const vkg_network_settings *settings, char *message, size_t message_size);
+/* Channels of a layer at this size: `width` at the images' own, twice as many where the side is half, and so on, up to `most`
+ * times as many. */
+VKG_API uint32_t vkg_pyramid_width(const vkg_network_settings *settings, uint32_t size, uint32_t most);
 
 /* The value of an option by its name, the program's own or a common one ("width"): a number, the number of a word, 1 for a
  * switch that was given. NaN where there is no such option. */

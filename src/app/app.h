@@ -139,7 +139,7 @@ vkg_result film_write(const vkg_app *app, const char *folder, char path[PATH_BYT
 bool run_path(const vkg_app *app, const char *folder, const char *name, char path[PATH_BYTES]);
 /* Makes a folder and those above it. */
 vkg_result make_folders(const vkg_app *app, const char *folder);
-/* Makes the folder and those in it. */
+/* Makes the folder and those in it, as far as they are missing. */
 vkg_result run_create(const vkg_app *app, const char *folder);
 bool run_exists(const char *folder);
 /* config.json: the settings that a run keeps, and its images. */

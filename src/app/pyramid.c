@@ -22,3 +22,9 @@ bool vkg_pyramid_check(const vkg_network_settings *settings, char *message, size
                                     "and 64; --size 64 cuts and resizes");
     return false;
 }
+
+uint32_t vkg_pyramid_width(const vkg_network_settings *settings, uint32_t size, uint32_t most)
+{
+    const uint32_t ratio = size > 0 && size < settings->image[0] ? settings->image[0] / size : 1;
+    return settings->width * (ratio < most ? ratio : most);
+}

@@ -83,7 +83,7 @@ static vkg_result open_run(struct training *t)
         result = vkg_fail(&app->log, VKG_ERROR_FORMAT, "%s: its images are %u×%u×%u now, and were %u×%u×%u when the run in "
                           "%s began", data, t->run.image[0], t->run.image[1], t->run.image[2], image[0], image[1], image[2],
                           t->folder);
-    return result;
+    return result == VKG_OK ? run_create(app, t->folder) : result;
 }
 
 static vkg_result load_checkpoint(struct training *t)

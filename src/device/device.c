@@ -150,10 +150,9 @@ static vkg_result open_logical(vkg_device *device, const struct candidate *candi
         .enabledExtensionCount = enable_extensions(extensions, candidate),
         .ppEnabledExtensionNames = extensions,
     };
-    VkResult result = device->instance_vk.vkCreateDevice(candidate->physical, &info, NULL, &device->handle);
+    VkResult result = logical_device_create(device, candidate->physical, &info);
     if (result < 0)
         return device_check(device, result, "vkCreateDevice");
-    device_functions_load(device);
     device->vk.vkGetDeviceQueue(device->handle, candidate->queue_family, 0, &device->queue);
     return VKG_OK;
 }
@@ -351,8 +350,6 @@ void vkg_device_destroy(vkg_device **device)
         pipelines_destroy(closing);
     }
     notes_destroy(closing);
-    if (closing->owned && closing->handle)
-        closing->vk.vkDestroyDevice(closing->handle, NULL);
     instance_close(closing);
     free(closing);
     *device = NULL;

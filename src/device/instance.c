@@ -10,17 +10,18 @@
 #include "device/device.h"
 #include "device/internal.h"
 
-/* volk's globals, which loading writes. */
-static pthread_mutex_t volk_lock = PTHREAD_MUTEX_INITIALIZER;
+/* For volk's globals, which loading writes, and for the loader's lists of instances and devices: Debian 12's (1.3.239) walks
+ * them without a lock of its own to find a function of a device, and crashes where another thread closes one meanwhile. */
+static pthread_mutex_t loader_lock = PTHREAD_MUTEX_INITIALIZER;
 
 vkg_result loader_open(const vkg_log *log, PFN_vkGetInstanceProcAddr *get)
 {
     static bool loaded;
-    pthread_mutex_lock(&volk_lock);
+    pthread_mutex_lock(&loader_lock);
     loaded = loaded || volkInitialize() == VK_SUCCESS;
     bool good = loaded;
     *get = vkGetInstanceProcAddr;
-    pthread_mutex_unlock(&volk_lock);
+    pthread_mutex_unlock(&loader_lock);
     if (!good)
         return vkg_fail(log, VKG_ERROR_NO_DEVICE,
                         "there is no Vulkan here: libvulkan.so.1 cannot be loaded; install it and a driver "
@@ -103,7 +104,9 @@ static vkg_result create_instance(struct vkg_device *device, PFN_vkGetInstancePr
         .ppEnabledExtensionNames = extensions,
     };
     PFN_vkCreateInstance create = (PFN_vkCreateInstance)get(NULL, "vkCreateInstance");
+    pthread_mutex_lock(&loader_lock);
     VkResult result = create ? create(&info, NULL, &device->instance) : VK_ERROR_INITIALIZATION_FAILED;
+    pthread_mutex_unlock(&loader_lock);
     if (result == VK_ERROR_INCOMPATIBLE_DRIVER)
         return vkg_fail(&device->log, VKG_ERROR_NO_DEVICE, NO_DRIVER_MESSAGE);
     return device_check(device, result, "vkCreateInstance");
@@ -133,21 +136,41 @@ void instance_close(struct vkg_device *device)
 {
     if (!device->owned || !device->instance)
         return;
+    pthread_mutex_lock(&loader_lock);
+    if (device->handle)
+        device->vk.vkDestroyDevice(device->handle, NULL);
     if (device->messenger)
         device->instance_vk.vkDestroyDebugUtilsMessengerEXT(device->instance, device->messenger, NULL);
     if (device->instance_vk.vkDestroyInstance)
         device->instance_vk.vkDestroyInstance(device->instance, NULL);
+    pthread_mutex_unlock(&loader_lock);
     device->messenger = NULL;
     device->instance = NULL;
+    device->handle = NULL;
 }
 
-void device_functions_load(struct vkg_device *device)
+static void load_functions(struct vkg_device *device)
 {
     /* volkLoadDeviceTable asks the global function, which is of whoever used volk last. */
-    pthread_mutex_lock(&volk_lock);
     PFN_vkGetDeviceProcAddr others = vkGetDeviceProcAddr;
     vkGetDeviceProcAddr = device->instance_vk.vkGetDeviceProcAddr;
     volkLoadDeviceTable(&device->vk, device->handle);
     vkGetDeviceProcAddr = others;
-    pthread_mutex_unlock(&volk_lock);
+}
+
+VkResult logical_device_create(struct vkg_device *device, VkPhysicalDevice physical, const VkDeviceCreateInfo *info)
+{
+    pthread_mutex_lock(&loader_lock);
+    const VkResult result = device->instance_vk.vkCreateDevice(physical, info, NULL, &device->handle);
+    if (result >= 0)
+        load_functions(device);
+    pthread_mutex_unlock(&loader_lock);
+    return result;
+}
+
+void device_functions_load(struct vkg_device *device)
+{
+    pthread_mutex_lock(&loader_lock);
+    load_functions(device);
+    pthread_mutex_unlock(&loader_lock);
 }

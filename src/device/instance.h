@@ -44,8 +44,11 @@ bool instance_has_extension(PFN_vkGetInstanceProcAddr get, const char *layer, co
 /* Fills instance, instance_version and instance_vk of a device whose log is set; with validation also
  * messenger. */
 vkg_result instance_open(struct vkg_device *device, bool validation);
+/* Makes device->handle and fills device->vk. */
+VkResult logical_device_create(struct vkg_device *device, VkPhysicalDevice physical, const VkDeviceCreateInfo *info);
+/* Closes the logical device, where there is one, and the instance, unless they are an application's. */
 void instance_close(struct vkg_device *device);
-/* Fills device->vk. */
+/* Fills device->vk of a device that an application made. */
 void device_functions_load(struct vkg_device *device);
 
 /* --- validation.c --- */

@@ -23,16 +23,6 @@ struct extents extents_around(const vkg_shape *shape, uint32_t axis)
 
 enum { MOST_TERMS = 16 }; /* of a row that the kernel unrolls */
 
-/* The terms of every row where all have as many, at most MOST_TERMS; else 0. */
-static uint32_t terms_of_all_rows(const uint32_t *start, uint32_t rows)
-{
-    const uint32_t terms = start[1];
-    for (uint32_t o = 1; o < rows; o++)
-        if (start[o + 1] - start[o] != terms)
-            return 0;
-    return terms <= MOST_TERMS ? terms : 0;
-}
-
 static void longest_and_shortest(const uint32_t *start, uint32_t rows, uint32_t *longest, uint32_t *shortest)
 {
     *longest = 0, *shortest = UINT32_MAX;
@@ -41,6 +31,14 @@ static void longest_and_shortest(const uint32_t *start, uint32_t rows, uint32_t 
         *longest = terms > *longest ? terms : *longest;
         *shortest = terms < *shortest ? terms : *shortest;
     }
+}
+
+/* The terms of every row where all have as many, at most MOST_TERMS; else 0. */
+static uint32_t terms_of_all_rows(const uint32_t *start, uint32_t rows)
+{
+    uint32_t longest, shortest;
+    longest_and_shortest(start, rows, &longest, &shortest);
+    return longest == shortest && longest <= MOST_TERMS ? longest : 0;
 }
 
 /* The same matrix with rows of as many terms each, where they nearly are: shorter ones, such as those at the edges of an
@@ -228,10 +226,8 @@ static bool check_map(vkg_graph *graph, const vkg_tensor *a, uint32_t axis, cons
     return true;
 }
 
-static vkg_tensor *add_map(vkg_graph *graph, vkg_tensor *a, uint32_t axis, const vkg_linear_map *map)
+static vkg_tensor *add_map(vkg_graph *graph, vkg_tensor *a, uint32_t axis, vkg_shape shape, const vkg_linear_map *map)
 {
-    vkg_shape shape = a->shape;
-    shape.dims[axis] = map->out;
     uint32_t count = map->start[map->out];
     const uint32_t no_index = 0;
     const float no_weight = 0; /* a tensor has one element at least */
@@ -259,7 +255,7 @@ vkg_tensor *vkg_apply_linear_map(vkg_graph *graph, vkg_tensor *a, uint32_t axis,
         graph->out_of_memory = true;
         return graph->poison;
     }
-    vkg_tensor *result = add_map(graph, a, axis, padded.start ? &padded : map);
+    vkg_tensor *result = add_map(graph, a, axis, shape, padded.start ? &padded : map);
     free((void *)padded.start);
     return result;
 }

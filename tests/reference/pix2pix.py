@@ -123,18 +123,9 @@ def start(system):
 
 
 def run(system, start, batches, labels, dtype):
-    own = lambda network: [k for k in start if k.startswith(network + ".") and not k.endswith(system.buffers)]
-    p = {k: v.to(dtype).clone() for k, v in start.items()}
-    for k in own("generator") + own("discriminator"):
-        p[k].requires_grad_()
-    adams = {network: torch.optim.Adam([p[k] for k in own(network)], 2e-4, (0.5, 0.999))
-             for network in ("generator", "discriminator")}
-
-    def update(network, loss):
-        parameters = [p[k] for k in own(network)]
-        for value, gradient in zip(parameters, torch.autograd.grad(loss, parameters, retain_graph=True)):
-            value.grad = gradient
-        adams[network].step()
+    training = systems.Training(system, start, dtype, {network: (network, 2e-4, (0.5, 0.999))
+                                                       for network in ("generator", "discriminator")})
+    p, update = training.p, training.update
 
     reports = []
     for step in range(systems.STEPS):

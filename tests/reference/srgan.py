@@ -85,18 +85,9 @@ def batch_norm(p, name, x, training):
 
 
 def run(system, start, batches, labels, dtype):
-    own = lambda network: [k for k in start if k.startswith(network + ".") and not k.endswith(system.buffers)]
-    p = {k: v.to(dtype).clone() for k, v in start.items()}
-    for k in own("generator") + own("discriminator"):
-        p[k].requires_grad_()
-    adams = {phase: torch.optim.Adam([p[k] for k in own(network)], 1e-4, (0.9, 0.999))
-             for phase, network in (("pretrain", "generator"), ("generator", "generator"), ("discriminator", "discriminator"))}
-
-    def update(phase, network, loss):
-        parameters = [p[k] for k in own(network)]
-        for value, gradient in zip(parameters, torch.autograd.grad(loss, parameters, retain_graph=True)):
-            value.grad = gradient
-        adams[phase].step()
+    phases = {"pretrain": "generator", "generator": "generator", "discriminator": "discriminator"}
+    training = systems.Training(system, start, dtype, {k: (network, 1e-4, (0.9, 0.999)) for k, network in phases.items()})
+    p, update = training.p, training.update
 
     reports = []
     for step in range(systems.STEPS):
@@ -104,11 +95,11 @@ def run(system, start, batches, labels, dtype):
         fake = system.generator(p, small, True)
         report = {"mse": F.mse_loss(fake, real)}
         if step < PRETRAIN:
-            update("pretrain", "generator", report["mse"])
+            update("pretrain", report["mse"])
         else:
             real_logits, fake_logits = system.discriminator(p, real)[0], system.discriminator(p, fake.detach())[0]
             report["loss_d"] = F.softplus(-real_logits).mean() + F.softplus(fake_logits).mean()
-            update("discriminator", "discriminator", report["loss_d"])
+            update("discriminator", report["loss_d"])
             logits, features = system.discriminator(p, fake)
             report["loss_g"] = F.softplus(-logits).mean()
             if system.vgg:
@@ -116,7 +107,7 @@ def run(system, start, batches, labels, dtype):
             else:
                 report["content"] = SCALE * F.mse_loss(features, system.discriminator(p, real)[1].detach())
             loss = report["content"] + system.adversarial * report["loss_g"]
-            update("generator", "generator", loss if system.vgg else loss + report["mse"])
+            update("generator", loss if system.vgg else loss + report["mse"])
         reports.append({k: v.item() for k, v in report.items()})
     names = list(reports[-1])
     losses = np.array([[report.get(name, math.nan) for name in names] for report in reports])

@@ -128,22 +128,31 @@ def path_penalty(p, images, styles, random):
     return (lengths - p["path_length.mean"]).square().mean()
 
 
-def run(system, start, batches, labels, dtype):
-    own = lambda network: [k for k in start if k.startswith(network + ".") and not k.endswith(system.buffers)]
-    p = {k: v.to(dtype).clone() for k, v in start.items()}
-    p["path_length.mean"] = torch.zeros(1, dtype=dtype)
-    adams = {}
-    for network, lr, every in (("generator", system.lr_g, system.path_every), ("discriminator", system.lr_d, system.r1_every)):
-        for k in own(network):
-            p[k].requires_grad_()
-        share = every / (every + 1) if every > 1 else 1  # of the optimiser's updates; StyleGAN2's appendix B
-        adams[network] = torch.optim.Adam([p[k] for k in own(network)], lr * share, [beta ** share for beta in system.betas])
+class Training:
+    """p: parameters and buffers by name. phases: name → network, learning rate and betas of the Adam that is its own."""
+    def __init__(self, system, start, dtype, phases):
+        self.p = {k: v.to(dtype).clone() for k, v in start.items()}
+        self.adams = {}
+        for phase, (network, lr, betas) in phases.items():
+            own = [k for k in start if k.startswith(network + ".") and not k.endswith(system.buffers)]
+            self.adams[phase] = torch.optim.Adam([self.p[k].requires_grad_() for k in own], lr, betas)
 
-    def update(network, loss):
-        parameters = [p[k] for k in own(network)]
-        for value, gradient in zip(parameters, torch.autograd.grad(loss, parameters, allow_unused=True)):
+    def update(self, phase, loss, allow_unused=False):
+        parameters = self.adams[phase].param_groups[0]["params"]
+        gradients = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=allow_unused)
+        for value, gradient in zip(parameters, gradients):
             value.grad = torch.zeros_like(value) if gradient is None else gradient
-        adams[network].step()
+        self.adams[phase].step()
+
+
+def run(system, start, batches, labels, dtype):
+    phases = {}
+    for network, lr, every in (("generator", system.lr_g, system.path_every), ("discriminator", system.lr_d, system.r1_every)):
+        share = every / (every + 1) if every > 1 else 1  # of the optimiser's updates; StyleGAN2's appendix B
+        phases[network] = network, lr * share, [beta ** share for beta in system.betas]
+    training = Training(system, start, dtype, phases)
+    p, update = training.p, lambda network, loss: training.update(network, loss, allow_unused=True)
+    p["path_length.mean"] = torch.zeros(1, dtype=dtype)
 
     reports = []
     for step in range(STEPS):

@@ -1,5 +1,5 @@
-"""What the references of whole systems share (r3gan.py, sagan.py, stylegan2.py): ten steps of training as a sample program
-does them, from the same weights and with the same random numbers.
+"""What the references of whole systems share (pix2pix.py, r3gan.py, sagan.py, srgan.py, stylegan2.py): ten steps of training
+as a sample program does them, from the same weights and with the same random numbers.
 
 A reference computes data/NAME.safetensors, which tests/systems_test.c follows with the program's own networks and settings:
 the starting weights by vkgan's names, small images of Fashion-MNIST with their labels, which of them each step takes,

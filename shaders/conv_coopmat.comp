@@ -26,15 +26,15 @@
 
 layout(local_size_x_id = 0) in;
 layout(constant_id = 0) const uint THREADS = 128;
-layout(constant_id = 1) const uint M = 16;
-layout(constant_id = 2) const uint N = 16;
-layout(constant_id = 3) const uint K = 16;
-layout(constant_id = 4) const uint SUBGROUP_ROWS = 2;
-layout(constant_id = 5) const uint SUBGROUP_COLUMNS = 2;
-layout(constant_id = 6) const uint FRAGMENT_ROWS = 2;
-layout(constant_id = 7) const uint FRAGMENT_COLUMNS = 2;
-layout(constant_id = 8) const uint GRAIN_A = 1; // elements that one read takes: 1, or 8 where channels come in eights
-layout(constant_id = 9) const uint GRAIN_B = 1;
+layout(constant_id = 2) const uint M = 16;
+layout(constant_id = 3) const uint N = 16;
+layout(constant_id = 4) const uint K = 16;
+layout(constant_id = 5) const uint SUBGROUP_ROWS = 2;
+layout(constant_id = 6) const uint SUBGROUP_COLUMNS = 2;
+layout(constant_id = 7) const uint FRAGMENT_ROWS = 2;
+layout(constant_id = 8) const uint FRAGMENT_COLUMNS = 2;
+layout(constant_id = 9) const uint GRAIN_A = 1; // elements that one read takes: 1, or 8 where channels come in eights
+layout(constant_id = 10) const uint GRAIN_B = 1;
 
 const uint DEPTH = 32;
 const uint ROWS = M * FRAGMENT_ROWS * SUBGROUP_ROWS, COLUMNS = N * FRAGMENT_COLUMNS * SUBGROUP_COLUMNS;
@@ -46,7 +46,6 @@ layout(std430, binding = 0) readonly buffer first_buffer { uint first[]; };
 layout(std430, binding = 0) readonly buffer first_eights_buffer { uvec4 first_eights[]; };
 layout(std430, binding = 1) readonly buffer second_buffer { uint second[]; };
 layout(std430, binding = 1) readonly buffer second_eights_buffer { uvec4 second_eights[]; };
-layout(std430, binding = 2) restrict writeonly buffer result_buffer { float result[]; };
 
 // The tiles lie in shared memory as the tensors in memory: lines of what is side by side there, with a gap that spreads
 // neighbouring lines over the banks.
@@ -247,7 +246,7 @@ void store_sums()
                 const uint row = first_row + subgroup_row + i * M + e / N;
                 const uint column = first_column + subgroup_column + j * N + e % N;
                 if (row < rows && column < columns)
-                    result[result_index(row, column)] = results[mine + e];
+                    write_result(row, column, results[mine + e]);
             }
             barrier();
         }

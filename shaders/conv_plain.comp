@@ -18,6 +18,13 @@ layout(std430, binding = 1) restrict readonly buffer second_buffer { float secon
 #define READ(tensor, i) tensor[i]
 #endif
 layout(std430, binding = 2) restrict writeonly buffer result_buffer { float result[]; };
+#if DIRECTION != 2
+#define CELL             float
+#define CELLS            1
+#define EPILOGUE_TEXEL   READ_TEXEL
+#define EPILOGUE_BINDING 3
+#include "lib/epilogue.glsl"
+#endif
 
 // The terms of a sum, counted by three digits, the last one fastest: one loop instead of three, so that a split
 // may begin and end anywhere.
@@ -116,6 +123,11 @@ void main()
     uint i = folded_workgroup() * gl_WorkGroupSize.x + gl_LocalInvocationID.x, begin = gl_WorkGroupID.z * chunk;
     // one of the two quotients is 0: groups lie side by side, or one by one
     Element e = Element(i % pitch / channels + i / pitch / places, i / pitch % places, i % channels);
-    if (i < count)
-        result[gl_WorkGroupID.z * count + i] = partial_sum(e, begin, min(begin + chunk, terms));
+    if (i >= count)
+        return;
+    float sum = partial_sum(e, begin, min(begin + chunk, terms));
+#if DIRECTION != 2
+    sum = finished(sum, bias_of(e.channel), i);
+#endif
+    result[gl_WorkGroupID.z * count + i] = sum;
 }

@@ -51,6 +51,9 @@ layout(binding = 1) uniform samplerBuffer weight; // WIDE or WEIGHTS_ALONG_SUM: 
 #define FETCH_WEIGHT(i) texelFetch(weight, int(i)).x
 #endif
 layout(std430, binding = 2) restrict writeonly buffer result_buffer { CELL result[]; };
+#define EPILOGUE_TEXEL   1
+#define EPILOGUE_BINDING 3
+#include "lib/epilogue.glsl"
 
 #if DIRECTION == 0
 #define READ_SIZE   ivec2(ih, iw)
@@ -224,11 +227,16 @@ void main()
     }
 
     const uint write_pitch = WRITE_PITCH / CELLS, write_base = group * (WRITE_GROUP / CELLS);
+    CELL bias[Q];
+    [[unroll]] for (int q = 0; q < Q; q++)
+        bias[q] = bias_of(min(first_column + q * lane_columns, columns - 1));
     [[unroll]] for (int i = 0; i < R; i++)
         [[unroll]] for (int q = 0; q < Q; q++) {
             uint c = first_column + q * lane_columns;
-            if (first_row + i < rows && c < columns)
-                result[uint((image[i] * WRITE_SIZE.x + place[i].x) * WRITE_SIZE.y + place[i].y) * write_pitch +
-                       write_base + c] = sum[i][q];
+            if (first_row + i < rows && c < columns) {
+                uint at = uint((image[i] * WRITE_SIZE.x + place[i].x) * WRITE_SIZE.y + place[i].y) * write_pitch +
+                          write_base + c;
+                result[at] = finished(sum[i][q], bias[q], at);
+            }
         }
 }

@@ -13,7 +13,6 @@ const uint LOADS_A = ROWS * DEPTH / THREADS, LOADS_B = COLUMNS * DEPTH / THREADS
 layout(local_size_x_id = 0) in; // THREADS
 layout(std430, binding = 0) restrict readonly buffer first_buffer { float first[]; };
 layout(std430, binding = 1) restrict readonly buffer second_buffer { float second[]; };
-layout(std430, binding = 2) restrict writeonly buffer result_buffer { float result[]; };
 
 // Four rows, or columns, are one vec4; the odd one out spreads neighbouring k over the banks.
 shared vec4 tile_a[DEPTH][ROWS / 4 + 1];
@@ -139,6 +138,6 @@ void main()
             uint row = first_row + (my_row + i / 4 * DOWN) * 4 + i % 4;
             uint column = first_column + (my_column + j / 4 * ACROSS) * 4 + j % 4;
             if (row < rows && column < columns)
-                result[result_index(row, column)] = sum[i][j / 4][j % 4];
+                write_result(row, column, sum[i][j / 4][j % 4]);
         }
 }

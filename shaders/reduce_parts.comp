@@ -1,5 +1,6 @@
 // y[outer][inner] = Σ_part x[outer][part][inner], or the greatest of them (MAX 1): the second stage of a reduction.
 // Writes (=). The order is fixed. Grid: one invocation an element of y, folded over y. READ_TEXEL as in optimizer.comp.
+// FINISHED 1: y is a convolution's result, whose epilogue (lib/epilogue.glsl) follows the sum.
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #define VECTOR 0
@@ -21,7 +22,19 @@ layout(std430, binding = 1) restrict writeonly buffer y_buffer { float y[]; };
 layout(push_constant) uniform push_constants
 {
     uint count, parts, inner;
+#if FINISHED
+    uint columns;
+    float slope, step_slope;
+#endif
 };
+
+#if FINISHED
+#define CELL             float
+#define CELLS            1
+#define EPILOGUE_TEXEL   READ_TEXEL
+#define EPILOGUE_BINDING 2
+#include "lib/epilogue.glsl"
+#endif
 
 void main()
 {
@@ -33,5 +46,8 @@ void main()
     float result = READ(start);
     for (uint part = 1; part < parts; part++)
         result = COMBINE(result, READ(start + part * inner));
+#if FINISHED
+    result = finished(result, bias_of(i % columns), i);
+#endif
     y[i] = result;
 }

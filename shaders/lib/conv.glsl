@@ -15,6 +15,7 @@ layout(push_constant) uniform push_constants
     uint blocks;       // workgroups of one group; those of the next one follow
     uint x_group, w_group, y_group; // elements from one group to the next
     uint x_pitch, w_pitch, y_pitch; // elements from one place to the next; of w, from one ci to the next
+    float slope, step_slope;        // lib/epilogue.glsl
 };
 
 // The workgroup's place in a one-dimensional grid that is folded over y.

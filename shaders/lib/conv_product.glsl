@@ -6,6 +6,7 @@
 // Rows go image by image, so that the rows of a tile lie at few places and taps that fall outside of the image are
 // skipped; place by place where so few channels are summed that neighbours in memory are neighbouring places.
 // Grid: x and y fold groups · row tiles · column tiles, column tiles fastest; z: split, in input_grad the phase slowest.
+// Writes go to binding 2.
 #include "conv.glsl"
 
 #if DIRECTION == 0
@@ -99,6 +100,15 @@ void describe_taps(uint first, uint last)
 }
 #endif
 
+layout(std430, binding = 2) restrict writeonly buffer result_buffer { float result[]; };
+#if DIRECTION != 2
+#define CELL             float
+#define CELLS            1
+#define EPILOGUE_TEXEL   0
+#define EPILOGUE_BINDING 3
+#include "epilogue.glsl"
+#endif
+
 uint result_index(uint row, uint column)
 {
 #if DIRECTION == 2
@@ -108,5 +118,16 @@ uint result_index(uint row, uint column)
     uint size = uint(WRITE_SIZE.x * WRITE_SIZE.y), place = uint(to.y) * uint(WRITE_SIZE.y) + uint(to.z);
     uint base = part * groups * n * size * columns + group * WRITE_GROUP;
     return base + (uint(to.x) * size + place) * WRITE_PITCH + column;
+#endif
+}
+
+// An element of the product, or this split's part of it.
+void write_result(uint row, uint column, float sum)
+{
+    const uint at = result_index(row, column);
+#if DIRECTION == 2
+    result[at] = sum;
+#else
+    result[at] = finished(sum, bias_of(column), at);
 #endif
 }

@@ -179,7 +179,7 @@ static bool plan_depthwise_texel(const struct question *question, const struct k
     plan->push.lane_columns = t.across;
     plan->step.shader = kernel->names[direction];
     plan->step.workgroup = t.lanes;
-    plan->step.formats[0] = plan->step.formats[1] = FORMAT_TEXEL_VEC4;
+    plan->step.formats[0] = plan->step.formats[1] = plan->step.epilogue_format = FORMAT_TEXEL_VEC4;
     return set_grid(caps, plan, t.blocks, 1, s->phases * plan->push.split);
 }
 
@@ -214,6 +214,7 @@ static bool plan_rows_texel(const struct question *question, struct conv_plan *p
     plan->step.workgroup = t.lanes;
     plan->step.formats[0] = by4 ? FORMAT_TEXEL_VEC4 : FORMAT_TEXEL_SCALAR;
     plan->step.formats[1] = vec4_weights ? FORMAT_TEXEL_VEC4 : FORMAT_TEXEL_SCALAR;
+    plan->step.epilogue_format = wide ? FORMAT_TEXEL_VEC4 : FORMAT_TEXEL_SCALAR;
     return set_grid(caps, plan, t.blocks, s->groups, s->phases);
 }
 
@@ -341,6 +342,7 @@ static bool plan_plain(const struct question *question, const struct kernel *ker
     plan->step.shader = (texel ? texel_names : kernel->names)[question->direction];
     plan->step.workgroup = simple_workgroup(caps);
     plan->step.formats[0] = plan->step.formats[1] = texel ? FORMAT_TEXEL_SCALAR : FORMAT_STORAGE;
+    plan->step.epilogue_format = plan->step.formats[0];
     uint64_t workgroups = up(s->outputs, plan->step.workgroup);
     return choose_split(caps, s, workgroups, enough_workgroups(caps), 1, plan) &&
            set_grid(caps, plan, workgroups, 1, plan->push.split);

@@ -19,16 +19,18 @@ struct conv_push {
     uint32_t blocks;       /* workgroups of one group, in one phase and split */
     /* from one group's tensor to the next one's, and from one place (of w: one ci) to the next, in elements */
     uint32_t x_group, w_group, y_group, x_pitch, w_pitch, y_pitch;
+    float slope, step_slope; /* of the epilogue */
 };
 
 struct conv_step {
     const char *shader;             /* a variant's name */
-    uint32_t workgroup;             /* specialisation constant 0 */
-    uint32_t constants[9];          /* those from 1 on, */
+    uint32_t workgroup;             /* specialisation constant 0; 1 is the epilogue's */
+    uint32_t constants[9];          /* those from 2 on, */
     uint32_t constant_count;        /* and how many they are */
     uint32_t subgroup_size;         /* as in pipeline_desc */
     uint32_t tile[2];               /* of a shader that has several: rows and columns of a workgroup; else 0 */
     enum binding_format formats[2]; /* of the two inputs */
+    enum binding_format epilogue_format; /* of what an epilogue reads */
     uint32_t groups[3];
 };
 

@@ -1,6 +1,7 @@
 #include "kernels/lowering.h"
 
 #include <assert.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -130,19 +131,29 @@ vkg_result lowering_reduce_parts(struct lowering *lowering, const struct partial
                                  const vkg_tensor *result_tensor)
 {
     static const char *const names[2][2] = {[REDUCE_SUM] = {"sum_parts_storage", "sum_parts_texel"},
-                                            [REDUCE_MAX] = {"max_parts_storage", "max_parts_texel"}};
+                                            [REDUCE_MAX] = {"max_parts_storage", "max_parts_texel"}},
+                             *const finished_names[2] = {"finished_parts_storage", "finished_parts_texel"};
+    const struct epilogue *epilogue = partial->epilogue;
     uint64_t count = partial->outer * partial->inner, bytes = count * partial->parts * 4;
     enum binding_format format = lowering_read_format(lowering, bytes, false);
-    const char *name = names[partial->reduction][format != FORMAT_STORAGE];
+    const char *name = (epilogue ? finished_names : names[partial->reduction])[format != FORMAT_STORAGE];
     struct dispatch *dispatch = lowering_add_dispatch(lowering, name, shader_find(name));
     if (!dispatch)
         return lowering_out_of_memory(lowering);
     uint32_t workgroup = simple_workgroup(&lowering->device->caps);
-    const uint32_t push[3] = {(uint32_t)count, (uint32_t)partial->parts, (uint32_t)partial->inner};
-    dispatch_push(dispatch, push, sizeof push);
+    const struct {
+        uint32_t count, parts, inner, columns;
+        float slope, step_slope;
+    } push = {(uint32_t)count, (uint32_t)partial->parts, (uint32_t)partial->inner, partial->columns,
+              epilogue ? epilogue->slope : 0, epilogue ? epilogue->step_slope : 0};
+    dispatch_push(dispatch, &push, epilogue ? sizeof push : offsetof(__typeof__(push), columns));
     dispatch->constants[dispatch->constant_count++] = workgroup;
+    if (epilogue)
+        dispatch->constants[dispatch->constant_count++] = epilogue_constant(epilogue);
     dispatch_bind(dispatch, partial->at, bytes, format, true, false);
     vkg_result result = lowering_bind_tensor(lowering, dispatch, result_tensor, FORMAT_STORAGE, false, true);
+    if (result == VKG_OK && epilogue)
+        result = epilogue_bind(lowering, dispatch, epilogue, format);
     return result == VKG_OK ? dispatch_grid(lowering, dispatch, (count + workgroup - 1) / workgroup) : result;
 }
 

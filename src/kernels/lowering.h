@@ -6,6 +6,7 @@
 #include "device/device.h"
 #include "graph/graph.h"
 #include "kernels/binding_format.h"
+#include "kernels/epilogue.h"
 #include "kernels/shaders.h"
 #include "kernels/workgroup.h"
 
@@ -58,6 +59,7 @@ struct lowering {
     vkg_graph *graph;
     struct vkg_state *state;
     struct placement *placements; /* one a tensor of the graph */
+    const struct epilogue *epilogues; /* one a tensor of the graph, of convolutions */
     struct storage *storages;
     size_t storage_count, storage_capacity;
     struct dispatch *dispatches;
@@ -102,6 +104,8 @@ struct partial_results {
     enum reduction reduction;
     uint64_t outer, parts, inner;
     struct placement at;
+    const struct epilogue *epilogue; /* of sums: what the kernel does then, with `inner` as columns and places; or NULL */
+    uint32_t columns;                /* with an epilogue */
 };
 vkg_result lowering_reduce_parts(struct lowering *lowering, const struct partial_results *partial,
                                  const vkg_tensor *result);

@@ -5,7 +5,7 @@
 /* --- steps: constant in pieces, so no gradient passes --- */
 
 static const struct op op_sign = {.name = "sign", .doc = "−1, 0 or 1", .kind = OP_POINTWISE, .glsl = "sign(a)"};
-static const struct op op_leaky_step = {.name = "leaky_step", .doc = "a > 0 ? 1 : p", .kind = OP_POINTWISE,
+const struct op op_leaky_step = {.name = "leaky_step", .doc = "a > 0 ? 1 : p", .kind = OP_POINTWISE,
                                         .glsl = "leaky_step(a, T(p))"};
 
 static const struct op op_floor = {.name = "floor", .doc = "the greatest whole number that is not above a",
@@ -66,16 +66,28 @@ static void log_gradient(vkg_graph *graph, vkg_tensor *node, vkg_tensor *dy, con
 static const struct op op_log = {.name = "log", .expensive = true, .doc = "natural logarithm", .kind = OP_POINTWISE,
                                  .glsl = "precise_log(a)", .gradient = log_gradient};
 
+/* Of a kernel, perhaps with a bias: it can compute what follows in its epilogue, and would not be kept itself. */
+static bool comes_from_kernel(const vkg_tensor *a)
+{
+    const vkg_tensor *storage = tensor_storage(a);
+    bool comes = storage->op->kind == OP_KERNEL;
+    for (uint32_t i = 0; i < 2 && storage->op == &op_add; i++)
+        comes |= tensor_storage(storage->inputs[i])->op->kind == OP_KERNEL;
+    return comes;
+}
+
+/* With slopes that are not negative, the sign of what came out is that of what went in. */
 static void relu_gradient(vkg_graph *graph, vkg_tensor *node, vkg_tensor *dy, const bool *wanted,
                           vkg_tensor **gradients)
 {
     (void)wanted;
-    gradients[0] = vkg_mul(graph, dy, pointwise_unary(graph, &op_leaky_step, node->inputs[0], node->attributes.p, 0));
+    vkg_tensor *decides = node->attributes.p >= 0 && comes_from_kernel(node->inputs[0]) ? node : node->inputs[0];
+    gradients[0] = vkg_mul(graph, dy, pointwise_unary(graph, &op_leaky_step, decides, node->attributes.p, 0));
 }
 
-static const struct op op_relu = {.name = "relu", .doc = "max(a, 0)", .kind = OP_POINTWISE, .glsl = "relu(a)",
+const struct op op_relu = {.name = "relu", .doc = "max(a, 0)", .kind = OP_POINTWISE, .glsl = "relu(a)",
                                   .gradient = relu_gradient};
-static const struct op op_leaky_relu = {.name = "leaky_relu", .doc = "max(a, 0) + p · min(a, 0)",
+const struct op op_leaky_relu = {.name = "leaky_relu", .doc = "max(a, 0) + p · min(a, 0)",
                                         .kind = OP_POINTWISE, .glsl = "leaky_relu(a, T(p))",
                                         .gradient = relu_gradient};
 

@@ -79,9 +79,10 @@ static vkg_result unpack_inputs(struct lowering *lowering, const vkg_tensor *nod
 
 /* Starts the kernel's dispatch, its inputs bound. */
 static vkg_result add_dispatch(struct lowering *lowering, const vkg_tensor *node, const struct conv_plan *plan,
-                               struct dispatch **added)
+                               const struct epilogue *epilogue, struct dispatch **added)
 {
     struct placement floats[2];
+    struct conv_push push = plan->push;
     vkg_result result = plan->unpacks ? unpack_inputs(lowering, node, floats) : VKG_OK;
     if (result != VKG_OK)
         return result;
@@ -94,31 +95,43 @@ static vkg_result add_dispatch(struct lowering *lowering, const vkg_tensor *node
         else
             result = lowering_bind_tensor(lowering, dispatch, node->inputs[i], plan->step.formats[i], true, false);
     memcpy(dispatch->groups, plan->step.groups, sizeof plan->step.groups);
-    dispatch->constants[dispatch->constant_count++] = plan->step.workgroup;
-    memcpy(dispatch->constants + 1, plan->step.constants, plan->step.constant_count * sizeof plan->step.constants[0]);
-    dispatch->constant_count += plan->step.constant_count;
+    dispatch->constants[0] = plan->step.workgroup;
+    dispatch->constants[1] = epilogue_constant(epilogue);
+    memcpy(dispatch->constants + 2, plan->step.constants, plan->step.constant_count * sizeof plan->step.constants[0]);
+    dispatch->constant_count = 2 + plan->step.constant_count;
     dispatch->subgroup_size = plan->step.subgroup_size;
     dispatch->flops = plan->flops;
-    dispatch_push(dispatch, &plan->push, sizeof plan->push);
+    push.slope = epilogue->slope;
+    push.step_slope = epilogue->step_slope;
+    dispatch_push(dispatch, &push, sizeof push);
     *added = dispatch;
     return result;
 }
 
+/* The kernel writes the result; or parts of it, which another one adds, and finishes. */
 static vkg_result lower_convolution(struct lowering *lowering, const vkg_tensor *node, enum conv_direction direction)
 {
-    struct conv_plan plan;
+    static const struct epilogue none = {0};
+    const struct epilogue *wanted = &lowering->epilogues[node->id], *epilogue;
+    const vkg_tensor *written = wanted->result ? wanted->result : node;
+    struct conv_plan plan = {0};
     struct dispatch *dispatch = NULL;
     vkg_result result = choose_plan(lowering, node, direction, &plan);
+    const bool whole = plan.push.split == 1;
+    epilogue = whole ? wanted : &none;
     if (result == VKG_OK)
-        result = add_dispatch(lowering, node, &plan, &dispatch);
-    if (result != VKG_OK || plan.push.split == 1)
-        return result == VKG_OK ? lowering_bind_tensor(lowering, dispatch, node, FORMAT_STORAGE, false, true) : result;
-    struct partial_results sum = {.outer = 1, .parts = plan.push.split, .inner = shape_elements(&node->shape)};
-    result = lowering_add_storage(lowering, STORAGE_TEMPORARY, sum.parts * sum.inner * 4, &sum.at.storage);
-    if (result != VKG_OK)
-        return result;
-    dispatch_bind(dispatch, sum.at, sum.parts * sum.inner * 4, FORMAT_STORAGE, false, true);
-    return lowering_reduce_parts(lowering, &sum, node);
+        result = add_dispatch(lowering, node, &plan, epilogue, &dispatch);
+    struct partial_results parts = {.outer = 1, .parts = plan.push.split, .inner = shape_elements(&node->shape),
+                                    .epilogue = wanted->result ? wanted : NULL,
+                                    .columns = node->shape.dims[node->shape.rank - 1]};
+    const uint64_t bytes = parts.parts * parts.inner * sizeof(float);
+    if (result == VKG_OK && whole)
+        result = lowering_bind_tensor(lowering, dispatch, written, FORMAT_STORAGE, false, true);
+    else if (result == VKG_OK && (result = lowering_add_storage(lowering, STORAGE_TEMPORARY, bytes, &parts.at.storage)) == VKG_OK)
+        dispatch_bind(dispatch, parts.at, bytes, FORMAT_STORAGE, false, true);
+    if (result == VKG_OK && direction != CONV_WEIGHT_GRAD)
+        result = epilogue_bind(lowering, dispatch, epilogue, plan.step.epilogue_format);
+    return result == VKG_OK && !whole ? lowering_reduce_parts(lowering, &parts, written) : result;
 }
 
 static vkg_result lower_forward(struct lowering *lowering, const vkg_tensor *node)

@@ -44,6 +44,6 @@ vkg_tensor *join_finely(vkg_graph *graph, vkg_tensor *const *tensors, uint32_t c
 /* Sets of axes. */
 uint32_t axes_all_but_last(const vkg_tensor *tensor);
 
-extern const struct op op_sum, op_assign;
+extern const struct op op_sum, op_assign, op_add, op_mul, op_relu, op_leaky_relu, op_leaky_step;
 
 #endif

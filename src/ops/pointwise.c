@@ -102,7 +102,7 @@ static void add_gradient(vkg_graph *graph, vkg_tensor *node, vkg_tensor *dy, con
             gradients[i] = vkg_sum_to(graph, dy, node->inputs[i]->shape);
 }
 
-static const struct op op_add = {.name = "add", .doc = "a + b", .kind = OP_POINTWISE, .glsl = "a + b",
+const struct op op_add = {.name = "add", .doc = "a + b", .kind = OP_POINTWISE, .glsl = "a + b",
                                  .gradient = add_gradient};
 
 static void sub_gradient(vkg_graph *graph, vkg_tensor *node, vkg_tensor *dy, const bool *wanted,
@@ -125,7 +125,7 @@ static void mul_gradient(vkg_graph *graph, vkg_tensor *node, vkg_tensor *dy, con
             gradients[i] = vkg_sum_to(graph, vkg_mul(graph, dy, node->inputs[1 - i]), node->inputs[i]->shape);
 }
 
-static const struct op op_mul = {.name = "mul", .doc = "a · b", .kind = OP_POINTWISE, .glsl = "a * b",
+const struct op op_mul = {.name = "mul", .doc = "a · b", .kind = OP_POINTWISE, .glsl = "a * b",
                                  .gradient = mul_gradient};
 
 static void div_gradient(vkg_graph *graph, vkg_tensor *node, vkg_tensor *dy, const bool *wanted,

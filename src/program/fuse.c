@@ -1,12 +1,14 @@
 /* Fusion. A pointwise node is computed inside its consumers ("inlined") where all of them are pointwise
  * operations or sums over the same space, and where that costs less than writing it to memory and reading it
- * back. What is left is grouped: neighbours in the order of execution that share a space share a kernel. */
+ * back. What is left is grouped: neighbours in the order of execution that share a space share a kernel. Before all of
+ * that, convolutions take what their epilogues can do (epilogues.c). */
 #include "program/fuse.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "ops/ops.h"
+#include "program/epilogues.h"
 
 enum {
     MAX_COST = 64,         /* operations in one kernel's chain */
@@ -37,14 +39,14 @@ struct analysis {
     size_t unit_capacity;
 };
 
-static bool is_fusible(const vkg_tensor *node)
+static bool is_fusible(const struct analysis *a, const vkg_tensor *node)
 {
-    return node->op->kind == OP_POINTWISE || node->op->kind == OP_REDUCE;
+    return (node->op->kind == OP_POINTWISE || node->op->kind == OP_REDUCE) && !a->fusion->finished[node->id];
 }
 
-static bool is_unit(const vkg_tensor *node)
+static bool is_unit(const struct analysis *a, const vkg_tensor *node)
 {
-    return is_fusible(node) || node->op->kind == OP_KERNEL || node->op->kind == OP_UPDATE;
+    return is_fusible(a, node) || node->op->kind == OP_KERNEL || node->op->kind == OP_UPDATE;
 }
 
 /* --- who lives, who reads whom --- */
@@ -63,17 +65,26 @@ static void mark_live(struct analysis *a)
     }
 }
 
+static void look_at_read(struct analysis *a, const vkg_tensor *consumer, const vkg_tensor *read)
+{
+    const vkg_tensor *storage = tensor_storage(read);
+    a->uses[storage->id]++;
+    a->last_use[storage->id] = consumer->id;
+    bool same_space = is_fusible(a, consumer) && shape_equal(&read->shape, &storage->shape) &&
+                      shape_equal(&storage->shape, fused_space(consumer)) &&
+                      consumer->op != &op_rearrange; /* which computes nothing: it reads memory */
+    a->candidate[storage->id] &= is_fusible(a, consumer) && (same_space || storage->op == &op_constant);
+}
+
 static void look_at_consumer(struct analysis *a, const vkg_tensor *consumer)
 {
-    for (uint32_t i = 0; i < consumer->input_count; i++) {
-        const vkg_tensor *read = consumer->inputs[i], *storage = tensor_storage(read);
-        a->uses[storage->id]++;
-        a->last_use[storage->id] = consumer->id;
-        bool same_space = is_fusible(consumer) && shape_equal(&read->shape, &storage->shape) &&
-                          shape_equal(&storage->shape, fused_space(consumer)) &&
-                          consumer->op != &op_rearrange; /* which computes nothing: it reads memory */
-        a->candidate[storage->id] &= is_fusible(consumer) && (same_space || storage->op == &op_constant);
-    }
+    const struct epilogue *epilogue = &a->fusion->epilogues[consumer->id];
+    for (uint32_t i = 0; i < consumer->input_count; i++)
+        look_at_read(a, consumer, consumer->inputs[i]);
+    if (epilogue->bias)
+        look_at_read(a, consumer, epilogue->bias);
+    if (epilogue->step)
+        look_at_read(a, consumer, epilogue->step);
 }
 
 static void find_candidates(struct analysis *a)
@@ -81,9 +92,9 @@ static void find_candidates(struct analysis *a)
     const vkg_graph *graph = a->graph;
     for (size_t id = 0; id < graph->tensor_count; id++)
         a->candidate[id] = a->fusion->live[id] && graph->tensors[id]->op->kind == OP_POINTWISE &&
-                           !graph->tensors[id]->op->stored;
+                           !graph->tensors[id]->op->stored && !a->fusion->finished[id];
     for (size_t id = 0; id < graph->tensor_count; id++)
-        if (a->fusion->live[id])
+        if (a->fusion->live[id] && !a->fusion->finished[id]) /* what those read, their convolutions do */
             look_at_consumer(a, graph->tensors[id]);
     for (size_t i = 0; i < graph->output_count; i++)
         a->candidate[tensor_storage(graph->outputs[i].tensor)->id] = false;
@@ -161,7 +172,7 @@ static void decide_inlining(struct analysis *a)
 {
     for (size_t id = 0; id < a->graph->tensor_count; id++) {
         const vkg_tensor *node = a->graph->tensors[id];
-        if (!a->fusion->live[id] || !is_fusible(node))
+        if (!a->fusion->live[id] || !is_fusible(a, node))
             continue;
         build_chain(a, node);
         const struct chain *chain = &a->chains[id];
@@ -242,11 +253,14 @@ static bool add_unit(struct analysis *a, const vkg_tensor *node)
     if (!array_reserve((void **)&fusion->units, &a->unit_capacity, fusion->unit_count, sizeof *fusion->units))
         return false;
     struct unit *unit = &fusion->units[fusion->unit_count];
-    *unit = (struct unit){.node = is_fusible(node) ? NULL : node};
-    if (is_fusible(node))
+    *unit = (struct unit){.node = is_fusible(a, node) ? NULL : node};
+    if (is_fusible(a, node))
         unit->fused = (struct fused_kernel){.space = *fused_space(node), .output_count = 1, .outputs = {node},
                                             .axes = node->op->kind == OP_REDUCE ? node->attributes.axes : 0};
     a->unit_of[node->id] = (uint32_t)fusion->unit_count++;
+    const vkg_tensor *finished = fusion->epilogues[node->id].result;
+    if (finished)
+        a->unit_of[finished->id] = a->unit_of[node->id];
     return true;
 }
 
@@ -255,10 +269,10 @@ static bool group(struct analysis *a)
     struct fusion *fusion = a->fusion;
     for (size_t id = 0; id < a->graph->tensor_count; id++) {
         const vkg_tensor *node = a->graph->tensors[id];
-        if (!fusion->live[id] || fusion->inlined[id] || !is_unit(node))
+        if (!fusion->live[id] || fusion->inlined[id] || !is_unit(a, node))
             continue;
         bool joined = false;
-        for (size_t back = 1; is_fusible(node) && !joined && back <= WINDOW && back <= fusion->unit_count; back++) {
+        for (size_t back = 1; is_fusible(a, node) && !joined && back <= WINDOW && back <= fusion->unit_count; back++) {
             uint32_t u = (uint32_t)(fusion->unit_count - back);
             joined = may_join(a, node, u);
             if (joined) {
@@ -273,17 +287,22 @@ static bool group(struct analysis *a)
     return true;
 }
 
-bool fusion_create(const vkg_graph *graph, uint32_t max_bindings, struct fusion *fusion)
+bool fusion_create(const vkg_graph *graph, const struct fusion_limits *limits, struct fusion *fusion)
 {
     size_t n = graph->tensor_count + 1;
-    *fusion = (struct fusion){.live = calloc(n, sizeof(bool)), .inlined = calloc(n, sizeof(bool))};
+    *fusion = (struct fusion){.live = calloc(n, sizeof(bool)), .inlined = calloc(n, sizeof(bool)),
+                              .finished = calloc(n, sizeof(bool)), .epilogues = calloc(n, sizeof(struct epilogue))};
     struct analysis a = {
-        .graph = graph, .fusion = fusion, .max_bindings = max_bindings, .candidate = calloc(n, sizeof(bool)),
+        .graph = graph, .fusion = fusion, .max_bindings = limits->bindings, .candidate = calloc(n, sizeof(bool)),
         .uses = calloc(n, sizeof(uint32_t)), .last_use = calloc(n, sizeof(uint32_t)),
         .chains = calloc(n, sizeof(struct chain)), .unit_of = calloc(n, sizeof(uint32_t))};
-    bool made = fusion->live && fusion->inlined && a.candidate && a.uses && a.last_use && a.chains && a.unit_of;
+    bool made = fusion->live && fusion->inlined && fusion->finished && fusion->epilogues && a.candidate && a.uses &&
+                a.last_use && a.chains && a.unit_of;
     if (made) {
         mark_live(&a);
+        made = epilogues_find(graph, limits->elements_of_epilogues, fusion->live, fusion->epilogues, fusion->finished);
+    }
+    if (made) {
         find_candidates(&a);
         decide_inlining(&a);
         made = group(&a);
@@ -302,6 +321,8 @@ void fusion_free(struct fusion *fusion)
 {
     free(fusion->live);
     free(fusion->inlined);
+    free(fusion->finished);
+    free(fusion->epilogues);
     free(fusion->units);
     *fusion = (struct fusion){0};
 }

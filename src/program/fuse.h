@@ -2,6 +2,7 @@
 #ifndef VKG_PROGRAM_FUSE_H
 #define VKG_PROGRAM_FUSE_H
 
+#include "kernels/epilogue.h"
 #include "kernels/fused.h"
 
 struct unit {
@@ -11,12 +12,20 @@ struct unit {
 
 struct fusion {
     bool *live, *inlined; /* a flag a tensor id */
+    bool *finished;       /* computed by a convolution's kernel, as its epilogue */
+    struct epilogue *epilogues; /* one a tensor id, of convolutions */
     struct unit *units;
     size_t unit_count;
 };
 
-/* Pure: reads the graph only. max_bindings: what one kernel can bind on the device. */
-bool fusion_create(const vkg_graph *graph, uint32_t max_bindings, struct fusion *fusion);
+/* Of the device. */
+struct fusion_limits {
+    uint32_t bindings;              /* that one kernel can have */
+    uint64_t elements_of_epilogues; /* that a tensor read by one has at most */
+};
+
+/* Pure: reads the graph only. false: out of memory. */
+bool fusion_create(const vkg_graph *graph, const struct fusion_limits *limits, struct fusion *fusion);
 void fusion_free(struct fusion *fusion);
 
 #endif

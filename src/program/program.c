@@ -67,17 +67,27 @@ static vkg_result add_ports(struct vkg_program *program, struct lowering *loweri
     return result;
 }
 
+static struct fusion_limits fusion_limits_of(const vkg_device_caps *caps)
+{
+    struct fusion_limits limits = {.bindings = PIPELINE_MAX_BINDINGS, .elements_of_epilogues = UINT64_MAX};
+    if (limits.bindings > caps->max_storage_buffers_per_stage)
+        limits.bindings = caps->max_storage_buffers_per_stage;
+    if (limits.bindings > caps->max_texel_buffers_per_stage)
+        limits.bindings = caps->max_texel_buffers_per_stage;
+    if (caps->kernels == VKG_KERNELS_TEXEL)
+        limits.elements_of_epilogues = caps->max_texel_buffer_elements;
+    return limits;
+}
+
 static vkg_result lower_graph(struct vkg_program *program, struct lowering *lowering)
 {
     vkg_graph *graph = lowering->graph;
-    const vkg_device_caps *caps = &program->device->caps;
     struct fusion fusion = {0};
-    uint32_t bindings = PIPELINE_MAX_BINDINGS;
-    bindings = bindings < caps->max_storage_buffers_per_stage ? bindings : caps->max_storage_buffers_per_stage;
-    bindings = bindings < caps->max_texel_buffers_per_stage ? bindings : caps->max_texel_buffers_per_stage;
+    const struct fusion_limits limits = fusion_limits_of(&program->device->caps);
     lowering->placements = malloc((graph->tensor_count + 1) * sizeof *lowering->placements);
-    if (!lowering->placements || !fusion_create(graph, bindings, &fusion))
+    if (!lowering->placements || !fusion_create(graph, &limits, &fusion))
         return lowering_out_of_memory(lowering);
+    lowering->epilogues = fusion.epilogues;
     for (size_t id = 0; id < graph->tensor_count; id++)
         lowering->placements[id] = (struct placement){.storage = UINT32_MAX};
     vkg_result result = lowering->candidate == CANDIDATE_CHOSEN ? trials_run(lowering->device, &fusion) : VKG_OK;

@@ -1,0 +1,28 @@
+/* What a convolution's kernel does with an element of its result before it writes it, in place of a kernel behind it that
+ * would read and write all of it once more: shaders/lib/epilogue.glsl. */
+#ifndef VKG_KERNELS_EPILOGUE_H
+#define VKG_KERNELS_EPILOGUE_H
+
+#include "graph/graph.h"
+#include "kernels/binding_format.h"
+
+struct dispatch;
+
+/* In this order, each where it is there. */
+struct epilogue {
+    const vkg_tensor *bias; /* an element a column of the convolution, added; or NULL */
+    bool activates;         /* leaky ReLU */
+    float slope;            /* of that; 0: ReLU */
+    const vkg_tensor *step; /* an element an element of the result, which is multiplied by 1 where that is positive, */
+    float step_slope;       /* and by this where it is not; or NULL */
+    const vkg_tensor *result; /* what is computed then; NULL: there is no epilogue, but the convolution's own node */
+};
+
+/* The specialisation constant EPILOGUE. */
+uint32_t epilogue_constant(const struct epilogue *epilogue);
+
+/* Binds what it reads, behind the kernel's own bindings; the kernel sees these tensors by that format. */
+vkg_result epilogue_bind(struct lowering *lowering, struct dispatch *dispatch, const struct epilogue *epilogue,
+                         enum binding_format format);
+
+#endif

@@ -1,0 +1,331 @@
+/* Epilogues of convolutions: what one kernel computes is what the convolution alone gives, and then a loop on the
+ * processor; and they are taken where that is right, and only there. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/convolution.h"
+#include "on_device.h"
+#include "ops/convolution.h"
+#include "program/program.h"
+
+enum { BIAS = 1, ACTIVATION = 2, STEP = 4, ALL = 7 };
+
+/* A convolution and what follows it. */
+struct chain {
+    vkg_graph *graph;
+    vkg_tensor *inputs[4]; /* the convolution's two, bias, step */
+    vkg_tensor *convolution, *result;
+};
+
+struct slopes {
+    float activation, step;
+};
+
+static struct slopes random_slopes(void)
+{
+    static const float choices[] = {0, 0.2f, 1};
+    return (struct slopes){choices[test_random(3)], choices[test_random(3)]};
+}
+
+static void chain_create(struct chain *c, enum conv_direction direction, const struct conv_problem *p, vkg_dtype dtype,
+                         int parts, struct slopes slopes)
+{
+    assert_int_equal(vkg_graph_create(test_log(), &c->graph), VKG_OK);
+    for (int i = 0; i < 2; i++)
+        c->inputs[i] = vkg_input_typed(c->graph, i ? "b" : "a", conv_operand_shape(p, conv_operands[direction][i]), dtype);
+    c->convolution = c->result = conv_node(c->graph, direction, c->inputs[0], c->inputs[1], p);
+    const vkg_shape shape = vkg_tensor_shape(c->result);
+    c->inputs[2] = vkg_input(c->graph, "bias", VKG_SHAPE(shape.dims[shape.rank - 1]));
+    c->inputs[3] = vkg_input(c->graph, "step", shape);
+    if (parts & BIAS)
+        c->result = vkg_add(c->graph, c->result, c->inputs[2]);
+    if (parts & ACTIVATION)
+        c->result = slopes.activation == 0 ? vkg_relu(c->graph, c->result)
+                                           : vkg_leaky_relu(c->graph, c->result, slopes.activation);
+    if (parts & STEP) /* as the gradient of an activation of the step is made */
+        c->result = vkg_mul(c->graph, c->result, pointwise_unary(c->graph, &op_leaky_step, c->inputs[3], slopes.step, 0));
+    vkg_output(c->graph, "result", c->result);
+}
+
+static uint16_t half_of(float number, vkg_dtype dtype)
+{
+    uint32_t bits;
+    memcpy(&bits, &number, sizeof bits);
+    if (dtype == VKG_BFLOAT16)
+        return (uint16_t)(bits >> 16);
+    return (uint16_t)((bits >> 16 & 0x8000) | (bits & 0x7fffffff ? ((bits & 0x7fffffff) - (112u << 23)) >> 13 : 0));
+}
+
+/* The same numbers for every program: of the seed. Sixteenths, which halves hold, some of them 0. */
+static void fill(vkg_program *program, const vkg_tensor *input, uint64_t seed)
+{
+    void *data = vkg_program_input(program, input, 0);
+    const vkg_dtype dtype = vkg_tensor_dtype(input);
+    for (uint64_t i = 0; data && i < vkg_tensor_elements(input); i++) {
+        seed = seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+        const float number = (float)((int32_t)(seed >> 59) - 16) / 16;
+        if (dtype == VKG_FLOAT32)
+            ((float *)data)[i] = number;
+        else
+            ((uint16_t *)data)[i] = half_of(number, dtype);
+    }
+}
+
+
+/* A program of the chain that has run. */
+static vkg_program *run(struct chain *c, uint32_t candidate)
+{
+    vkg_program *program;
+    assert_int_equal(program_create_candidate(test_device(), c->graph, NULL, NULL, candidate, &program), VKG_OK);
+    for (uint64_t i = 0; i < 4; i++)
+        fill(program, c->inputs[i], i + 7);
+    assert_int_equal(vkg_program_run(program), VKG_OK);
+    return program;
+}
+
+static float finish(float sum, float bias, float step, int parts, struct slopes slopes)
+{
+    if (parts & BIAS)
+        sum += bias;
+    if (parts & ACTIVATION && sum < 0)
+        sum *= slopes.activation;
+    return parts & STEP && !(step > 0) ? sum * slopes.step : sum;
+}
+
+static void compare(const struct conv_problem *p, uint32_t candidate, int parts, struct slopes slopes, vkg_program *plain,
+                    const struct chain *alone, vkg_program *finished, const struct chain *chain)
+{
+    const float *sums = vkg_program_output(plain, alone->result, 0), *found = vkg_program_output(finished, chain->result, 0),
+                *bias = vkg_program_input(finished, chain->inputs[2], 0), *step = vkg_program_input(finished, chain->inputs[3], 0);
+    const uint64_t columns = vkg_tensor_elements(chain->inputs[2]);
+    for (uint64_t i = 0; i < vkg_tensor_elements(chain->result); i++) {
+        const float expected = finish(sums[i], bias[i % columns], step[i], parts, slopes);
+        if (!(fabsf(found[i] - expected) <= 1e-6f * fmaxf(1, fabsf(expected))))
+            fail_msg("candidate %u, parts %d, slopes %g %g, element %llu: %g, expected %g (n %u, in %ux%u, channels %u to %u, "
+                     "kernel %ux%u)", candidate, parts, (double)slopes.activation, (double)slopes.step, (unsigned long long)i,
+                     (double)found[i], (double)expected, p->n, p->ih, p->iw, p->ci, p->co, p->kh, p->kw);
+    }
+}
+
+/* Every part of an epilogue that is asked for, in the kernel of that number, and in no dispatch more. */
+static void check(const struct conv_problem *p, enum conv_direction direction, vkg_dtype dtype, uint32_t candidate, int parts)
+{
+    const struct slopes slopes = random_slopes();
+    struct chain alone, chain;
+    chain_create(&alone, direction, p, dtype, 0, slopes);
+    chain_create(&chain, direction, p, dtype, parts, slopes);
+    vkg_program *plain = run(&alone, candidate), *finished = run(&chain, candidate);
+    compare(p, candidate, parts, slopes, plain, &alone, finished, &chain);
+    assert_int_equal(vkg_program_get_stats(finished).dispatches, vkg_program_get_stats(plain).dispatches);
+    vkg_program_destroy(&plain);
+    vkg_program_destroy(&finished);
+    vkg_graph_destroy(&alone.graph);
+    vkg_graph_destroy(&chain.graph);
+}
+
+static struct conv_problem random_problem(void)
+{
+    static const uint32_t channels[] = {1, 3, 4, 5, 16, 20, 33, 64};
+    struct conv_problem p = {.n = 1 + test_random(6), .ih = 4 + test_random(6), .iw = 4 + test_random(6),
+                             .ci = channels[test_random(8)], .co = channels[test_random(8)], .groups = 1,
+                             .kh = 1 + test_random(4), .kw = 1 + test_random(4), .sh = 1 + test_random(2),
+                             .sw = 1 + test_random(2), .ph = test_random(2), .pw = test_random(2), .dh = 1, .dw = 1};
+    p.oh = (p.ih + 2 * p.ph - p.kh) / p.sh + 1;
+    p.ow = (p.iw + 2 * p.pw - p.kw) / p.sw + 1;
+    return p;
+}
+
+static void check_candidates(const struct conv_problem *p, vkg_dtype dtype)
+{
+    struct conv_plan plans[CONV_MAX_CANDIDATES + 1];
+    for (int direction = CONV_FORWARD; direction <= CONV_INPUT_GRAD; direction++) {
+        const uint32_t count =
+            conv_candidates(vkg_device_get_caps(test_device()), (enum conv_direction)direction, p, dtype, plans);
+        assert_true(count > 0);
+        for (uint32_t candidate = 0; candidate < count; candidate++)
+            check(p, (enum conv_direction)direction, dtype, candidate, candidate ? 1 + (int)test_random(ALL) : ALL);
+    }
+}
+
+static void of_every_candidate(void **unused)
+{
+    (void)unused;
+    for (int i = 0; i < 3; i++) {
+        const struct conv_problem p = random_problem();
+        check_candidates(&p, VKG_FLOAT32);
+    }
+}
+
+static void of_halves(void **unused)
+{
+    (void)unused;
+    for (int i = 0; i < 4; i++) {
+        const struct conv_problem p = random_problem();
+        check(&p, (enum conv_direction)(i % 2), i < 2 ? VKG_FLOAT16 : VKG_BFLOAT16, 0, ALL);
+        check(&p, (enum conv_direction)(i % 2), i < 2 ? VKG_FLOAT16 : VKG_BFLOAT16, 1, 1 + (int)test_random(ALL));
+    }
+}
+
+/* Sums of parts are finished where they are added. */
+static void of_sums_in_parts(void **unused)
+{
+    (void)unused;
+    const struct conv_problem p = {2, 4, 4, 64, 1, 1, 5, 4, 4, 1, 1, 0, 0, 1, 1, 1, 0};
+    struct conv_plan plans[CONV_MAX_CANDIDATES + 1];
+    const uint32_t count = conv_candidates(vkg_device_get_caps(test_device()), CONV_FORWARD, &p, VKG_FLOAT32, plans);
+    uint32_t candidate = 0;
+    while (candidate < count && plans[candidate].push.split == 1)
+        candidate++;
+    assert_true(candidate < count);
+    for (int parts = 1; parts <= ALL; parts++)
+        check(&p, CONV_FORWARD, VKG_FLOAT32, candidate, parts);
+}
+
+/* A NaN stays one, and ReLU makes 0 of −∞. */
+static void of_what_is_no_number(void **unused)
+{
+    (void)unused;
+    const struct conv_problem p = {1, 2, 2, 1, 2, 2, 4, 1, 1, 1, 1, 0, 0, 1, 1, 1, 0};
+    struct chain c;
+    vkg_program *program;
+    chain_create(&c, CONV_FORWARD, &p, VKG_FLOAT32, BIAS | ACTIVATION, (struct slopes){0, 0});
+    assert_int_equal(vkg_program_create(test_device(), c.graph, NULL, NULL, &program), VKG_OK);
+    for (uint64_t i = 0; i < 4; i++)
+        fill(program, c.inputs[i], i);
+    const float bias[4] = {NAN, -INFINITY, INFINITY, 100};
+    memcpy(vkg_program_input(program, c.inputs[2], 0), bias, sizeof bias);
+    assert_int_equal(vkg_program_run(program), VKG_OK);
+    const float *found = vkg_program_output(program, c.result, 0);
+    for (int i = 0; i < 16; i += 4) {
+        assert_true(isnan(found[i]));
+        assert_true(found[i + 1] == 0 && isinf(found[i + 2]) && found[i + 3] > 90);
+    }
+    vkg_program_destroy(&program);
+    vkg_graph_destroy(&c.graph);
+}
+
+/* --- where there must be none --- */
+
+static uint32_t count_dispatches(vkg_graph *graph)
+{
+    vkg_program *program;
+    assert_int_equal(vkg_program_create(test_device(), graph, NULL, NULL, &program), VKG_OK);
+    const uint32_t count = vkg_program_get_stats(program).dispatches;
+    vkg_program_destroy(&program);
+    return count;
+}
+
+static const struct conv_problem small = {2, 4, 4, 3, 4, 4, 4, 1, 1, 1, 1, 0, 0, 1, 1, 1, 0};
+
+/* Dispatches that follow the convolution of a chain to which `more` was done. */
+static uint32_t count_more(void (*more)(struct chain *))
+{
+    struct chain c;
+    chain_create(&c, CONV_FORWARD, &small, VKG_FLOAT32, 0, (struct slopes){0, 0});
+    const uint32_t before = count_dispatches(c.graph);
+    vkg_graph_destroy(&c.graph);
+    chain_create(&c, CONV_FORWARD, &small, VKG_FLOAT32, 0, (struct slopes){0, 0});
+    c.graph->output_count = 0;
+    more(&c);
+    const uint32_t after = count_dispatches(c.graph);
+    vkg_graph_destroy(&c.graph);
+    return after - before;
+}
+
+static void output(struct chain *c, vkg_tensor *tensor)
+{
+    vkg_output(c->graph, "result", tensor);
+}
+
+static void one_reader(struct chain *c)
+{
+    output(c, vkg_relu(c->graph, c->result));
+}
+
+static void two_readers(struct chain *c)
+{
+    output(c, vkg_relu(c->graph, c->result));
+    output(c, vkg_exp(c->graph, c->result));
+}
+
+static void read_from_outside(struct chain *c)
+{
+    output(c, vkg_relu(c->graph, c->result));
+    output(c, c->result);
+}
+
+static void bias_of_places(struct chain *c)
+{
+    output(c, vkg_add(c->graph, c->result, vkg_reshape(c->graph, c->inputs[2], VKG_SHAPE(4, 1))));
+}
+
+static void computed_bias(struct chain *c)
+{
+    output(c, vkg_add(c->graph, c->result, vkg_exp(c->graph, c->inputs[2])));
+}
+
+static void step_that_is_computed(struct chain *c)
+{
+    vkg_tensor *step = vkg_affine(c->graph, c->inputs[3], 2, 1);
+    output(c, vkg_mul(c->graph, c->result, pointwise_unary(c->graph, &op_leaky_step, step, 0, 0)));
+}
+
+static void sum_of_two(struct chain *c)
+{
+    output(c, vkg_add(c->graph, c->result, c->inputs[3]));
+}
+
+static void another_shape(struct chain *c)
+{
+    output(c, vkg_relu(c->graph, vkg_reshape(c->graph, c->result, VKG_SHAPE(2, 64))));
+}
+
+static void only_where_it_is_right(void **unused)
+{
+    (void)unused;
+    assert_int_equal(count_more(one_reader), 0);
+    assert_int_equal(count_more(another_shape), 0);
+    assert_int_equal(count_more(two_readers), 1);
+    assert_int_equal(count_more(read_from_outside), 1);
+    assert_int_equal(count_more(bias_of_places), 1);
+    assert_int_equal(count_more(computed_bias), 2); /* the bias, and the sum */
+    assert_int_equal(count_more(step_that_is_computed), 1);
+    assert_int_equal(count_more(sum_of_two), 1);
+}
+
+/* Dispatches of two layers, or of their convolutions alone, and of the gradient with respect to what they read. */
+static uint32_t count_of_layers(bool alone)
+{
+    vkg_graph *graph;
+    assert_int_equal(vkg_graph_create(test_log(), &graph), VKG_OK);
+    vkg_tensor *x = vkg_input(graph, "x", VKG_SHAPE(3, 8, 8, 3)), *w1 = vkg_input(graph, "w1", VKG_SHAPE(3, 3, 3, 8)),
+               *w2 = vkg_input(graph, "w2", VKG_SHAPE(3, 3, 8, 5)), *b = vkg_input(graph, "b", VKG_SHAPE(8));
+    const vkg_conv_geometry geometry = {.padding = {1, 1}};
+    vkg_tensor *y = vkg_convolution(graph, x, w1, geometry);
+    y = alone ? y : vkg_leaky_relu(graph, vkg_add(graph, y, b), 0.2f);
+    y = vkg_convolution(graph, y, w2, geometry);
+    y = alone ? y : vkg_relu(graph, y);
+    vkg_tensor *loss = vkg_sum(graph, vkg_square(graph, y), VKG_ALL_AXES, false), *gradient;
+    vkg_gradients(graph, loss, &x, 1, &gradient);
+    vkg_output(graph, "gradient", gradient);
+    const uint32_t count = count_dispatches(graph);
+    vkg_graph_destroy(&graph);
+    return count;
+}
+
+/* Bias, activations and their slopes take no dispatch: the last slope is part of the loss's gradient. */
+static void of_layers_and_their_gradients(void **unused)
+{
+    (void)unused;
+    assert_int_equal(count_of_layers(false), count_of_layers(true));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(of_every_candidate), cmocka_unit_test(of_halves), cmocka_unit_test(of_sums_in_parts),
+        cmocka_unit_test(of_what_is_no_number), cmocka_unit_test(only_where_it_is_right),
+        cmocka_unit_test(of_layers_and_their_gradients)};
+    return cmocka_run_group_tests(tests, NULL, test_device_close);
+}

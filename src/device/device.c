@@ -160,21 +160,17 @@ static vkg_result open_logical(vkg_device *device, const struct candidate *candi
 /* On a processor a trial takes as long as many steps, so that it is done only where it was asked for. */
 static vkg_result choose_autotune(vkg_device *device, vkg_autotune wanted)
 {
-    const char *text = setting(NULL, "VKGAN_AUTOTUNE");
-    if (text && strcmp(text, "0") != 0 && strcmp(text, "1") != 0)
-        return vkg_fail(&device->log, VKG_ERROR_INVALID, "the environment variable VKGAN_AUTOTUNE is \"%s\", expected 0 or 1",
-                        text);
-    if (wanted == VKG_AUTOTUNE_DEFAULT && text)
-        wanted = *text == '1' ? VKG_AUTOTUNE_ON : VKG_AUTOTUNE_OFF;
-    device->autotune = wanted == VKG_AUTOTUNE_DEFAULT ? device->caps.type != VKG_DEVICE_CPU : wanted == VKG_AUTOTUNE_ON;
-    return VKG_OK;
+    device->autotune = device->caps.type != VKG_DEVICE_CPU;
+    vkg_result result = setting_switch(&device->log, "VKGAN_AUTOTUNE", &device->autotune);
+    if (wanted != VKG_AUTOTUNE_DEFAULT)
+        device->autotune = wanted == VKG_AUTOTUNE_ON;
+    return result;
 }
 
 static vkg_result choose_self_test(vkg_device *device)
 {
-    vkg_result result = setting_flag(&device->log, false, "VKGAN_SELF_TEST", &device->self_test);
-    device->self_test |= !setting(NULL, "VKGAN_SELF_TEST");
-    return result;
+    device->self_test = true;
+    return setting_switch(&device->log, "VKGAN_SELF_TEST", &device->self_test);
 }
 
 /* What is the same for a device of ours and an adopted one. */
@@ -202,10 +198,10 @@ static vkg_result finish_opening(vkg_device *device, const struct candidate *can
 static vkg_result open_device(vkg_device *device, const vkg_device_desc *desc)
 {
     struct candidate candidate = {0};
-    bool validation;
-    vkg_result result = setting_flag(&device->log, desc->validation, "VKGAN_VALIDATION", &validation);
+    bool validation = false;
+    vkg_result result = setting_switch(&device->log, "VKGAN_VALIDATION", &validation);
     if (result == VKG_OK)
-        result = instance_open(device, validation);
+        result = instance_open(device, validation || desc->validation);
     if (result == VKG_OK)
         result = device_select(device, setting(desc->name, "VKGAN_DEVICE"), &candidate);
     if (result == VKG_OK)

@@ -25,8 +25,8 @@ const char *vulkan_result_name(VkResult result);
 
 /* The argument, or the environment variable, or NULL. */
 const char *setting(const char *argument, const char *variable);
-/* "0" or unset: false, "1": true, else INVALID. */
-vkg_result setting_flag(const vkg_log *log, bool argument, const char *variable, bool *value);
+/* "0": false, "1": true, unset: as it is, else INVALID. */
+vkg_result setting_switch(const vkg_log *log, const char *variable, bool *value);
 
 /* --- caps.c --- */
 

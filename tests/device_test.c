@@ -273,6 +273,8 @@ static bool opened_apart(vkg_transfer_queue wanted)
     const bool apart = device->uploads_apart, discrete = caps->type == VKG_DEVICE_DISCRETE;
     assert_int_equal(device->transfer_family != device->queue_family, apart && caps->transfer_queue);
     assert_int_equal(device->transfer_queue != device->queue, apart && caps->transfer_queue);
+    if (getenv("VK_INSTANCE_LAYERS") && strstr(getenv("VK_INSTANCE_LAYERS"), "VK_LAYER_VKGAN_transfer"))
+        assert_true(caps->transfer_queue); /* transfer_layer.c */
     if (wanted == VKG_TRANSFER_QUEUE_DEFAULT && !getenv("VKGAN_TRANSFER_QUEUE"))
         assert_int_equal(apart, caps->transfer_queue && discrete);
     vkg_device_destroy(&device);

@@ -49,7 +49,7 @@ static void assert_said(vkg_log_level level, const char *part)
 /* --- surroundings --- */
 
 static char cache_dir[] = "/tmp/vkgan-device-test-XXXXXX";
-static char *old_device, *old_validation;
+static char *old_device, *old_validation, *old_transfer_queue;
 
 static void remove_files(const char *folder)
 {
@@ -84,6 +84,7 @@ static int prepare(void **state)
     memset(&seen, 0, sizeof seen);
     old_device = getenv("VKGAN_DEVICE") ? strdup(getenv("VKGAN_DEVICE")) : NULL;
     old_validation = getenv("VKGAN_VALIDATION") ? strdup(getenv("VKGAN_VALIDATION")) : NULL;
+    old_transfer_queue = getenv("VKGAN_TRANSFER_QUEUE") ? strdup(getenv("VKGAN_TRANSFER_QUEUE")) : NULL;
     return 0;
 }
 
@@ -102,6 +103,7 @@ static int clean(void **state)
     restore("VKGAN_DEVICE", old_device);
     restore("VKGAN_VALIDATION", old_validation);
     unsetenv("VKGAN_KERNELS");
+    restore("VKGAN_TRANSFER_QUEUE", old_transfer_queue);
     remove_files(cache_dir);
     return 0;
 }
@@ -235,6 +237,106 @@ static void validation_variable_is_strict(void **state)
     assert_said(VKG_LOG_ERROR, "VKGAN_VALIDATION");
 }
 
+/* --- the transfer queue --- */
+
+static uint32_t found_among(uint32_t count, const VkQueueFlags *flags)
+{
+    VkQueueFamilyProperties families[8] = {{0}};
+    for (uint32_t i = 0; i < count; ++i)
+        families[i] = (VkQueueFamilyProperties){.queueFlags = flags[i], .queueCount = 1};
+    return transfer_family_find(families, count);
+}
+
+static void a_family_that_only_copies_is_found(void **state)
+{
+    enum { G = VK_QUEUE_GRAPHICS_BIT, C = VK_QUEUE_COMPUTE_BIT, T = VK_QUEUE_TRANSFER_BIT, S = VK_QUEUE_SPARSE_BINDING_BIT,
+           P = VK_QUEUE_PROTECTED_BIT, DECODE = 0x20, ENCODE = 0x40, FLOW = 0x100 };
+    (void)state;
+    assert_int_equal(found_among(0, NULL), UINT32_MAX);
+    assert_int_equal(found_among(1, (VkQueueFlags[]){G | C | T}), UINT32_MAX); /* lavapipe, an Intel card of old */
+    assert_int_equal(found_among(2, (VkQueueFlags[]){G | C, C}), UINT32_MAX);  /* they copy too, unsaid */
+    assert_int_equal(found_among(3, (VkQueueFlags[]){G | C | T | S, C | T | S, T | S}), 2); /* AMD */
+    assert_int_equal(found_among(6, (VkQueueFlags[]){G | C | T | S, T | S, C | T | S, T | S | DECODE, T | S | ENCODE,
+                                                     T | S | FLOW}), 1); /* NVIDIA */
+    assert_int_equal(found_among(3, (VkQueueFlags[]){G | C | T, T | DECODE, T | ENCODE}), UINT32_MAX);
+    assert_int_equal(found_among(3, (VkQueueFlags[]){T | DECODE, T | P, G | C | T}), 1);
+    assert_int_equal(found_among(2, (VkQueueFlags[]){S, T}), 1);
+    VkQueueFamilyProperties empty[] = {{.queueFlags = T, .queueCount = 0}, {.queueFlags = T, .queueCount = 2}};
+    assert_int_equal(transfer_family_find(empty, 2), 1);
+}
+
+static bool opened_apart(vkg_transfer_queue wanted)
+{
+    vkg_device *device;
+    assert_int_equal(vkg_device_create(&(vkg_device_desc){.log = &collecting, .transfer_queue = wanted}, &device), VKG_OK);
+    const vkg_device_caps *caps = vkg_device_get_caps(device);
+    const bool apart = device->uploads_apart, discrete = caps->type == VKG_DEVICE_DISCRETE;
+    assert_int_equal(device->transfer_family != device->queue_family, apart && caps->transfer_queue);
+    assert_int_equal(device->transfer_queue != device->queue, apart && caps->transfer_queue);
+    if (getenv("VK_INSTANCE_LAYERS") && strstr(getenv("VK_INSTANCE_LAYERS"), "VK_LAYER_VKGAN_transfer"))
+        assert_true(caps->transfer_queue); /* transfer_layer.c */
+    if (wanted == VKG_TRANSFER_QUEUE_DEFAULT && !getenv("VKGAN_TRANSFER_QUEUE"))
+        assert_int_equal(apart, caps->transfer_queue && discrete);
+    vkg_device_destroy(&device);
+    return apart;
+}
+
+static void the_transfer_queue_is_used_where_it_is_wanted(void **state)
+{
+    (void)state;
+    vkg_device *device;
+    opened_apart(VKG_TRANSFER_QUEUE_DEFAULT);
+    assert_true(opened_apart(VKG_TRANSFER_QUEUE_ON));
+    assert_false(opened_apart(VKG_TRANSFER_QUEUE_OFF));
+    setenv("VKGAN_TRANSFER_QUEUE", "1", 1);
+    assert_true(opened_apart(VKG_TRANSFER_QUEUE_DEFAULT));
+    assert_false(opened_apart(VKG_TRANSFER_QUEUE_OFF)); /* the argument is stronger than the environment */
+    setenv("VKGAN_TRANSFER_QUEUE", "0", 1);
+    assert_false(opened_apart(VKG_TRANSFER_QUEUE_DEFAULT));
+    assert_true(opened_apart(VKG_TRANSFER_QUEUE_ON));
+    setenv("VKGAN_TRANSFER_QUEUE", "on", 1);
+    assert_int_equal(vkg_device_create(&(vkg_device_desc){.log = &collecting}, &device), VKG_ERROR_INVALID);
+    assert_said(VKG_LOG_ERROR, "VKGAN_TRANSFER_QUEUE");
+}
+
+static PFN_vkCreateBuffer true_create_buffer;
+static VkBufferCreateInfo asked;
+static uint32_t asked_families[2];
+
+static VkResult VKAPI_CALL create_unshared(VkDevice device, const VkBufferCreateInfo *info,
+                                           const VkAllocationCallbacks *callbacks, VkBuffer *buffer)
+{
+    VkBufferCreateInfo unshared = *info;
+    asked = *info;
+    if (info->queueFamilyIndexCount == 2)
+        memcpy(asked_families, info->pQueueFamilyIndices, sizeof asked_families);
+    unshared.sharingMode = VK_SHARING_MODE_EXCLUSIVE;
+    return true_create_buffer(device, &unshared, callbacks, buffer);
+}
+
+static void only_staging_is_shared_by_two_families(void **state)
+{
+    (void)state;
+    vkg_device *device;
+    struct buffer buffer;
+    assert_int_equal(vkg_device_create(&(vkg_device_desc){.log = &collecting, .transfer_queue = VKG_TRANSFER_QUEUE_OFF}, &device),
+                     VKG_OK);
+    true_create_buffer = device->vk.vkCreateBuffer;
+    device->vk.vkCreateBuffer = create_unshared;
+    for (int kind = BUFFER_DEVICE; kind <= BUFFER_READBACK; ++kind)
+        for (uint32_t other = 0; other < 2; ++other) {
+            const bool shared = kind == BUFFER_STAGING && other;
+            device->transfer_family = device->queue_family + other;
+            assert_int_equal(buffer_create(device, (enum buffer_kind)kind, 64, "test", &buffer), VKG_OK);
+            assert_int_equal(asked.sharingMode, shared ? VK_SHARING_MODE_CONCURRENT : VK_SHARING_MODE_EXCLUSIVE);
+            assert_int_equal(asked.queueFamilyIndexCount, shared ? 2 : 0);
+            buffer_destroy(device, &buffer);
+        }
+    assert_int_equal(asked_families[0], device->queue_family);
+    assert_int_equal(asked_families[1], device->queue_family + 1);
+    vkg_device_destroy(&device);
+}
+
 static void no_driver_names_the_package(void **state)
 {
     (void)state;
@@ -270,11 +372,11 @@ static void buffers_of_every_kind(void **state)
 {
     (void)state;
     vkg_device *device = open_device();
-    struct buffer buffers[3];
+    struct buffer buffers[4];
     for (int kind = BUFFER_DEVICE; kind <= BUFFER_READBACK; ++kind) {
         assert_int_equal(buffer_create(device, (enum buffer_kind)kind, 1000, "test", &buffers[kind]), VKG_OK);
         assert_int_equal(buffers[kind].size, 1000);
-        if (kind == BUFFER_DEVICE)
+        if (kind < BUFFER_UPLOAD)
             assert_null(buffers[kind].mapped);
         else
             memset(buffers[kind].mapped, 0xab, 1000);
@@ -320,7 +422,7 @@ static void full_memory_is_one_message(void **state)
     for (int kind = BUFFER_DEVICE; kind <= BUFFER_READBACK; ++kind)
         assert_int_equal(buffer_create(device, (enum buffer_kind)kind, 64, "moments", &buffer),
                          VKG_ERROR_OUT_OF_MEMORY);
-    assert_int_equal(seen.count[VKG_LOG_ERROR], 3);
+    assert_int_equal(seen.count[VKG_LOG_ERROR], 4);
     assert_said(VKG_LOG_ERROR, "moments");
     vkg_device_destroy(&device);
 }
@@ -911,6 +1013,49 @@ static void an_adopted_device_works(void **state)
     assert_int_equal(seen.count[VKG_LOG_ERROR], 0);
 }
 
+static const struct application *locked_application;
+static PFN_vkQueueSubmit true_submit;
+static unsigned locked_submits;
+
+static VkResult VKAPI_CALL submit_locked(VkQueue queue, uint32_t count, const VkSubmitInfo *infos, VkFence fence)
+{
+    locked_submits += locked_application->locks == locked_application->unlocks + 1 && queue == locked_application->queue;
+    return true_submit(queue, count, infos, fence);
+}
+
+static void an_adopted_queue_is_locked_for_uploads_too(void **state)
+{
+    (void)state;
+    struct application application;
+    vkg_device *device;
+    VkSemaphore arrived;
+    struct job job;
+    application_open(&application);
+    const vkg_device_adopt_desc desc = {
+        .log = &collecting, .instance = application.instance, .physical_device = application.physical,
+        .device = application.device, .queue = application.queue, .get_instance_proc_addr = vkGetInstanceProcAddr,
+        .lock_queue = lock, .unlock_queue = unlock, .lock_user = &application};
+    setenv("VKGAN_TRANSFER_QUEUE", "1", 1);
+    assert_int_equal(vkg_device_adopt(&desc, &device), VKG_OK);
+    assert_true(device->uploads_apart && !vkg_device_get_caps(device)->transfer_queue);
+    locked_application = &application;
+    locked_submits = 0;
+    true_submit = device->vk.vkQueueSubmit;
+    device->vk.vkQueueSubmit = submit_locked;
+    job_start(&job, device, 7);
+    assert_int_equal(device_wait(device, job.fence), VKG_OK);
+    const VkSemaphoreCreateInfo info = {.sType = VK_STRUCTURE_TYPE_SEMAPHORE_CREATE_INFO};
+    assert_int_equal(device->vk.vkCreateSemaphore(device->handle, &info, NULL, &arrived), VK_SUCCESS);
+    assert_int_equal(device_submit_transfer(device, job.command, arrived), VKG_OK);
+    assert_int_equal(device_submit_after(device, arrived, 0, NULL, VK_NULL_HANDLE), VKG_OK);
+    job_finish(&job, 7);
+    assert_int_equal(locked_submits, 4); /* the last is of the wait */
+    device->vk.vkDestroySemaphore(device->handle, arrived, NULL);
+    vkg_device_destroy(&device);
+    application_close(&application);
+    assert_int_equal(seen.count[VKG_LOG_ERROR], 0);
+}
+
 static void half_a_description_is_refused(void **state)
 {
     (void)state;
@@ -955,6 +1100,9 @@ int main(void)
         TEST(unknown_name_lists_what_there_is),
         TEST(kernels_are_chosen_and_checked),
         TEST(validation_variable_is_strict),
+        TEST(a_family_that_only_copies_is_found),
+        TEST(the_transfer_queue_is_used_where_it_is_wanted),
+        TEST(only_staging_is_shared_by_two_families),
         TEST(no_driver_names_the_package),
         TEST(robust_access_is_on_request),
         TEST(buffers_of_every_kind),
@@ -973,6 +1121,7 @@ int main(void)
         TEST(no_cache_folder_is_one_warning),
         TEST(cache_folders_are_made),
         TEST(an_adopted_device_works),
+        TEST(an_adopted_queue_is_locked_for_uploads_too),
         TEST(half_a_description_is_refused),
     };
     return cmocka_run_group_tests(tests, prepare_all, clean_all);

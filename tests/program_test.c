@@ -188,14 +188,28 @@ static void toy_fill(struct toy *toy, vkg_program *program)
         x[i] = sinf((float)i);
 }
 
+/* Uploads apart from the work, or in front of it, whatever the device does by default. */
+static vkg_program *create_apart(vkg_graph *graph, vkg_state *state, const vkg_program_desc *desc, bool uploads_apart)
+{
+    vkg_program *program;
+    vkg_device *device = test_device();
+    const bool usual = device->uploads_apart;
+    device->uploads_apart = uploads_apart;
+    vkg_result result = vkg_program_create(device, graph, state, desc, &program);
+    device->uploads_apart = usual;
+    assert_int_equal(result, VKG_OK);
+    assert_true(uploads_apart == (program->arrivals.handle != VK_NULL_HANDLE));
+    return program;
+}
+
 enum { TOY_STEPS = 6 };
 
-static void toy_run(const vkg_program_desc *desc, float losses[TOY_STEPS])
+static void toy_run(const vkg_program_desc *desc, bool uploads_apart, float losses[TOY_STEPS])
 {
     struct toy toy;
     vkg_program *program;
     toy_create(&toy, 42);
-    assert_int_equal(vkg_program_create(test_device(), toy.graph, toy.state, desc, &program), VKG_OK);
+    program = create_apart(toy.graph, toy.state, desc, uploads_apart);
     uint32_t slots = desc->slots ? desc->slots : 1;
     for (uint32_t step = 0; step < TOY_STEPS + slots; step++) {
         uint32_t slot = step % slots;
@@ -218,12 +232,79 @@ static void every_way_to_run_gives_the_same_bits(void **unused)
     (void)unused;
     float plain[TOY_STEPS], other[TOY_STEPS];
     const vkg_program_desc ways[] = {{0}, {.no_aliasing = true}, {.submission_seconds = 1e-12}, {.slots = 3}};
-    toy_run(&ways[0], plain);
+    toy_run(&ways[0], false, plain);
     assert_true(plain[TOY_STEPS - 1] < plain[0]);
-    for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
-        toy_run(&ways[i], other);
+    for (size_t i = 0; i < 2 * sizeof ways / sizeof ways[0]; i++) {
+        toy_run(&ways[i / 2], i % 2, other);
         assert_memory_equal(plain, other, sizeof plain);
     }
+}
+
+/* --- uploads apart from the work --- */
+
+enum { ROWS = 300, COLUMNS = 70, SLOTS = 4 };
+
+/* y = 2x + 1 + n, of a run's inputs. */
+struct doubling {
+    vkg_graph *graph;
+    vkg_tensor *n, *x, *y;
+    vkg_program *program;
+    uint32_t written[SLOTS]; /* what the slot was given last */
+};
+
+static void doubling_create(struct doubling *d, const vkg_program_desc *desc, bool uploads_apart)
+{
+    assert_int_equal(vkg_graph_create(test_log(), &d->graph), VKG_OK);
+    d->n = vkg_input(d->graph, "n", VKG_SHAPE(1));
+    d->x = vkg_input(d->graph, "x", VKG_SHAPE(ROWS, COLUMNS));
+    vkg_tensor *sums = vkg_sum(d->graph, d->x, 2, true); /* a dispatch more: there is something to cut */
+    d->y = vkg_add(d->graph, vkg_add(d->graph, vkg_affine(d->graph, d->x, 2, 1), vkg_affine(d->graph, sums, 0, 0)), d->n);
+    vkg_output(d->graph, "y", d->y);
+    d->program = create_apart(d->graph, NULL, desc, uploads_apart);
+}
+
+static void doubling_destroy(struct doubling *d)
+{
+    vkg_program_destroy(&d->program);
+    vkg_graph_destroy(&d->graph);
+}
+
+static void doubling_write(struct doubling *d, uint32_t slot, uint32_t number)
+{
+    float *x = vkg_program_input(d->program, d->x, slot);
+    d->written[slot] = number;
+    *(float *)vkg_program_input(d->program, d->n, slot) = (float)(number % 100);
+    for (uint32_t i = 0; i < ROWS * COLUMNS; i++)
+        x[i] = (float)((i + 17 * number) % 1000);
+}
+
+static void doubling_check(const struct doubling *d, uint32_t slot)
+{
+    const float *y = output_of(d->program, d->y, slot);
+    const uint32_t number = d->written[slot];
+    for (uint32_t i = 0; i < ROWS * COLUMNS; i++)
+        if (y[i] != (float)(2 * ((i + 17 * number) % 1000) + 1 + number % 100))
+            fail_msg("run %u, slot %u, element %u: %g", number, slot, i, (double)y[i]);
+}
+
+static void inputs_arrive_in_their_own_run(void **unused)
+{
+    (void)unused;
+    struct doubling d;
+    doubling_create(&d, &(vkg_program_desc){.slots = SLOTS}, true);
+    for (uint32_t run = 0; run < 200; run++) {
+        const uint32_t slot = run % SLOTS;
+        assert_int_equal(vkg_program_wait(d.program, slot), VKG_OK);
+        if (run >= SLOTS)
+            doubling_check(&d, slot);
+        doubling_write(&d, slot, run);
+        assert_int_equal(vkg_program_submit(d.program, slot), VKG_OK);
+    }
+    for (uint32_t slot = 0; slot < SLOTS; slot++) {
+        assert_int_equal(vkg_program_wait(d.program, slot), VKG_OK);
+        doubling_check(&d, slot);
+    }
+    doubling_destroy(&d);
 }
 
 static void submissions_are_cut(void **unused)
@@ -558,10 +639,10 @@ static vkg_tensor *counted_discriminator(vkg_graph *g, vkg_tensor *x, const vkg_
     return vkg_conv2d(g, x, &(vkg_conv_desc){.name = "conv", .out = 1, .kernel = 4});
 }
 
-static void a_step_allocates_nothing(void **unused)
+static void count_allocations(bool uploads_apart)
 {
-    (void)unused;
     vkg_device *device = test_device();
+    const bool usual = device->uploads_apart;
     vkg_gan_desc gan = {.generator = counted_generator, .discriminator = counted_discriminator,
                         .settings = {.image = {4, 4, 1}, .latent = 3, .width = 1}};
     vkg_phase phases[VKG_GAN_MAX_PHASES];
@@ -569,7 +650,10 @@ static void a_step_allocates_nothing(void **unused)
     const uint32_t phase_count = vkg_gan_phases(&gan, phases);
     const vkg_trainer_desc desc = {.phases = phases, .phase_count = phase_count, .batch = 4, .image = {4, 4, 1}, .latent = 3,
                                    .loss_scaling = {.enabled = true}};
+    device->uploads_apart = uploads_apart;
     assert_int_equal(vkg_trainer_create(device, &desc, &trainer), VKG_OK);
+    device->uploads_apart = usual;
+    allocations = 0;
     driver = device->vk;
     device->vk.vkQueueSubmit = uncounted_submit;
     device->vk.vkResetFences = uncounted_reset;
@@ -606,6 +690,13 @@ static void a_step_allocates_nothing(void **unused)
     }
     vkg_trainer_destroy(&trainer);
 }
+
+static void a_step_allocates_nothing(void **unused)
+{
+    (void)unused;
+    count_allocations(false);
+    count_allocations(true);
+}
 #endif
 
 /* --- work that does not complete --- */
@@ -615,22 +706,24 @@ static uint32_t submits_left;
 static VkResult submit_answer; /* of the submission that goes wrong: VK_SUCCESS is a cancelled one */
 static VKAPI_ATTR VkResult VKAPI_CALL failing_submit(VkQueue q, uint32_t n, const VkSubmitInfo *i, VkFence f)
 {
-    const VkSubmitInfo nothing = {.sType = VK_STRUCTURE_TYPE_SUBMIT_INFO};
-    (void)n;
+    VkSubmitInfo cancelled = *i; /* its semaphores and its fence work all the same */
+    cancelled.commandBufferCount = 0;
     if (submits_left-- != 0)
         return true_submit(q, n, i, f);
-    return submit_answer == VK_SUCCESS ? true_submit(q, 1, &nothing, f) : submit_answer;
+    return submit_answer == VK_SUCCESS ? true_submit(q, 1, &cancelled, f) : submit_answer;
 }
 
-/* A device of its own, since losses last. Submission `which` of the second run goes wrong. */
-static void lose(uint32_t which, VkResult answer)
+/* A device of its own, since losses last. Submission `which` of the second run goes wrong: of its inputs' and the others, or,
+ * where uploads are not apart, of the others. */
+static void lose(vkg_transfer_queue transfer_queue, uint32_t which, VkResult answer)
 {
+    const bool apart = transfer_queue == VKG_TRANSFER_QUEUE_ON;
     vkg_device *device;
     vkg_graph *graph;
     vkg_program *program;
     vkg_program_stats stats;
     char expected[64];
-    assert_int_equal(vkg_device_create(&(vkg_device_desc){.log = test_log()}, &device), VKG_OK);
+    assert_int_equal(vkg_device_create(&(vkg_device_desc){.log = test_log(), .transfer_queue = transfer_queue}, &device), VKG_OK);
     assert_int_equal(vkg_graph_create(test_log(), &graph), VKG_OK);
     vkg_tensor *x = vkg_input(graph, "x", VKG_SHAPE(64, 8));
     vkg_output(graph, "sum", vkg_sum(graph, vkg_exp(graph, vkg_sum(graph, x, 1, false)), VKG_ALL_AXES, false));
@@ -647,7 +740,8 @@ static void lose(uint32_t which, VkResult answer)
     assert_int_equal(vkg_program_run(program), VKG_ERROR_DEVICE_LOST);
     assert_int_equal(vkg_program_run(program), VKG_ERROR_DEVICE_LOST);
     assert_int_equal(test_error_count(), 2);
-    snprintf(expected, sizeof expected, "submission %u of %u of \"program\"", which + 1, stats.submissions);
+    snprintf(expected, sizeof expected, "submission %u of %u of \"program\"", apart && which ? which : which + 1,
+             stats.submissions);
     if (answer == VK_SUCCESS && !strstr(device->loss, expected))
         fail_msg("\"%s\" does not say \"%s\"", device->loss, expected);
     assert_non_null(strstr(device->loss, "from dispatch")); /* earlier ones may or may not be done yet */
@@ -662,15 +756,70 @@ static void lose(uint32_t which, VkResult answer)
 static void cancelled_work_is_noticed(void **unused)
 {
     (void)unused;
-    lose(0, VK_SUCCESS);
-    lose(1, VK_SUCCESS);
+    lose(VKG_TRANSFER_QUEUE_OFF, 0, VK_SUCCESS);
+    lose(VKG_TRANSFER_QUEUE_OFF, 1, VK_SUCCESS);
+    for (uint32_t which = 0; which < 3; which++)
+        lose(VKG_TRANSFER_QUEUE_ON, which, VK_SUCCESS);
 }
 
 static void a_loss_names_what_was_in_flight(void **unused)
 {
     (void)unused;
-    lose(0, VK_ERROR_DEVICE_LOST);
-    lose(1, VK_ERROR_DEVICE_LOST);
+    lose(VKG_TRANSFER_QUEUE_OFF, 0, VK_ERROR_DEVICE_LOST);
+    lose(VKG_TRANSFER_QUEUE_OFF, 1, VK_ERROR_DEVICE_LOST);
+    for (uint32_t which = 0; which < 3; which++)
+        lose(VKG_TRANSFER_QUEUE_ON, which, VK_ERROR_DEVICE_LOST);
+}
+
+/* One submission of a run fails, and the device lives: no semaphore may stay signalled for the next run, which is right, nor
+ * be destroyed while a queue is to signal it. */
+static void fail_in_part(uint32_t which, bool goes_on)
+{
+    struct doubling d;
+    vkg_device *device = test_device();
+    doubling_create(&d, &(vkg_program_desc){.slots = SLOTS, .submission_seconds = 1e-12}, true);
+    assert_in_range(which, 0, vkg_program_get_stats(d.program).submissions);
+    doubling_write(&d, 1, 1);
+    assert_int_equal(vkg_program_submit(d.program, 1), VKG_OK); /* the first run is measured */
+    doubling_write(&d, 0, 2);
+    assert_int_equal(vkg_program_submit(d.program, 0), VKG_OK); /* in flight meanwhile */
+    assert_int_equal(vkg_program_wait(d.program, 1), VKG_OK);
+    doubling_write(&d, 1, 3);
+    true_submit = device->vk.vkQueueSubmit;
+    submits_left = which;
+    submit_answer = VK_ERROR_OUT_OF_DEVICE_MEMORY;
+    device->vk.vkQueueSubmit = failing_submit;
+    test_expect_errors(true);
+    vkg_result failed = vkg_program_submit(d.program, 1);
+    if (goes_on) {
+        submits_left = 0; /* what would tidy up fails as well */
+        assert_int_equal(vkg_program_submit(d.program, 1), VKG_ERROR_OUT_OF_MEMORY);
+    }
+    device->vk.vkQueueSubmit = true_submit;
+    assert_int_equal(failed, VKG_ERROR_OUT_OF_MEMORY);
+    assert_int_equal(test_error_count(), 1 + goes_on);
+    test_expect_errors(false);
+    for (uint32_t run = 0; run < 2 * SLOTS && goes_on; run++) {
+        const uint32_t slot = (run + 1) % SLOTS;
+        assert_int_equal(vkg_program_wait(d.program, slot), VKG_OK);
+        if (slot == 0 && run < SLOTS)
+            doubling_check(&d, slot);
+        doubling_write(&d, slot, 10 + run);
+        assert_int_equal(vkg_program_submit(d.program, slot), VKG_OK);
+        assert_int_equal(vkg_program_wait(d.program, slot), VKG_OK);
+        doubling_check(&d, slot);
+    }
+    doubling_destroy(&d);
+    assert_int_equal(vkg_device_validation_messages(device), 0);
+}
+
+static void a_run_sent_in_part_leaves_nothing_behind(void **unused)
+{
+    (void)unused;
+    for (uint32_t which = 0; which < 3; which++) {
+        fail_in_part(which, false);
+        fail_in_part(which, true);
+    }
 }
 
 static VKAPI_ATTR VkResult VKAPI_CALL never_done(VkDevice d, uint32_t n, const VkFence *f, VkBool32 all, uint64_t t)
@@ -716,12 +865,14 @@ FAILING(vkAllocateCommandBuffers, (VkDevice d, const VkCommandBufferAllocateInfo
 FAILING(vkBeginCommandBuffer, (VkCommandBuffer c, const VkCommandBufferBeginInfo *i), (c, i))
 FAILING(vkEndCommandBuffer, (VkCommandBuffer c), (c))
 FAILING(vkCreateFence, (VkDevice d, const VkFenceCreateInfo *i, const VkAllocationCallbacks *a, VkFence *o), (d, i, a, o))
+FAILING(vkCreateSemaphore, (VkDevice d, const VkSemaphoreCreateInfo *i, const VkAllocationCallbacks *a, VkSemaphore *o), (d, i, a, o))
 FAILING(vkQueueSubmit, (VkQueue q, uint32_t n, const VkSubmitInfo *i, VkFence f), (q, n, i, f))
 
 #define EACH_CALL(X)                                                                                         \
     X(vkCreateBuffer) X(vkAllocateMemory) X(vkBindBufferMemory) X(vkMapMemory) X(vkCreateBufferView)         \
     X(vkCreateDescriptorPool) X(vkAllocateDescriptorSets) X(vkCreateCommandPool) X(vkAllocateCommandBuffers) \
-    X(vkBeginCommandBuffer) X(vkEndCommandBuffer) X(vkCreateFence) X(vkQueueSubmit)
+    X(vkBeginCommandBuffer) X(vkEndCommandBuffer) X(vkCreateFence)                  \
+    X(vkCreateSemaphore) X(vkQueueSubmit)
 #define INSTALL(call) real_##call = device->vk.call, device->vk.call = failing_##call;
 #define RESTORE(call) device->vk.call = real_##call;
 
@@ -739,13 +890,14 @@ static bool try_to_build(struct toy *toy)
     return built;
 }
 
-static void every_call_may_fail(void **unused)
+static void fail_each_call(bool uploads_apart)
 {
-    (void)unused;
     struct toy toy;
     toy_create(&toy, 1);
     vkg_state_destroy(&toy.state);
     vkg_device *device = test_device();
+    const bool usual = device->uploads_apart;
+    device->uploads_apart = uploads_apart;
     bool built = false;
     uint32_t failures = 0;
     while (!built) {
@@ -757,15 +909,23 @@ static void every_call_may_fail(void **unused)
         failures += !built;
     }
     test_expect_errors(false);
+    device->uploads_apart = usual;
     assert_true(failures > 50); /* so many calls there are at the least */
     toy_destroy(&toy);
+}
+
+static void every_call_may_fail(void **unused)
+{
+    (void)unused;
+    fail_each_call(false);
+    fail_each_call(true);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(plan_never_shares_living_memory), cmocka_unit_test(waves_keep_what_depends_in_order), cmocka_unit_test(push_constants_match_glsl),
-        cmocka_unit_test(every_way_to_run_gives_the_same_bits), cmocka_unit_test(submissions_are_cut),
+        cmocka_unit_test(every_way_to_run_gives_the_same_bits), cmocka_unit_test(inputs_arrive_in_their_own_run), cmocka_unit_test(submissions_are_cut),
         cmocka_unit_test(submissions_follow_what_was_measured),
         cmocka_unit_test(slots_are_guarded), cmocka_unit_test(a_profile_is_a_run), cmocka_unit_test(profiles_are_guarded),
         cmocka_unit_test(a_profile_counts_what_is_done), cmocka_unit_test(nan_is_not_hidden),
@@ -774,6 +934,7 @@ int main(void)
 #endif
         cmocka_unit_test(sums_of_every_length_are_whole),
         cmocka_unit_test(cancelled_work_is_noticed), cmocka_unit_test(a_loss_names_what_was_in_flight),
+        cmocka_unit_test(a_run_sent_in_part_leaves_nothing_behind),
         cmocka_unit_test(a_wait_without_progress_ends), cmocka_unit_test(every_call_may_fail)};
     return cmocka_run_group_tests(tests, NULL, test_device_close);
 }

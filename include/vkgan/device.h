@@ -15,7 +15,8 @@
 extern "C" {
 #endif
 
-/* An open Vulkan device with one compute queue. Everything made on it must be destroyed before it.
+/* An open Vulkan device with one compute queue, and one for uploads where that is wanted. Everything made on it must be
+ * destroyed before it.
  * Thread-safety: one thread at a time a device; several devices may be used by several threads at once. */
 typedef struct vkg_device vkg_device;
 
@@ -101,6 +102,7 @@ typedef struct vkg_device_caps {
     bool shader_float16; /* arithmetic on them */
     bool fp16_texels;    /* texel buffers of them, of one and of four */
     bool timeline_semaphore;
+    bool transfer_queue;       /* it has a queue that only copies; used where vkg_device_desc.transfer_queue says */
     bool robust_buffer_access; /* only where it was asked for */
     /* VK_KHR_cooperative_matrix with a shape below, and all that the kernels need beside it: Vulkan 1.2 with its memory
      * model, full subgroups of a chosen size. */
@@ -116,6 +118,14 @@ typedef enum vkg_autotune {
     VKG_AUTOTUNE_ON,
     VKG_AUTOTUNE_OFF, /* by shape alone */
 } vkg_autotune;
+
+/* Do inputs go to the device apart from the work? */
+typedef enum vkg_transfer_queue {
+    VKG_TRANSFER_QUEUE_DEFAULT, /* as VKGAN_TRANSFER_QUEUE says, 0 or 1; where that is unset, on discrete cards that have such a
+                                   queue */
+    VKG_TRANSFER_QUEUE_ON,      /* where there is no such queue, the compute queue stands in: slower, for tests */
+    VKG_TRANSFER_QUEUE_OFF,     /* in front of each run */
+} vkg_transfer_queue;
 
 /* How to open a device. Zero is the default of every field. The strings are read during the call only. */
 typedef struct vkg_device_desc {
@@ -143,12 +153,16 @@ typedef struct vkg_device_desc {
      * and file run the same kernels, so that a training that is resumed computes the same bits. Takes up to two seconds
      * a program the first time, and nothing later. */
     vkg_autotune autotune;
+    /* Programs send the inputs of a run by a second queue, the card's copy engine, so that with several slots they cross
+     * the bus while the run before still computes. Costs the inputs' size once more in device memory, a slot. Results are
+     * the same bits. An adopted device has only the queue that it was adopted with: the environment variable counts. */
+    vkg_transfer_queue transfer_queue;
 } vkg_device_desc;
 
 /* Opens a device. `desc` may be NULL.
  * Errors: NO_DEVICE (no Vulkan, no device, none of that name, none that can be used: the message lists what
- * there is), INVALID (unknown kernels; VKGAN_VALIDATION or VKGAN_SELF_TEST neither 0 nor 1), OUT_OF_MEMORY, DEVICE; *device is
- * NULL then. */
+ * there is), INVALID (unknown kernels; VKGAN_VALIDATION, VKGAN_SELF_TEST, VKGAN_AUTOTUNE or VKGAN_TRANSFER_QUEUE neither 0
+ * nor 1), OUT_OF_MEMORY, DEVICE; *device is NULL then. */
 VKG_API vkg_result vkg_device_create(const vkg_device_desc *desc, vkg_device **device);
 /* Waits for the device, saves its pipeline cache if that grew, closes it and clears the handle. NULL is fine.
  */

@@ -27,8 +27,9 @@ static void print_device(const vkg_device_caps *c)
            c->max_shared_memory / 1024, c->subgroup_size, c->subgroup_size_control ? ", size can be chosen" : "");
     printf("   ranges: %.0f MiB a storage buffer, %.1f Mi texels a texel buffer\n",
            (double)c->max_storage_buffer_range / (1 << 20), (double)c->max_texel_buffer_elements / (1 << 20));
-    printf("   found:%s%s%s%s%s\n", c->fp16_storage ? " fp16 storage," : "", c->shader_float16 ? " fp16 arithmetic," : "",
+    printf("   found:%s%s%s%s%s%s\n", c->fp16_storage ? " fp16 storage," : "", c->shader_float16 ? " fp16 arithmetic," : "",
            c->subgroup_arithmetic ? " subgroup arithmetic," : "", c->timeline_semaphore ? " timeline semaphores," : "",
+           c->transfer_queue ? " a queue for copies," : "",
            c->cooperative_matrix ? " cooperative matrices" : " no cooperative matrices");
     print_matrices("fp16", c->matrix_float16);
     print_matrices("bf16", c->matrix_bfloat16);

@@ -264,6 +264,15 @@ static uint32_t choose_family(const VkQueueFamilyProperties *families, uint32_t 
     return chosen;
 }
 
+uint32_t transfer_family_find(const VkQueueFamilyProperties *families, uint32_t count)
+{
+    static const VkQueueFlags ALSO = VK_QUEUE_SPARSE_BINDING_BIT | VK_QUEUE_PROTECTED_BIT;
+    for (uint32_t i = 0; i < count; ++i)
+        if ((families[i].queueFlags & ~ALSO) == VK_QUEUE_TRANSFER_BIT && families[i].queueCount > 0)
+            return i;
+    return UINT32_MAX;
+}
+
 static vkg_result inspect_queues(vkg_device *device, struct candidate *candidate)
 {
     PFN_vkGetPhysicalDeviceQueueFamilyProperties enumerate =
@@ -279,8 +288,11 @@ static vkg_result inspect_queues(vkg_device *device, struct candidate *candidate
     uint32_t family = adopted ? candidate->queue_family : choose_family(families, count);
     bool computes = family < count && (families[family].queueFlags & VK_QUEUE_COMPUTE_BIT);
     if (computes) {
+        uint32_t copies = adopted ? UINT32_MAX : transfer_family_find(families, count);
         candidate->queue_family = family;
         caps->timestamp_bits = families[family].timestampValidBits;
+        caps->transfer_queue = copies != UINT32_MAX;
+        candidate->transfer_family = caps->transfer_queue ? copies : family;
     }
     free(families);
     if (!computes && adopted)

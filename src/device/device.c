@@ -136,45 +136,57 @@ static vkg_result open_logical(vkg_device *device, const struct candidate *candi
     struct feature_chain features;
     float priority = 1.0f;
     enable_features(&features, candidate);
-    VkDeviceQueueCreateInfo queue = {
-        .sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,
-        .queueFamilyIndex = candidate->queue_family,
-        .queueCount = 1,
-        .pQueuePriorities = &priority,
-    };
+    VkDeviceQueueCreateInfo queues[2];
+    const uint32_t families[2] = {device->queue_family, device->transfer_family};
+    for (int i = 0; i < 2; ++i)
+        queues[i] = (VkDeviceQueueCreateInfo){
+            .sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,
+            .queueFamilyIndex = families[i],
+            .queueCount = 1,
+            .pQueuePriorities = &priority,
+        };
     VkDeviceCreateInfo info = {
         .sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO,
         .pNext = &features.core,
-        .queueCreateInfoCount = 1,
-        .pQueueCreateInfos = &queue,
+        .queueCreateInfoCount = families[0] == families[1] ? 1 : 2,
+        .pQueueCreateInfos = queues,
         .enabledExtensionCount = enable_extensions(extensions, candidate),
         .ppEnabledExtensionNames = extensions,
     };
     VkResult result = logical_device_create(device, candidate->physical, &info);
     if (result < 0)
         return device_check(device, result, "vkCreateDevice");
-    device->vk.vkGetDeviceQueue(device->handle, candidate->queue_family, 0, &device->queue);
+    device->vk.vkGetDeviceQueue(device->handle, device->queue_family, 0, &device->queue);
+    device->vk.vkGetDeviceQueue(device->handle, device->transfer_family, 0, &device->transfer_queue);
     return VKG_OK;
+}
+
+/* Worth it where inputs cross a bus, and something else than the kernels' queue can copy. */
+static vkg_result choose_transfer_queue(vkg_device *device, const struct candidate *candidate, vkg_transfer_queue wanted)
+{
+    const vkg_device_caps *caps = &device->caps;
+    device->uploads_apart = caps->type == VKG_DEVICE_DISCRETE && caps->transfer_queue;
+    vkg_result result = setting_switch(&device->log, "VKGAN_TRANSFER_QUEUE", &device->uploads_apart);
+    if (wanted != VKG_TRANSFER_QUEUE_DEFAULT)
+        device->uploads_apart = wanted == VKG_TRANSFER_QUEUE_ON;
+    device->transfer_family = device->uploads_apart ? candidate->transfer_family : candidate->queue_family;
+    return result;
 }
 
 /* On a processor a trial takes as long as many steps, so that it is done only where it was asked for. */
 static vkg_result choose_autotune(vkg_device *device, vkg_autotune wanted)
 {
-    const char *text = setting(NULL, "VKGAN_AUTOTUNE");
-    if (text && strcmp(text, "0") != 0 && strcmp(text, "1") != 0)
-        return vkg_fail(&device->log, VKG_ERROR_INVALID, "the environment variable VKGAN_AUTOTUNE is \"%s\", expected 0 or 1",
-                        text);
-    if (wanted == VKG_AUTOTUNE_DEFAULT && text)
-        wanted = *text == '1' ? VKG_AUTOTUNE_ON : VKG_AUTOTUNE_OFF;
-    device->autotune = wanted == VKG_AUTOTUNE_DEFAULT ? device->caps.type != VKG_DEVICE_CPU : wanted == VKG_AUTOTUNE_ON;
-    return VKG_OK;
+    device->autotune = device->caps.type != VKG_DEVICE_CPU;
+    vkg_result result = setting_switch(&device->log, "VKGAN_AUTOTUNE", &device->autotune);
+    if (wanted != VKG_AUTOTUNE_DEFAULT)
+        device->autotune = wanted == VKG_AUTOTUNE_ON;
+    return result;
 }
 
 static vkg_result choose_self_test(vkg_device *device)
 {
-    vkg_result result = setting_flag(&device->log, false, "VKGAN_SELF_TEST", &device->self_test);
-    device->self_test |= !setting(NULL, "VKGAN_SELF_TEST");
-    return result;
+    device->self_test = true;
+    return setting_switch(&device->log, "VKGAN_SELF_TEST", &device->self_test);
 }
 
 /* What is the same for a device of ours and an adopted one. */
@@ -192,20 +204,20 @@ static vkg_result finish_opening(vkg_device *device, const struct candidate *can
         result = choose_self_test(device);
     if (result != VKG_OK)
         return result;
-    vkg_logf(&device->log, VKG_LOG_INFO, "device: %s (%s, Vulkan %u.%u.%u, %s%s%s), %s kernels", caps->name,
+    vkg_logf(&device->log, VKG_LOG_INFO, "device: %s (%s, Vulkan %u.%u.%u, %s%s%s), %s kernels%s", caps->name,
              vkg_device_type_name(caps->type), caps->api_version[0], caps->api_version[1], caps->api_version[2],
              caps->driver_name, *caps->driver_info ? " " : "", caps->driver_info,
-             vkg_kernel_family_name(caps->kernels));
+             vkg_kernel_family_name(caps->kernels), device->uploads_apart ? ", a transfer queue for inputs" : "");
     return VKG_OK;
 }
 
 static vkg_result open_device(vkg_device *device, const vkg_device_desc *desc)
 {
     struct candidate candidate = {0};
-    bool validation;
-    vkg_result result = setting_flag(&device->log, desc->validation, "VKGAN_VALIDATION", &validation);
+    bool validation = false;
+    vkg_result result = setting_switch(&device->log, "VKGAN_VALIDATION", &validation);
     if (result == VKG_OK)
-        result = instance_open(device, validation);
+        result = instance_open(device, validation || desc->validation);
     if (result == VKG_OK)
         result = device_select(device, setting(desc->name, "VKGAN_DEVICE"), &candidate);
     if (result == VKG_OK)
@@ -216,7 +228,9 @@ static vkg_result open_device(vkg_device *device, const vkg_device_desc *desc)
     device->caps = candidate.caps;
     device->physical = candidate.physical;
     device->queue_family = candidate.queue_family;
-    result = open_logical(device, &candidate);
+    result = choose_transfer_queue(device, &candidate, desc->transfer_queue);
+    if (result == VKG_OK)
+        result = open_logical(device, &candidate);
     if (result != VKG_OK)
         return result;
     return finish_opening(device, &candidate, desc->cache_dir, desc->autotune);
@@ -267,7 +281,7 @@ static void use_adopted(vkg_device *device, const vkg_device_adopt_desc *desc)
     device->instance_version = desc->api_version ? desc->api_version : VK_API_VERSION_1_1;
     device->physical = desc->physical_device;
     device->handle = desc->device;
-    device->queue = desc->queue;
+    device->queue = device->transfer_queue = desc->queue;
     device->queue_family = desc->queue_family;
     device->lock_queue = desc->lock_queue;
     device->unlock_queue = desc->unlock_queue;
@@ -314,6 +328,9 @@ static vkg_result adopt_device(vkg_device *device, const vkg_device_adopt_desc *
         return result;
     limit_to_enabled(&candidate.caps, desc);
     device->caps = candidate.caps;
+    result = choose_transfer_queue(device, &candidate, VKG_TRANSFER_QUEUE_DEFAULT);
+    if (result != VKG_OK)
+        return result;
     device_functions_load(device);
     return finish_opening(device, &candidate, desc->cache_dir, desc->autotune);
 }

@@ -32,8 +32,11 @@ struct vkg_device {
     uint32_t instance_version; /* of Vulkan, as the instance was made for */
     VkPhysicalDevice physical;
     VkDevice handle;
-    VkQueue queue; /* compute queue; every submission goes through device_submit */
+    VkQueue queue; /* compute queue; every submission goes through queue.c */
     uint32_t queue_family;
+    bool uploads_apart; /* inputs go to the device in submissions of their own, by transfer_queue */
+    VkQueue transfer_queue; /* the compute queue itself, where it stands in, or nothing is apart */
+    uint32_t transfer_family;
     VkPhysicalDeviceMemoryProperties memory;
     struct VolkDeviceTable vk; /* the device's own entry points: several devices can live side by side */
     struct instance_functions instance_vk; /* its instance's */
@@ -65,6 +68,7 @@ vkg_result device_lose(vkg_device *device, const char *why, const char *in_fligh
 /* --- memory: few, large blocks; sub-ranges are the planner's work --- */
 enum buffer_kind {
     BUFFER_DEVICE,   /* tensors: storage, uniform texel, transfer; device local where there is such */
+    BUFFER_STAGING,  /* device local where there is such; copied to by the transfer queue and from by the compute queue */
     BUFFER_UPLOAD,   /* host visible and coherent, mapped; source of copies */
     BUFFER_READBACK, /* host visible (cached if possible) and coherent, mapped; destination of copies */
 };
@@ -73,7 +77,7 @@ struct buffer {
     VkBuffer handle;
     VkDeviceMemory memory;
     VkDeviceSize size;
-    void *mapped; /* NULL for BUFFER_DEVICE, unless that memory happens to be host visible: still NULL */
+    void *mapped; /* NULL for BUFFER_DEVICE and BUFFER_STAGING, even where that memory happens to be host visible */
 };
 
 vkg_result buffer_create(vkg_device *device, enum buffer_kind kind, VkDeviceSize size, const char *name,
@@ -121,11 +125,16 @@ vkg_result device_set_note(vkg_device *device, const char *key, const char *valu
 /* Writes the file where there is something new; a warning where it cannot be written. */
 void device_save_notes(vkg_device *device);
 
-/* --- the queue --- */
+/* --- the queues --- */
 vkg_result device_submit(vkg_device *device, uint32_t count, const VkCommandBuffer *commands, VkFence fence);
+/* Copies, on the transfer queue; they signal `arrived` (binary), which one device_submit_after must wait for. */
+vkg_result device_submit_transfer(vkg_device *device, VkCommandBuffer commands, VkSemaphore arrived);
+/* device_submit whose copies wait for that semaphore; VK_NULL_HANDLE: for nothing. */
+vkg_result device_submit_after(vkg_device *device, VkSemaphore arrived, uint32_t count, const VkCommandBuffer *commands,
+                               VkFence fence);
 /* Waits as long as work completes: where none does for device->stall_seconds, the device counts as lost. */
 vkg_result device_wait(vkg_device *device, VkFence fence);
-/* Waits, with the same bound, until everything that was sent is done. */
+/* Waits, with the same bound, until everything that was sent to the compute queue is done, and with it what that waited for. */
 vkg_result device_wait_idle(vkg_device *device);
 
 #endif

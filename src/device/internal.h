@@ -25,8 +25,8 @@ const char *vulkan_result_name(VkResult result);
 
 /* The argument, or the environment variable, or NULL. */
 const char *setting(const char *argument, const char *variable);
-/* "0" or unset: false, "1": true, else INVALID. */
-vkg_result setting_flag(const vkg_log *log, bool argument, const char *variable, bool *value);
+/* "0": false, "1": true, unset: as it is, else INVALID. */
+vkg_result setting_switch(const vkg_log *log, const char *variable, bool *value);
 
 /* --- caps.c --- */
 
@@ -58,6 +58,7 @@ struct feature_chain {
 struct candidate {
     VkPhysicalDevice physical;
     uint32_t queue_family;
+    uint32_t transfer_family; /* queue_family where caps.transfer_queue is false */
     uint32_t version; /* of Vulkan, that may be used */
     struct extension_set extensions;
     /* features that only decide about cooperative matrices */
@@ -70,6 +71,9 @@ bool extension_listed(const VkExtensionProperties *known, uint32_t count, const 
 void feature_chain_init(struct feature_chain *chain, const struct extension_set *extensions);
 /* Fills everything but physical and caps.index; what the device lacks goes to caps.problem. */
 vkg_result candidate_inspect(vkg_device *device, struct candidate *candidate);
+/* The first family of queues that copy and do nothing else (a card's DMA engine; those for video copy too); UINT32_MAX where
+ * there is none. */
+uint32_t transfer_family_find(const VkQueueFamilyProperties *families, uint32_t count);
 /* "texel", "tiled", "plain", or the automatic choice for NULL. */
 vkg_result kernels_choose(const vkg_log *log, const char *kernels, vkg_device_caps *caps);
 

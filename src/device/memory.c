@@ -11,6 +11,7 @@ struct kind_rule {
     const char *name;
     VkBufferUsageFlags usage;
     VkMemoryPropertyFlags required, preferred, avoided;
+    bool both_queues;
 };
 
 static const struct kind_rule kind_rules[] = {
@@ -20,6 +21,8 @@ static const struct kind_rule kind_rules[] = {
                        VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT, 0,
                        /* On a graphics card the part that the host sees may be small (256 MiB). */
                        VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT},
+    [BUFFER_STAGING] = {"staging", VK_BUFFER_USAGE_TRANSFER_SRC_BIT | VK_BUFFER_USAGE_TRANSFER_DST_BIT,
+                        VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT, 0, VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT, .both_queues = true},
     [BUFFER_UPLOAD] = {"upload", VK_BUFFER_USAGE_TRANSFER_SRC_BIT,
                        VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT, 0,
                        VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT | VK_MEMORY_PROPERTY_HOST_CACHED_BIT},
@@ -96,11 +99,16 @@ static vkg_result allocate(vkg_device *device, const struct kind_rule *rule, VkD
 static vkg_result build(vkg_device *device, const struct kind_rule *rule, const char *name,
                         struct buffer *buffer)
 {
+    /* Concurrent sharing costs images their compression and buffers nothing; handing over would be two barriers a run. */
+    const uint32_t families[] = {device->queue_family, device->transfer_family};
+    const bool shared = rule->both_queues && families[0] != families[1];
     VkBufferCreateInfo info = {
         .sType = VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO,
         .size = buffer->size,
         .usage = rule->usage,
-        .sharingMode = VK_SHARING_MODE_EXCLUSIVE,
+        .sharingMode = shared ? VK_SHARING_MODE_CONCURRENT : VK_SHARING_MODE_EXCLUSIVE,
+        .queueFamilyIndexCount = shared ? 2 : 0,
+        .pQueueFamilyIndices = families,
     };
     VkResult made = device->vk.vkCreateBuffer(device->handle, &info, NULL, &buffer->handle);
     if (made == VK_ERROR_OUT_OF_DEVICE_MEMORY || made == VK_ERROR_OUT_OF_HOST_MEMORY)

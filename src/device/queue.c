@@ -1,4 +1,4 @@
-/* The queue: sending work and waiting for it. */
+/* The queues: sending work and waiting for it. */
 #include <stdio.h>
 
 #include "base/log.h"
@@ -16,17 +16,44 @@ static void unlock_queue(vkg_device *device)
         device->unlock_queue(device->lock_user);
 }
 
-vkg_result device_submit(vkg_device *device, uint32_t count, const VkCommandBuffer *commands, VkFence fence)
+/* An adopted device has one queue, whatever it is used for: the lock is for both. */
+static vkg_result submit(vkg_device *device, VkQueue queue, const VkSubmitInfo *info, VkFence fence)
 {
     vkg_result usable = device_usable(device, "device_submit");
     if (usable != VKG_OK)
         return usable;
-    VkSubmitInfo info = {
-        .sType = VK_STRUCTURE_TYPE_SUBMIT_INFO, .commandBufferCount = count, .pCommandBuffers = commands};
     lock_queue(device);
-    VkResult result = device->vk.vkQueueSubmit(device->queue, 1, &info, fence);
+    VkResult result = device->vk.vkQueueSubmit(queue, 1, info, fence);
     unlock_queue(device);
     return device_check(device, result, "vkQueueSubmit");
+}
+
+vkg_result device_submit_after(vkg_device *device, VkSemaphore arrived, uint32_t count, const VkCommandBuffer *commands,
+                               VkFence fence)
+{
+    const VkPipelineStageFlags copies = VK_PIPELINE_STAGE_TRANSFER_BIT;
+    const VkSubmitInfo info = {.sType = VK_STRUCTURE_TYPE_SUBMIT_INFO,
+                               .waitSemaphoreCount = arrived != VK_NULL_HANDLE,
+                               .pWaitSemaphores = &arrived,
+                               .pWaitDstStageMask = &copies,
+                               .commandBufferCount = count,
+                               .pCommandBuffers = commands};
+    return submit(device, device->queue, &info, fence);
+}
+
+vkg_result device_submit(vkg_device *device, uint32_t count, const VkCommandBuffer *commands, VkFence fence)
+{
+    return device_submit_after(device, VK_NULL_HANDLE, count, commands, fence);
+}
+
+vkg_result device_submit_transfer(vkg_device *device, VkCommandBuffer commands, VkSemaphore arrived)
+{
+    const VkSubmitInfo info = {.sType = VK_STRUCTURE_TYPE_SUBMIT_INFO,
+                               .commandBufferCount = 1,
+                               .pCommandBuffers = &commands,
+                               .signalSemaphoreCount = 1,
+                               .pSignalSemaphores = &arrived};
+    return submit(device, device->transfer_queue, &info, VK_NULL_HANDLE);
 }
 
 static uint64_t progress(const vkg_device *device)

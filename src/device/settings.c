@@ -13,12 +13,13 @@ const char *setting(const char *argument, const char *variable)
     return value && *value ? value : NULL;
 }
 
-vkg_result setting_flag(const vkg_log *log, bool argument, const char *variable, bool *value)
+vkg_result setting_switch(const vkg_log *log, const char *variable, bool *value)
 {
     const char *text = setting(NULL, variable);
-    *value = argument || (text && strcmp(text, "1") == 0);
     if (text && strcmp(text, "0") != 0 && strcmp(text, "1") != 0)
         return vkg_fail(log, VKG_ERROR_INVALID, "the environment variable %s is \"%s\", expected 0 or 1",
                         variable, text);
+    if (text)
+        *value = *text == '1';
     return VKG_OK;
 }

@@ -3,14 +3,15 @@
 
 #include <stdlib.h>
 
+#include "program/arrivals.h"
 #include "program/completion.h"
 
 /* --- pieces --- */
 
-vkg_result commands_pool_create(vkg_device *device, VkCommandPool *pool)
+vkg_result commands_pool_create(vkg_device *device, uint32_t queue_family, VkCommandPool *pool)
 {
     const VkCommandPoolCreateInfo info = {.sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO,
-                                          .queueFamilyIndex = device->queue_family};
+                                          .queueFamilyIndex = queue_family};
     return device_check(device, device->vk.vkCreateCommandPool(device->handle, &info, NULL, pool), "vkCreateCommandPool");
 }
 
@@ -71,7 +72,7 @@ static void copy_ports(const struct vkg_program *program, const struct lowering 
         uint64_t host_offset = slot_offset + ports[i].offset;
         VkBuffer device_buffer = program_buffer(program, storage);
         VkBufferCopy region = {in ? host_offset : device_offset, in ? device_offset : host_offset, ports[i].bytes};
-        program->device->vk.vkCmdCopyBuffer(commands, in ? program->upload.handle : device_buffer,
+        program->device->vk.vkCmdCopyBuffer(commands, in ? arrivals_buffer(program) : device_buffer,
                                             in ? device_buffer : program->readback.handle, 1, &region);
     }
 }

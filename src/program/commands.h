@@ -6,7 +6,7 @@
 
 enum { COMPUTE = VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, TRANSFER = VK_PIPELINE_STAGE_TRANSFER_BIT };
 
-vkg_result commands_pool_create(vkg_device *device, VkCommandPool *pool);
+vkg_result commands_pool_create(vkg_device *device, uint32_t queue_family, VkCommandPool *pool);
 /* Allocates a command buffer and begins it; it may be queued by several runs at once. */
 vkg_result commands_begin(vkg_device *device, VkCommandPool pool, VkCommandBuffer *commands);
 vkg_result commands_end(vkg_device *device, VkCommandBuffer commands);

@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 
+#include "program/arrivals.h"
 #include "program/commands.h"
 
 static uint64_t word_offset(const struct vkg_program *program, uint32_t word)
@@ -20,7 +21,7 @@ uint64_t completion_bytes(uint64_t dispatches)
 void completion_record_begin(const struct vkg_program *program, VkCommandBuffer commands, uint32_t slot)
 {
     const VkBufferCopy region = {slot * program->input_bytes, word_offset(program, 0), sizeof(uint32_t)};
-    program->device->vk.vkCmdCopyBuffer(commands, program->upload.handle, program->readback.handle, 1, &region);
+    program->device->vk.vkCmdCopyBuffer(commands, arrivals_buffer(program), program->readback.handle, 1, &region);
 }
 
 void completion_record_end(const struct vkg_program *program, VkCommandBuffer commands, uint32_t segment)

@@ -52,7 +52,7 @@ static vkg_result record(struct profile *profile)
         return vkg_fail(&program->device->log, VKG_ERROR_OUT_OF_MEMORY, "%s: no memory for a profile", program->name);
     vkg_result result = create_stamps(profile);
     if (result == VKG_OK)
-        result = commands_pool_create(program->device, &profile->commands);
+        result = commands_pool_create(program->device, program->device->queue_family, &profile->commands);
     for (uint32_t s = 0; s < program->segment_count && result == VKG_OK; s++) {
         profile->segments[s] = program->segments[s];
         result = record_segment(profile, s);

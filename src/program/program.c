@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "program/arrivals.h"
 #include "program/completion.h"
 #include "program/fuse.h"
 #include "program/order.h"
@@ -138,6 +139,8 @@ static vkg_result allocate(struct vkg_program *program, struct lowering *lowerin
         result = buffer_create(device, BUFFER_UPLOAD, program->input_bytes * program->slot_count, "inputs",
                                &program->upload);
     if (result == VKG_OK)
+        result = arrivals_create(program);
+    if (result == VKG_OK)
         result = buffer_create(device, BUFFER_READBACK, program->output_bytes * program->slot_count + completion_bytes(lowering->dispatch_count), "outputs",
                                &program->readback);
     return result;
@@ -241,8 +244,9 @@ void vkg_program_destroy(vkg_program **program)
         return;
     completion_forget(p);
     if (!p->device->lost)
-        device_wait_idle(p->device);
+        run_settle(p);
     record_destroy(p);
+    arrivals_destroy(p);
     for (uint32_t b = 0; b < PLAN_MAX_BLOCKS; b++)
         buffer_destroy(p->device, &p->blocks[b]);
     buffer_destroy(p->device, &p->upload);

@@ -17,6 +17,9 @@ struct port {
 struct slot {
     VkCommandBuffer upload, download;
     VkFence fence;
+    VkCommandBuffer arrival; /* on the transfer queue, as the next two: arrivals.h */
+    VkSemaphore arrived;
+    VkSemaphore arriving; /* `arrived` while its signal is not yet waited for by a submission; else VK_NULL_HANDLE */
     bool in_flight;
     bool finished;   /* in flight only for its owner: the first run was waited for */
     uint32_t number; /* of its last run */
@@ -51,6 +54,8 @@ struct vkg_program {
     struct buffer blocks[PLAN_MAX_BLOCKS];
     uint32_t block_count;
     struct buffer upload, readback; /* all slots */
+    struct buffer arrivals;         /* what of upload is on the device's side; its handle is NULL where uploads are not apart */
+    VkCommandPool arrivals_pool;
     struct slot *slots;
     uint32_t slot_count;
     VkCommandPool command_pool;
@@ -63,6 +68,7 @@ struct vkg_program {
     double submission_seconds; /* that a segment should take */
     bool measured;             /* the first run is over */
     uint32_t runs; /* sent so far */
+    bool torn;     /* after an error: a part of a run may be in flight that no slot tells of */
     struct device_watch watch;
     vkg_program_stats stats;
 };
@@ -72,6 +78,8 @@ VkBuffer program_buffer(const struct vkg_program *program, const struct storage 
 
 /* run.c: sends one run as these segments, the slot's copies around them; the slot's fence ends it. */
 vkg_result run_send(struct vkg_program *program, uint32_t slot, const struct segment *segments, uint32_t count);
+/* Waits until nothing of the program is in flight any more, parts of runs that were not sent to their end included. */
+vkg_result run_settle(struct vkg_program *program);
 
 /* vkg_program_create with every convolution run by its candidate of that number: for trials of kernels. */
 vkg_result program_create_candidate(vkg_device *device, vkg_graph *graph, vkg_state *state,

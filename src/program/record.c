@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "program/arrivals.h"
 #include "program/commands.h"
 #include "program/hazards.h"
 #include "program/pace.h"
@@ -191,13 +192,16 @@ vkg_result record_program(struct vkg_program *program, const struct lowering *lo
     vkg_result result = prepare_dispatches(&r);
     free(r.keys);
     if (result == VKG_OK)
-        result = commands_pool_create(program->device, &program->command_pool);
+        result = commands_pool_create(program->device, program->device->queue_family, &program->command_pool);
     if (result == VKG_OK) {
         pace_estimate(program);
         result = commands_record_segments(program);
     }
-    for (uint32_t s = 0; s < program->slot_count && result == VKG_OK; s++)
-        result = commands_record_slot(program, lowering, s);
+    for (uint32_t s = 0; s < program->slot_count && result == VKG_OK; s++) {
+        result = arrivals_record_slot(program, s);
+        if (result == VKG_OK)
+            result = commands_record_slot(program, lowering, s);
+    }
     program->stats.pipelines = count_pipelines(program);
     return result;
 }

@@ -44,8 +44,8 @@ static vkg_device *open_tiled(vkg_autotune autotune)
 static const struct conv_problem problem = {.n = 4, .ih = 9, .iw = 9, .ci = 16, .oh = 9, .ow = 9, .co = 32, .kh = 3,
                                             .kw = 3, .sh = 1, .sw = 1, .ph = 1, .pw = 1, .dh = 1, .dw = 1, .groups = 1};
 
-/* A program of one convolution: what building it gives. */
-static vkg_result try_program_of(vkg_device *device, vkg_dtype precision)
+/* A program of one convolution, or of that and a ReLU: what building it gives. */
+static vkg_result try_program_that(vkg_device *device, vkg_dtype precision, bool activates)
 {
     vkg_graph *graph;
     vkg_program *program;
@@ -53,11 +53,17 @@ static vkg_result try_program_of(vkg_device *device, vkg_dtype precision)
     vkg_graph_set_precision(graph, precision);
     vkg_tensor *x = vkg_input(graph, "x", conv_operand_shape(&problem, CONV_X));
     vkg_tensor *w = vkg_input(graph, "w", conv_operand_shape(&problem, CONV_W));
-    vkg_output(graph, "y", conv_node(graph, CONV_FORWARD, x, w, &problem));
+    vkg_tensor *y = conv_node(graph, CONV_FORWARD, x, w, &problem);
+    vkg_output(graph, "y", activates ? vkg_relu(graph, y) : y);
     vkg_result result = vkg_program_create(device, graph, NULL, NULL, &program);
     vkg_program_destroy(&program);
     vkg_graph_destroy(&graph);
     return result;
+}
+
+static vkg_result try_program_of(vkg_device *device, vkg_dtype precision)
+{
+    return try_program_that(device, precision, false);
 }
 
 static vkg_result try_program(vkg_device *device)
@@ -236,6 +242,45 @@ static void wrong_parts_of_convolutions_are_found(void **unused)
     assert_int_equal(errors, 1);
     assert_non_null(strstr(error, "conv_forward_plain"));
     assert_int_equal(kernel_trust(device, "conv_forward_tiled_small"), TRUST_WRONG);
+    vkg_device_destroy(&device);
+    remove_notes();
+}
+
+static PFN_vkCreateComputePipelines create_pipelines;
+
+/* A driver that takes specialisation constant 1, what convolutions do with their results, for 0. */
+static VkResult forget_epilogue(VkDevice device, VkPipelineCache cache, uint32_t count, const VkComputePipelineCreateInfo *infos,
+                                const VkAllocationCallbacks *allocator, VkPipeline *pipelines)
+{
+    VkComputePipelineCreateInfo info = infos[0];
+    VkSpecializationInfo constants = info.stage.pSpecializationInfo ? *info.stage.pSpecializationInfo : (VkSpecializationInfo){0};
+    VkSpecializationMapEntry entries[96];
+    assert_int_equal(count, 1);
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < constants.mapEntryCount; i++)
+        if (constants.pMapEntries[i].constantID != 1)
+            entries[kept++] = constants.pMapEntries[i];
+    constants.mapEntryCount = kept;
+    constants.pMapEntries = entries;
+    info.stage.pSpecializationInfo = &constants;
+    return create_pipelines(device, cache, 1, &info, allocator, pipelines);
+}
+
+/* A kernel is trusted without an epilogue, and not with one, where that is what the driver has wrong. */
+static void wrong_epilogues_are_found(void **unused)
+{
+    (void)unused;
+    remove_notes();
+    vkg_device *device = open_tiled(VKG_AUTOTUNE_OFF);
+    trust_all_but(device, "");
+    create_pipelines = device->vk.vkCreateComputePipelines;
+    device->vk.vkCreateComputePipelines = forget_epilogue;
+    build_program(device);
+    assert_int_equal(warnings, 0);
+    assert_int_equal(try_program_that(device, VKG_FLOAT32, true), VKG_ERROR_UNSUPPORTED);
+    assert_int_equal(errors, 1);
+    assert_non_null(strstr(warning, "epilogue 2"));
+    assert_int_equal(kernel_trust(device, "conv_forward_tiled_small"), TRUST_GOOD);
     vkg_device_destroy(&device);
     remove_notes();
 }
@@ -437,6 +482,7 @@ int main(void)
                                        cmocka_unit_test(wrong_kernels_are_not_used),
                                        cmocka_unit_test(kernels_that_do_not_build_are_not_used),
                                        cmocka_unit_test(wrong_parts_of_convolutions_are_found),
+                                       cmocka_unit_test(wrong_epilogues_are_found),
                                        cmocka_unit_test(wrong_texel_reads_give_way_to_storage_reads),
                                        cmocka_unit_test(wrong_storage_reads_are_an_error),
                                        cmocka_unit_test(every_check_can_fail),

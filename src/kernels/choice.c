@@ -28,6 +28,16 @@ void conv_kernel_name(const struct conv_plan *plan, char *name, size_t bytes)
         snprintf(name, bytes, "%s%s", step->shader, plan->dtype != VKG_FLOAT32 && !plan->unpacks ? " of halves" : "");
 }
 
+void conv_trusted_name(const struct conv_plan *plan, char *name, size_t bytes)
+{
+    char kernel[96];
+    conv_kernel_name(plan, kernel, sizeof kernel);
+    if (plan->epilogue)
+        snprintf(name, bytes, "%s%s, epilogue %u", kernel, plan->push.split > 1 ? " in parts" : "", plan->epilogue);
+    else
+        snprintf(name, bytes, "%s", kernel);
+}
+
 void conv_candidate_name(const struct conv_plan *plan, char *name, size_t bytes)
 {
     char kernel[96];
@@ -100,8 +110,8 @@ enum trust kernel_trust(const vkg_device *device, const char *kernel)
 
 enum trust conv_trust(const vkg_device *device, const struct conv_plan *plan)
 {
-    char name[96];
-    conv_kernel_name(plan, name, sizeof name);
+    char name[128];
+    conv_trusted_name(plan, name, sizeof name);
     return kernel_trust(device, name);
 }
 

@@ -8,8 +8,10 @@
 
 enum { CHOICE_KEY_BYTES = 320 };
 
-/* "conv_forward_coopmat_float16 64x64", "conv_forward_texel_wide_q4 of halves": what is trusted or not. */
+/* "conv_forward_coopmat_float16 64x64", "conv_forward_texel_wide_q4 of halves". */
 void conv_kernel_name(const struct conv_plan *plan, char *name, size_t bytes);
+/* The same with the epilogue that the plan has, "…, epilogue 2", or "… in parts, epilogue 2": what is trusted or not. */
+void conv_trusted_name(const struct conv_plan *plan, char *name, size_t bytes);
 /* "conv_forward_tiled split 4": tells a problem's candidates apart. */
 void conv_candidate_name(const struct conv_plan *plan, char *name, size_t bytes);
 

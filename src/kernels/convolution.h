@@ -41,6 +41,7 @@ struct conv_plan {
     struct conv_step step;
     struct conv_push push;
     double flops; /* products with padding do not count */
+    uint32_t epilogue; /* that the result is to have: its constant (kernels/epilogue.h); for the caller to set */
 };
 
 enum { CONV_MAX_CANDIDATES = 31 };

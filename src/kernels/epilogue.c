@@ -4,7 +4,8 @@
 
 uint32_t epilogue_constant(const struct epilogue *epilogue)
 {
-    return (epilogue->bias ? 1u : 0) | (epilogue->activates ? 2u : 0) | (epilogue->step ? 4u : 0);
+    return (epilogue->bias ? EPILOGUE_BIAS : 0) | (epilogue->activates ? EPILOGUE_ACTIVATION : 0) |
+           (epilogue->step ? EPILOGUE_STEP : 0);
 }
 
 /* The kernel declares the binding even where it never reads it: something has to be there. */

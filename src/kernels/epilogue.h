@@ -18,7 +18,8 @@ struct epilogue {
     const vkg_tensor *result; /* what is computed then; NULL: there is no epilogue, but the convolution's own node */
 };
 
-/* The specialisation constant EPILOGUE. */
+/* The specialisation constant EPILOGUE: the sum of these. */
+enum { EPILOGUE_BIAS = 1, EPILOGUE_ACTIVATION = 2, EPILOGUE_STEP = 4 };
 uint32_t epilogue_constant(const struct epilogue *epilogue);
 
 /* Binds what it reads, behind the kernel's own bindings; the kernel sees these tensors by that format. */

@@ -42,17 +42,25 @@ static void weight_gradient_gradient(vkg_graph *graph, vkg_tensor *node, vkg_ten
         gradients[1] = conv_node(graph, CONV_FORWARD, node->inputs[0], dw, p);
 }
 
+uint32_t conv_node_candidates(const vkg_device_caps *caps, const vkg_tensor *node, enum conv_direction direction,
+                              const struct epilogue *epilogue, struct conv_plan plans[CONV_MAX_CANDIDATES + 1])
+{
+    const uint32_t count = conv_candidates(caps, direction, &node->attributes.conv, node->inputs[0]->dtype, plans);
+    for (uint32_t i = 0; i < count; i++)
+        plans[i].epilogue = epilogue_constant(epilogue);
+    return count;
+}
+
 /* The candidate that runs a node. */
 static vkg_result choose_plan(const struct lowering *lowering, const vkg_tensor *node, enum conv_direction direction,
                               struct conv_plan *plan)
 {
     struct conv_plan plans[CONV_MAX_CANDIDATES + 1];
     const vkg_device_caps *caps = &lowering->device->caps;
-    const vkg_dtype dtype = node->inputs[0]->dtype;
-    const uint32_t count = conv_candidates(caps, direction, &node->attributes.conv, dtype, plans);
+    const uint32_t count = conv_node_candidates(caps, node, direction, &lowering->epilogues[node->id], plans);
     if (!count)
         return vkg_fail(&lowering->device->log, VKG_ERROR_UNSUPPORTED, "%s of shape %s, of %s: no kernel can run it on %s",
-                        node->op->name, SHAPE(&node->shape), vkg_dtype_name(dtype), caps->name);
+                        node->op->name, SHAPE(&node->shape), vkg_dtype_name(node->inputs[0]->dtype), caps->name);
     *plan = plans[lowering->candidate == CANDIDATE_CHOSEN ? conv_choose(lowering->device, direction, plans, count)
                   : lowering->candidate < count           ? lowering->candidate
                                                           : count - 1];

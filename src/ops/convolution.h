@@ -2,6 +2,8 @@
 #ifndef VKG_OPS_CONVOLUTION_H
 #define VKG_OPS_CONVOLUTION_H
 
+#include "kernels/convolution.h"
+#include "kernels/epilogue.h"
 #include "ops/ops.h"
 
 /* A convolution of one to three dimensions as its caller described it. The arrays are (depth, height, width);
@@ -27,6 +29,9 @@ extern const enum conv_operand conv_operands[3][3];
 vkg_shape conv_operand_shape(const struct conv_problem *p, enum conv_operand operand);
 /* Is it one, and of which direction? */
 bool conv_is_node(const vkg_tensor *node, enum conv_direction *direction);
+/* conv_candidates of a node that has this epilogue. */
+uint32_t conv_node_candidates(const vkg_device_caps *caps, const vkg_tensor *node, enum conv_direction direction,
+                              const struct epilogue *epilogue, struct conv_plan plans[CONV_MAX_CANDIDATES + 1]);
 vkg_tensor *conv_node(vkg_graph *graph, enum conv_direction direction, vkg_tensor *a, vkg_tensor *b,
                       const struct conv_problem *problem);
 

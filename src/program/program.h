@@ -85,11 +85,14 @@ vkg_result run_settle(struct vkg_program *program);
 vkg_result program_create_candidate(vkg_device *device, vkg_graph *graph, vkg_state *state,
                                     const vkg_program_desc *desc, uint32_t candidate, vkg_program **program);
 
-/* trials.c: a program that is one convolution of inputs of `dtype`, run by that candidate; tensors: its inputs and its result. Destroy the
- * program, then the graph, after an error too. */
+/* trials.c: a program that is one convolution of inputs of `dtype`, run by that candidate, with an epilogue of that constant
+ * and slopes of TRIAL_SLOPE; tensors: its two inputs, the convolution, the inputs for a bias and for what decides the
+ * slopes, or NULL, the result. Destroy the program, then the graph, after an error too. */
+enum { CONV_TRIAL_TENSORS = 6 };
+#define TRIAL_SLOPE 0.25f
 vkg_result conv_trial_create(vkg_device *device, enum conv_direction direction, const struct conv_problem *problem,
-                             vkg_dtype dtype, uint32_t candidate, vkg_graph **graph, vkg_program **program,
-                             vkg_tensor *tensors[3]);
+                             vkg_dtype dtype, uint32_t candidate, uint32_t epilogue, vkg_graph **graph,
+                             vkg_program **program, vkg_tensor *tensors[CONV_TRIAL_TENSORS]);
 
 /* run.c: submits these commands at once, and waits. Slot 0 must not be in flight. */
 vkg_result program_submit_commands(struct vkg_program *program, uint32_t count, const VkCommandBuffer *commands);

@@ -96,40 +96,43 @@ static struct conv_problem small_problem(uint32_t ci, uint32_t co, uint32_t grou
                                  .sh = 2, .sw = 2, .ph = 1, .pw = 1, .dh = 1, .dw = 1, .groups = groups};
 }
 
-/* The candidate of the problem that is that kernel, with its sums in so many parts at the least. */
+/* The candidate of the problem that is the plan's kernel, with its sums in parts or not. */
 static bool find_candidate(const vkg_device *device, enum conv_direction direction, const struct conv_problem *problem,
-                           vkg_dtype dtype, const char *kernel, uint32_t least_parts, uint32_t *candidate)
+                           const struct conv_plan *plan, bool parts, uint32_t *candidate)
 {
     struct conv_plan plans[CONV_MAX_CANDIDATES + 1];
-    const uint32_t count = conv_candidates(&device->caps, direction, problem, dtype, plans);
+    const uint32_t count = conv_candidates(&device->caps, direction, problem, plan->dtype, plans);
+    char kernel[96], name[96];
+    conv_kernel_name(plan, kernel, sizeof kernel);
     for (*candidate = 0; *candidate < count; ++*candidate) {
-        char name[96];
         conv_kernel_name(&plans[*candidate], name, sizeof name);
-        if (strcmp(name, kernel) == 0 && plans[*candidate].push.split >= least_parts)
+        if (strcmp(name, kernel) == 0 && (plans[*candidate].push.split > 1) == parts)
             return true;
     }
     return false;
 }
 
-static bool find_problem_of(const vkg_device *device, enum conv_direction direction, vkg_dtype dtype,
-                            const char *kernel, uint32_t least_parts, struct conv_problem *problem, uint32_t *candidate)
+static bool find_problem_of(const vkg_device *device, enum conv_direction direction, const struct conv_plan *plan,
+                            bool parts, struct conv_problem *problem, uint32_t *candidate)
 {
     static const uint32_t channels[] = {20, 8, 5, 1};
     for (int i = 0; i < 16; i++) {
         *problem = small_problem(channels[i / 4], channels[i % 4], 1);
-        if (find_candidate(device, direction, problem, dtype, kernel, least_parts, candidate))
+        if (find_candidate(device, direction, problem, plan, parts, candidate))
             return true;
     }
     *problem = small_problem(1, 1, 8);
-    return find_candidate(device, direction, problem, dtype, kernel, least_parts, candidate);
+    return find_candidate(device, direction, problem, plan, parts, candidate);
 }
 
-/* One whose sums are made of parts, where there is one, so that the kernel that adds them is tested too. */
-static bool find_problem(const vkg_device *device, enum conv_direction direction, vkg_dtype dtype, const char *kernel,
+/* One whose sums are made of parts, where there is one, so that the kernel that adds them is tested too; with an epilogue
+ * one as the plan's, since that is done by the one kernel or the other. */
+static bool find_problem(const vkg_device *device, enum conv_direction direction, const struct conv_plan *plan,
                          struct conv_problem *problem, uint32_t *candidate)
 {
-    return find_problem_of(device, direction, dtype, kernel, 2, problem, candidate) ||
-           find_problem_of(device, direction, dtype, kernel, 1, problem, candidate);
+    const bool first = !plan->epilogue || plan->push.split > 1;
+    return find_problem_of(device, direction, plan, first, problem, candidate) ||
+           find_problem_of(device, direction, plan, !first, problem, candidate);
 }
 
 /* --- convolutions: the loop on the processor --- */
@@ -195,14 +198,30 @@ static void fill_typed(void *input, vkg_dtype dtype, float *numbers, uint64_t co
     }
 }
 
-static vkg_result compare(vkg_program *program, enum conv_direction direction, vkg_tensor *const tensors[3],
-                          const char *kernel, double *error)
+/* The epilogue, of every element; its inputs are NULL where it has none. */
+static void finish(double *sums, uint64_t count, const float *bias, uint64_t columns, const float *step, bool activates)
+{
+    for (uint64_t i = 0; i < count; i++) {
+        if (bias)
+            sums[i] += (double)bias[i % columns];
+        if (activates && sums[i] < 0)
+            sums[i] *= (double)TRIAL_SLOPE;
+        if (step && !(step[i] > 0))
+            sums[i] *= (double)TRIAL_SLOPE;
+    }
+}
+
+static vkg_result compare(vkg_program *program, enum conv_direction direction, vkg_tensor *const tensors[CONV_TRIAL_TENSORS],
+                          uint32_t epilogue, const char *kernel, double *error)
 {
     const struct conv_problem *p = &tensors[2]->attributes.conv;
     uint64_t counts[3];
     for (int i = 0; i < 3; i++)
         counts[i] = shape_elements(&tensors[i]->shape);
-    float *numbers = calloc(counts[0] + counts[1], sizeof *numbers);
+    const uint64_t columns = tensors[2]->shape.dims[tensors[2]->shape.rank - 1];
+    float *numbers = calloc(counts[0] + counts[1], sizeof *numbers),
+          *bias = tensors[3] ? vkg_program_input(program, tensors[3], 0) : NULL,
+          *step = tensors[4] ? vkg_program_input(program, tensors[4], 0) : NULL;
     struct expected expected = {.operands = conv_operands[direction], .inputs = {numbers, numbers + counts[0]},
                                 .sums = calloc(counts[2], sizeof(double))};
     vkg_result result = VKG_OK;
@@ -212,11 +231,14 @@ static vkg_result compare(vkg_program *program, enum conv_direction direction, v
     }
     for (uint32_t i = 0; i < 2; i++)
         fill_typed(vkg_program_input(program, tensors[i], 0), tensors[i]->dtype, numbers + (i ? counts[0] : 0), counts[i],
-             hash_text(HASH_START + i, kernel));
+                   hash_text(HASH_START + i, kernel));
+    fill(bias, bias ? columns : 0, hash_text(HASH_START + 2, kernel));
+    fill(step, step ? counts[2] : 0, hash_text(HASH_START + 3, kernel));
     result = vkg_program_run(program);
     each_product(p, add_product, &expected);
+    finish(expected.sums, counts[2], bias, columns, step, epilogue & EPILOGUE_ACTIVATION);
     if (result == VKG_OK)
-        *error = largest_error(vkg_program_output(program, tensors[2], 0), expected.sums, counts[2]);
+        *error = largest_error(vkg_program_output(program, tensors[5], 0), expected.sums, counts[2]);
 done:
     free(numbers);
     free(expected.sums);
@@ -224,14 +246,15 @@ done:
 }
 
 static vkg_result measure_error(vkg_device *device, enum conv_direction direction, const struct conv_problem *problem,
-                                vkg_dtype dtype, uint32_t candidate, const char *kernel, double *error)
+                                const struct conv_plan *plan, uint32_t candidate, const char *kernel, double *error)
 {
     vkg_program *program = NULL;
     vkg_graph *graph;
-    vkg_tensor *tensors[3];
-    vkg_result result = conv_trial_create(device, direction, problem, dtype, candidate, &graph, &program, tensors);
+    vkg_tensor *tensors[CONV_TRIAL_TENSORS];
+    vkg_result result = conv_trial_create(device, direction, problem, plan->dtype, candidate, plan->epilogue, &graph, &program,
+                                          tensors);
     if (result == VKG_OK)
-        result = compare(program, direction, tensors, kernel, error);
+        result = compare(program, direction, tensors, plan->epilogue, kernel, error);
     vkg_program_destroy(&program);
     vkg_graph_destroy(&graph);
     return result;
@@ -242,13 +265,13 @@ vkg_result self_test(vkg_device *device, enum conv_direction direction, const st
     struct conv_problem problem;
     uint32_t candidate;
     struct test test;
-    char kernel[96];
-    conv_kernel_name(plan, kernel, sizeof kernel);
+    char kernel[128];
+    conv_trusted_name(plan, kernel, sizeof kernel);
     if (kernel_trust(device, kernel) != TRUST_UNKNOWN)
         return VKG_OK;
     begin_test(&test, device, kernel);
-    if (find_problem(device, direction, plan->dtype, kernel, &problem, &candidate))
-        test.result = measure_error(device, direction, &problem, plan->dtype, candidate, kernel, &test.error);
+    if (find_problem(device, direction, plan, &problem, &candidate))
+        test.result = measure_error(device, direction, &problem, plan, candidate, kernel, &test.error);
     return end_test(&test, "it is not used");
 }
 

@@ -22,9 +22,22 @@ struct task {
 
 /* --- programs of one convolution --- */
 
+/* What the convolution's epilogue is to become. */
+static vkg_tensor *follow(vkg_graph *graph, vkg_tensor *const tensors[CONV_TRIAL_TENSORS], uint32_t epilogue)
+{
+    vkg_tensor *result = tensors[2];
+    if (epilogue & EPILOGUE_BIAS)
+        result = vkg_add(graph, result, tensors[3]);
+    if (epilogue & EPILOGUE_ACTIVATION)
+        result = vkg_leaky_relu(graph, result, TRIAL_SLOPE);
+    if (epilogue & EPILOGUE_STEP)
+        result = vkg_mul(graph, result, pointwise_unary(graph, &op_leaky_step, tensors[4], TRIAL_SLOPE, 0));
+    return result;
+}
+
 vkg_result conv_trial_create(vkg_device *device, enum conv_direction direction, const struct conv_problem *problem,
-                             vkg_dtype dtype, uint32_t candidate, vkg_graph **graph, vkg_program **program,
-                             vkg_tensor *tensors[3])
+                             vkg_dtype dtype, uint32_t candidate, uint32_t epilogue, vkg_graph **graph,
+                             vkg_program **program, vkg_tensor *tensors[CONV_TRIAL_TENSORS])
 {
     static const char *const names[2] = {"a", "b"};
     *program = NULL;
@@ -34,8 +47,12 @@ vkg_result conv_trial_create(vkg_device *device, enum conv_direction direction, 
         return result;
     for (int i = 0; i < 2; i++)
         tensors[i] = vkg_input_typed(*graph, names[i], conv_operand_shape(problem, conv_operands[direction][i]), dtype);
+    const vkg_shape shape = conv_operand_shape(problem, conv_operands[direction][2]);
     tensors[2] = conv_node(*graph, direction, tensors[0], tensors[1], problem);
-    vkg_output(*graph, "result", tensors[2]);
+    tensors[3] = epilogue & EPILOGUE_BIAS ? vkg_input(*graph, "bias", VKG_SHAPE(shape.dims[shape.rank - 1])) : NULL;
+    tensors[4] = epilogue & EPILOGUE_STEP ? vkg_input(*graph, "step", shape) : NULL;
+    tensors[5] = follow(*graph, tensors, epilogue);
+    vkg_output(*graph, "result", tensors[5]);
     return program_create_candidate(device, *graph, NULL, &(vkg_program_desc){.name = "trial of a kernel"}, candidate,
                                     program);
 }
@@ -85,9 +102,9 @@ static vkg_result time_candidate(vkg_device *device, const struct task *task, ui
 {
     vkg_program *program;
     vkg_graph *graph;
-    vkg_tensor *tensors[3];
-    vkg_result result =
-        conv_trial_create(device, task->direction, task->problem, task->dtype, candidate, &graph, &program, tensors);
+    vkg_tensor *tensors[CONV_TRIAL_TENSORS];
+    vkg_result result = conv_trial_create(device, task->direction, task->problem, task->dtype, candidate, 0, &graph,
+                                          &program, tensors);
     for (int i = 0; i < 2 && result == VKG_OK; i++) /* numbers of any type: zeros may take less power than a training */
         memset(vkg_program_input(program, tensors[i], 0), 0x3c, tensor_bytes(tensors[i]));
     if (result == VKG_OK)
@@ -191,7 +208,7 @@ static size_t list_tasks(const vkg_device *device, const struct fusion *fusion, 
             continue;
         task->problem = &node->attributes.conv;
         task->dtype = node->inputs[0]->dtype;
-        task->count = conv_candidates(&device->caps, task->direction, task->problem, task->dtype, task->plans);
+        task->count = conv_node_candidates(&device->caps, node, task->direction, &fusion->epilogues[node->id], task->plans);
         count += task->count > 0;
     }
     qsort(tasks, count, sizeof *tasks, compare_work);

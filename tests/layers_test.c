@@ -352,8 +352,36 @@ static void layers_follow_pytorch(void **unused)
     vkg_safetensors_close(&file);
 }
 
+/* Statistics are exact far from zero too, where the difference of squares would have no digit left. */
+static void variances_far_from_zero(void **unused)
+{
+    (void)unused;
+    enum { N = 3000, CHANNELS = 5 };
+    vkg_graph *graph;
+    vkg_program *program;
+    assert_int_equal(vkg_graph_create(test_log(), &graph), VKG_OK);
+    vkg_tensor *x = vkg_input(graph, "x", VKG_SHAPE(N, CHANNELS)), *var = vkg_var(graph, x, 1, false, 0);
+    vkg_output(graph, "var", var);
+    assert_int_equal(vkg_program_create(test_device(), graph, NULL, NULL, &program), VKG_OK);
+    float *numbers = vkg_program_input(program, x, 0);
+    double mean[CHANNELS] = {0}, expected[CHANNELS] = {0};
+    for (uint32_t i = 0; i < N * CHANNELS; i++) {
+        numbers[i] = (i % CHANNELS ? 4096 : -1e6f) + (float)test_random(16) / 8; /* exact */
+        mean[i % CHANNELS] += (double)numbers[i] / N;
+    }
+    for (uint32_t i = 0; i < N * CHANNELS; i++)
+        expected[i % CHANNELS] += pow((double)numbers[i] - mean[i % CHANNELS], 2) / N;
+    assert_int_equal(vkg_program_run(program), VKG_OK);
+    const float *found = vkg_program_output(program, var, 0);
+    assert_true(fabs((double)found[0] / expected[0] - 1) < 5e-2); /* an eighth is two bits there */
+    for (uint32_t c = 1; c < CHANNELS; c++)
+        assert_true(fabs((double)found[c] / expected[c] - 1) < 3e-4);
+    vkg_program_destroy(&program);
+    vkg_graph_destroy(&graph);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(layers_follow_pytorch)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(layers_follow_pytorch), cmocka_unit_test(variances_far_from_zero)};
     return cmocka_run_group_tests(tests, NULL, test_device_close);
 }

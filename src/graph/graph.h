@@ -31,7 +31,8 @@ struct op {
     bool unique; /* two calls with equal inputs are two different things: never merged */
     /* OP_POINTWISE: an expression of the inputs a, b, c and of the attributes p, q, each of type T. */
     const char *glsl;
-    enum reduction { REDUCE_SUM, REDUCE_MAX } reduction; /* OP_REDUCE */
+    /* OP_REDUCE; of deviations from the mean it is the sum of their squares */
+    enum reduction { REDUCE_SUM, REDUCE_MAX, REDUCE_DEVIATIONS } reduction;
     const char *body; /* a program's own operation: GLSL of a function */
     /* OP_KERNEL, OP_UPDATE: the type of each input that is not float32. */
     vkg_dtype input_dtypes[OP_MAX_INPUTS];

@@ -179,9 +179,27 @@ static uint32_t write_pointwise(struct fused_writer *w)
 static const struct reduction_text {
     const char *start, *combine;
 } reductions[] = {
-    [REDUCE_SUM] = {"0", "    r%u = r%u + %s;\n"},
-    [REDUCE_MAX] = {"uintBitsToFloat(0xff800000u)", "    r%u = maximum(r%u, %s);\n"},
+    [REDUCE_SUM] = {"    T r%u = T(0);\n", "    r%1$u = r%1$u + %2$s;\n"},
+    [REDUCE_MAX] = {"    T r%u = T(uintBitsToFloat(0xff800000u));\n", "    r%1$u = maximum(r%1$u, %2$s);\n"},
+    /* with the mean of what was seen (Welford 1962), which is f + m, f the first number: m keeps its digits far from
+     * zero; share: 1 of so many */
+    [REDUCE_DEVIATIONS] = {"    T r%1$u = T(0), m%1$u = T(0), f%1$u = T(0);\n",
+                           "    { if (seen == 1) f%1$u = %2$s; T x = %2$s - f%1$u, d = x - m%1$u; m%1$u += d * share; "
+                           "r%1$u += d * (x - m%1$u); }\n"},
 };
+
+static bool is_of_deviations(const vkg_tensor *output)
+{
+    return output->op->kind == OP_REDUCE && output->op->reduction == REDUCE_DEVIATIONS;
+}
+
+static bool counts_what_it_sees(const struct fused_kernel *kernel)
+{
+    bool counts = false;
+    for (uint32_t i = 0; i < kernel->output_count; i++)
+        counts |= is_of_deviations(kernel->outputs[i]);
+    return counts;
+}
 
 struct sum_extents {
     uint64_t outer, reduced, inner; /* inner in units of the vector width */
@@ -200,16 +218,24 @@ static void write_sum(struct fused_writer *w, const struct sum_extents *extents)
     fprintf(w->body, "    uint r = part;\n    do {\n");
     write_coordinates(w, w->body, first, w->dims.reduced_count, "r");
     writer_load_leaves(w);
+    if (counts_what_it_sees(w->kernel)) {
+        fprintf(w->before_loop, "    float seen = 0;\n");
+        fprintf(w->body, "    seen += 1; float share = 1 / seen;\n");
+    }
     for (uint32_t i = 0; i < w->kernel->output_count; i++) {
         const struct reduction_text *text = &reductions[w->kernel->outputs[i]->op->reduction];
         char name[24];
         name_of_input(w, w->kernel->outputs[i], 0, name);
-        fprintf(w->before_loop, "    T r%u = T(%s);\n", i, text->start);
-        fprintf(w->body, text->combine, i, i, name);
+        fprintf(w->before_loop, text->start, i);
+        fprintf(w->body, text->combine, i, name);
     }
     fprintf(w->body, "    r += c%u;\n    } while (r < c%u);\n", parts, reduced);
-    for (uint32_t i = 0; i < w->kernel->output_count; i++)
+    for (uint32_t i = 0; i < w->kernel->output_count; i++) {
         write_store(w, i, "r", i);
+        if (extents->parts > 1 && is_of_deviations(w->kernel->outputs[i]))
+            fprintf(w->body, "    out%1$u[i + c%2$u] = f%1$u + m%1$u;\n", i,
+                    writer_add_size(w, extents->outer * extents->parts * extents->inner));
+    }
 }
 
 static bool stores_halves_one_by_one(const struct fused_writer *w)
@@ -386,7 +412,7 @@ static vkg_result lower_sum(struct fused_writer *w)
             result = lowering_bind_tensor(lowering, dispatch, w->kernel->outputs[i], FORMAT_STORAGE, false, true);
             continue;
         }
-        uint64_t bytes = invocations * dims->width * 4;
+        uint64_t bytes = invocations * dims->width * (is_of_deviations(w->kernel->outputs[i]) ? 8 : 4);
         result = lowering_add_storage(lowering, STORAGE_TEMPORARY, bytes, &partial[i].storage);
         if (result == VKG_OK)
             dispatch_bind(dispatch, partial[i], bytes, FORMAT_STORAGE, false, true);
@@ -395,7 +421,7 @@ static vkg_result lower_sum(struct fused_writer *w)
         result = dispatch_grid(lowering, dispatch, workgroups(lowering, invocations, 1));
     for (uint32_t i = 0; i < w->kernel->output_count && extents.parts > 1 && result == VKG_OK; i++)
         result = lowering_reduce_parts(lowering, &(struct partial_results){
-            .reduction = w->kernel->outputs[i]->op->reduction, .outer = extents.outer, .parts = extents.parts,
+            .reduction = w->kernel->outputs[i]->op->reduction, .reduced = extents.reduced, .outer = extents.outer, .parts = extents.parts,
             .inner = extents.inner * dims->width, .at = partial[i]}, w->kernel->outputs[i]);
     return result;
 }

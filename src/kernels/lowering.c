@@ -1,7 +1,6 @@
 #include "kernels/lowering.h"
 
 #include <assert.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -130,11 +129,13 @@ enum binding_format lowering_read_format(const struct lowering *lowering, uint64
 vkg_result lowering_reduce_parts(struct lowering *lowering, const struct partial_results *partial,
                                  const vkg_tensor *result_tensor)
 {
-    static const char *const names[2][2] = {[REDUCE_SUM] = {"sum_parts_storage", "sum_parts_texel"},
-                                            [REDUCE_MAX] = {"max_parts_storage", "max_parts_texel"}},
+    static const char *const names[][2] = {[REDUCE_SUM] = {"sum_parts_storage", "sum_parts_texel"},
+                                           [REDUCE_MAX] = {"max_parts_storage", "max_parts_texel"},
+                                           [REDUCE_DEVIATIONS] = {"deviations_parts_storage", "deviations_parts_texel"}},
                              *const finished_names[2] = {"finished_parts_storage", "finished_parts_texel"};
     const struct epilogue *epilogue = partial->epilogue;
-    uint64_t count = partial->outer * partial->inner, bytes = count * partial->parts * 4;
+    const bool deviations = partial->reduction == REDUCE_DEVIATIONS;
+    uint64_t count = partial->outer * partial->inner, bytes = count * partial->parts * (deviations ? 8 : 4);
     enum binding_format format = lowering_read_format(lowering, bytes, false);
     const char *name = (epilogue ? finished_names : names[partial->reduction])[format != FORMAT_STORAGE];
     struct dispatch *dispatch = lowering_add_dispatch(lowering, name, shader_find(name));
@@ -142,11 +143,12 @@ vkg_result lowering_reduce_parts(struct lowering *lowering, const struct partial
         return lowering_out_of_memory(lowering);
     uint32_t workgroup = simple_workgroup(&lowering->device->caps);
     const struct {
-        uint32_t count, parts, inner, columns;
+        uint32_t count, parts, inner, more; /* numbers reduced, or an epilogue's columns */
         float slope, step_slope;
-    } push = {(uint32_t)count, (uint32_t)partial->parts, (uint32_t)partial->inner, partial->columns,
-              epilogue ? epilogue->slope : 0, epilogue ? epilogue->step_slope : 0};
-    dispatch_push(dispatch, &push, epilogue ? sizeof push : offsetof(__typeof__(push), columns));
+    } push = {(uint32_t)count, (uint32_t)partial->parts, (uint32_t)partial->inner,
+              epilogue ? partial->columns : (uint32_t)partial->reduced, epilogue ? epilogue->slope : 0,
+              epilogue ? epilogue->step_slope : 0};
+    dispatch_push(dispatch, &push, epilogue ? sizeof push : deviations ? 16 : 12);
     dispatch->constants[dispatch->constant_count++] = workgroup;
     if (epilogue)
         dispatch->constants[dispatch->constant_count++] = epilogue_constant(epilogue);

@@ -99,9 +99,11 @@ vkg_result lowering_out_of_memory(struct lowering *lowering);
  * for a texel view is read as a storage buffer. */
 enum binding_format lowering_read_format(const struct lowering *lowering, uint64_t bytes, bool vec4);
 
-/* y[outer][inner] = Σ_part x[outer][part][inner] (or the greatest), x lying at `at`: the second stage of two. */
+/* y[outer][inner] = Σ_part x[outer][part][inner] (or the greatest), x lying at `at`: the second stage of two. Of
+ * deviations, x has as many means behind it, and part p is of every `parts`-th of `reduced` numbers from p on. */
 struct partial_results {
     enum reduction reduction;
+    uint64_t reduced; /* of deviations */
     uint64_t outer, parts, inner;
     struct placement at;
     const struct epilogue *epilogue; /* of sums: what the kernel does then, with `inner` as columns and places; or NULL */

@@ -48,7 +48,7 @@ vkg_tensor *vkg_batch_normalization(vkg_graph *graph, vkg_tensor *x, vkg_tensor 
     uint32_t axes = axes_all_but_last(x);
     vkg_tensor *mean = vkg_mean(graph, x, axes, false);
     vkg_tensor *centred = vkg_sub(graph, x, mean);
-    vkg_tensor *var = vkg_mean(graph, vkg_square(graph, centred), axes, false);
+    vkg_tensor *var = vkg_var(graph, x, axes, false, 0);
     vkg_tensor *inverse_std = vkg_rsqrt(graph, vkg_affine(graph, var, 1, epsilon));
     vkg_tensor *x_hat = vkg_mul(graph, centred, inverse_std);
     vkg_tensor *value = vkg_add(graph, vkg_mul(graph, x_hat, weight), bias);
@@ -85,7 +85,7 @@ vkg_tensor *vkg_normalize(vkg_graph *graph, vkg_tensor *x, uint32_t axes, float 
     if (mean->poisoned)
         return mean;
     vkg_tensor *centred = vkg_sub(graph, x, mean);
-    vkg_tensor *var = vkg_mean(graph, vkg_square(graph, centred), axes, true);
+    vkg_tensor *var = vkg_var(graph, x, axes, true, 0);
     vkg_tensor *inverse_std = vkg_rsqrt(graph, vkg_affine(graph, var, 1, epsilon));
     return graph_add_node(graph, &(struct node_desc){
         .op = &op_normalize, .shape = x->shape, .input_count = 1, .saved_count = 1,

@@ -41,6 +41,9 @@ vkg_tensor *scale_of_samples(vkg_graph *graph, const char *call, const vkg_tenso
 void split_finely(vkg_graph *graph, vkg_tensor *a, uint32_t axis, uint32_t parts, vkg_tensor **results);
 vkg_tensor *join_finely(vkg_graph *graph, vkg_tensor *const *tensors, uint32_t count, uint32_t axis);
 
+/* Σ (a − mean)² over a set of axes, which stay as dimensions of 1; of one run of axes in one pass over a. */
+vkg_tensor *squared_deviations(vkg_graph *graph, vkg_tensor *a, uint32_t axes);
+
 /* Sets of axes. */
 uint32_t axes_all_but_last(const vkg_tensor *tensor);
 

@@ -176,6 +176,27 @@ vkg_tensor *vkg_argmax(vkg_graph *graph, vkg_tensor *a, uint32_t axis, bool keep
 
 /* --- variance --- */
 
+static void deviations_gradient(vkg_graph *graph, vkg_tensor *node, vkg_tensor *dy, const bool *wanted, vkg_tensor **gradients)
+{
+    (void)wanted;
+    vkg_tensor *a = node->inputs[0], *mean = vkg_mean(graph, a, node->attributes.axes, true);
+    gradients[0] = vkg_mul(graph, vkg_affine(graph, vkg_sub(graph, a, mean), 2, 0), dy);
+}
+
+const struct op op_deviations = {.name = "squared_deviations", .kind = OP_REDUCE, .reduction = REDUCE_DEVIATIONS,
+                                 .doc = "Σ (a − mean)² over one run of axes, which stay as dimensions of 1",
+                                 .gradient = deviations_gradient};
+
+vkg_tensor *squared_deviations(vkg_graph *graph, vkg_tensor *a, uint32_t axes)
+{
+    struct reduced r;
+    if (!find_reduced(graph, "squared_deviations", a, axes, &r))
+        return graph->poison;
+    if (first_run(&a->shape, r.axes) == r.axes && r.elements > 1)
+        return reduce_keeping(graph, &op_deviations, a, r.axes);
+    return vkg_sum(graph, vkg_square(graph, vkg_sub(graph, a, vkg_mean(graph, a, axes, true))), axes, true);
+}
+
 vkg_tensor *vkg_var(vkg_graph *graph, vkg_tensor *a, uint32_t axes, bool keep, uint32_t correction)
 {
     struct reduced r;
@@ -184,7 +205,7 @@ vkg_tensor *vkg_var(vkg_graph *graph, vkg_tensor *a, uint32_t axes, bool keep, u
     if (correction >= r.elements)
         return graph_fail(graph, "var: %llu elements of %s less the correction %u leave none",
                           (unsigned long long)r.elements, SHAPE(&a->shape), correction);
-    vkg_tensor *centred = vkg_sub(graph, a, vkg_mean(graph, a, axes, true));
-    vkg_tensor *sum = vkg_sum(graph, vkg_square(graph, centred), axes, keep);
-    return vkg_affine(graph, sum, (float)(1.0 / (double)(r.elements - correction)), 0);
+    vkg_tensor *sum = squared_deviations(graph, a, axes);
+    return vkg_affine(graph, keep ? sum : vkg_reshape(graph, sum, r.squeezed),
+                      (float)(1.0 / (double)(r.elements - correction)), 0);
 }

@@ -73,6 +73,21 @@ static void expect_sums(const struct check *check, double *elements)
         elements[i / SUMMED] += (double)check->numbers[0][i] * (double)check->numbers[1][i];
 }
 
+static void build_deviations(struct check *check)
+{
+    vkg_tensor *a = vkg_affine(check->graph, add_numbers(check, VKG_SHAPE(SUMMED, KEPT)), 1, 30); /* far from 0 */
+    check->result = vkg_var(check->graph, a, 1u << 0, false, 0);
+}
+
+static void expect_deviations(const struct check *check, double *elements)
+{
+    double means[KEPT] = {0};
+    for (uint32_t i = 0; i < KEPT * SUMMED; i++)
+        means[i % KEPT] += (double)check->numbers[0][i] / SUMMED;
+    for (uint32_t i = 0; i < KEPT * SUMMED; i++)
+        elements[i % KEPT] += pow((double)check->numbers[0][i] - means[i % KEPT], 2) / SUMMED;
+}
+
 static void build_greatest(struct check *check)
 {
     check->result = vkg_max(check->graph, add_numbers(check, VKG_SHAPE(SUMMED, KEPT)), 1u << 0, false);
@@ -277,6 +292,7 @@ const struct kernel_check kernel_checks[] = {
     {"pointwise chains of fours", build_fours, expect_fours, NULL},
     {"pointwise chains", build_ones, expect_ones, NULL},
     {"sums", build_sums, expect_sums, NULL},
+    {"squared deviations", build_deviations, expect_deviations, NULL},
     {"maxima", build_greatest, expect_greatest, NULL},
     {"softmax", build_softmax, expect_softmax, NULL},
     {"adam", build_optimizer, expect_optimizer, &adam},

@@ -246,7 +246,7 @@ void store_sums()
                 const uint row = first_row + subgroup_row + i * M + e / N;
                 const uint column = first_column + subgroup_column + j * N + e % N;
                 if (row < rows && column < columns)
-                    write_result(row, column, results[mine + e]);
+                    write_result(result_index(row, column), bias_of(column), results[mine + e]);
             }
             barrier();
         }

@@ -1,16 +1,19 @@
-// y[outer][inner] = Σ_part x[outer][part][inner], or the greatest of them (MAX 1): the second stage of a reduction.
-// Writes (=). The order is fixed. Grid: one invocation an element of y, folded over y. READ_TEXEL as in optimizer.comp.
+// The second stage of a reduction: y[outer][inner] of the parts x[outer][part][inner]. Writes (=). The order is fixed.
+// REDUCTION 0: the sum. 1: the greatest. 2: the sum of squared deviations from the mean of all; x holds the parts' own sums,
+//   and behind all of them their means. Part p of `reduced` numbers has every `parts`-th of them, from p on.
+// TILES 1: the parts are those that a convolution's tiles left (lib/conv_product.glsl), [part][inner] squared deviations, and
+//   means behind them, and a part has as many numbers as its tile has rows; the sum (REDUCTION 0) is that of all numbers.
 // FINISHED 1: y is a convolution's result, whose epilogue (lib/epilogue.glsl) follows the sum.
+// LANES invocations share an element of y, where there are few elements and many parts; neighbours have neighbouring ones.
+// Grid: elements of y, folded over y. READ_TEXEL as in optimizer.comp.
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #define VECTOR 0
+#include "lib/moments.glsl"
 #include "lib/pointwise.glsl"
 layout(local_size_x_id = 0) in;
-#if MAX
-#define COMBINE(a, b) maximum(a, b)
-#else
-#define COMBINE(a, b) ((a) + (b))
-#endif
+layout(constant_id = 0) const uint THREADS = 64;
+layout(constant_id = 2) const uint LANES = 1;
 #if READ_TEXEL
 layout(binding = 0) uniform samplerBuffer x;
 #define READ(i) texelFetch(x, int(i)).x
@@ -25,6 +28,12 @@ layout(push_constant) uniform push_constants
 #if FINISHED
     uint columns;
     float slope, step_slope;
+#elif TILES
+    uint n, height, width;    // of what the convolution wrote;
+    uint pace_y, pace_x;      // its phases are the places equal modulo these,
+    uint row_tiles, tile_rows; // of each phase so many tiles of so many rows; the last ones are less full, or empty
+#elif REDUCTION == 2
+    uint reduced;
 #endif
 };
 
@@ -36,18 +45,89 @@ layout(push_constant) uniform push_constants
 #include "lib/epilogue.glsl"
 #endif
 
+#if REDUCTION == 2 || TILES
+#define Partial Moments
+
+float numbers_of(uint part)
+{
+#if TILES
+    const uint phase = part / row_tiles, first = part % row_tiles * tile_rows;
+    const uint lines = (height - min(height, phase / pace_x) + pace_y - 1) / pace_y;
+    const uint places = (width - min(width, phase % pace_x) + pace_x - 1) / pace_x, rows = n * lines * places;
+    return float(min(rows - min(rows, first), tile_rows));
+#else
+    return float((reduced - part + parts - 1) / parts);
+#endif
+}
+
+// Means are taken from that of the first part on: far from zero they keep their digits.
+Moments read_part(uint start, uint part)
+{
+    const uint at = start + part * inner, means = count * parts;
+    const float numbers = numbers_of(part);
+    return numbers == 0 ? Moments(0, 0, 0) : Moments(numbers, READ(means + at) - READ(means + start), READ(at));
+}
+
+Moments combine(Moments a, Moments b)
+{
+    return merged(a, b);
+}
+
+float result_of(Moments all, uint start, uint i)
+{
+#if REDUCTION == 0
+    return all.numbers * (all.mean + READ(count * parts + start));
+#else
+    return all.deviations;
+#endif
+}
+#else
+#define Partial float
+
+float read_part(uint start, uint part)
+{
+    return READ(start + part * inner);
+}
+
+float combine(float a, float b)
+{
+#if REDUCTION == 1
+    return maximum(a, b);
+#else
+    return a + b;
+#endif
+}
+
+float result_of(float all, uint start, uint i)
+{
+#if FINISHED
+    return finished(all, bias_of(i % columns), i);
+#else
+    return all;
+#endif
+}
+#endif
+
+shared Partial of_lanes[LANES > 1 ? THREADS : 1];
+
 void main()
 {
-    uint group = gl_WorkGroupID.y * gl_NumWorkGroups.x + gl_WorkGroupID.x;
-    uint i = group * gl_WorkGroupSize.x + gl_LocalInvocationID.x;
-    if (i >= count)
-        return;
-    uint start = i / inner * parts * inner + i % inner;
-    float result = READ(start);
-    for (uint part = 1; part < parts; part++)
-        result = COMBINE(result, READ(start + part * inner));
-#if FINISHED
-    result = finished(result, bias_of(i % columns), i);
-#endif
-    y[i] = result;
+    const uint side_by_side = THREADS / LANES, group = gl_WorkGroupID.y * gl_NumWorkGroups.x + gl_WorkGroupID.x;
+    const uint place = gl_LocalInvocationID.x % side_by_side, lane = gl_LocalInvocationID.x / side_by_side;
+    const uint i = group * side_by_side + place, lanes = min(LANES, parts);
+    const uint start = i / inner * parts * inner + i % inner;
+    Partial all;
+    if (i < count && lane < lanes) {
+        all = read_part(start, lane);
+        for (uint part = lane + lanes; part < parts; part += lanes)
+            all = combine(all, read_part(start, part));
+    }
+    if (LANES > 1) {
+        of_lanes[gl_LocalInvocationID.x] = all;
+        barrier();
+        for (uint other = 1; other < lanes && lane == 0; other++)
+            all = combine(all, of_lanes[other * side_by_side + place]);
+    }
+    if (i < count && lane == 0)
+        y[i] = result_of(all, start, i);
 }

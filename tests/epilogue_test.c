@@ -136,24 +136,71 @@ static struct conv_problem random_problem(void)
     return p;
 }
 
-static void check_candidates(const struct conv_problem *p, vkg_dtype dtype)
+/* Sums and variances of the columns of a finished result, which tiled kernels leave the parts of. */
+static void check_moments(const struct conv_problem *p, enum conv_direction direction, uint32_t candidate, bool by_tiles)
 {
-    struct conv_plan plans[CONV_MAX_CANDIDATES + 1];
-    for (int direction = CONV_FORWARD; direction <= CONV_INPUT_GRAD; direction++) {
-        const uint32_t count =
-            conv_candidates(vkg_device_get_caps(test_device()), (enum conv_direction)direction, p, dtype, plans);
-        assert_true(count > 0);
-        for (uint32_t candidate = 0; candidate < count; candidate++)
-            check(p, (enum conv_direction)direction, dtype, candidate, candidate ? 1 + (int)test_random(ALL) : ALL);
+    struct chain alone, c;
+    chain_create(&alone, direction, p, VKG_FLOAT32, 0, (struct slopes){0, 0});
+    chain_create(&c, direction, p, VKG_FLOAT32, BIAS | ACTIVATION, (struct slopes){0.2f, 0});
+    const uint32_t axes = axes_all_but_last(c.result);
+    vkg_tensor *sum = vkg_sum(c.graph, c.result, axes, false), *var = vkg_var(c.graph, c.result, axes, false, 0);
+    vkg_output(c.graph, "sum", sum);
+    vkg_output(c.graph, "var", var);
+    vkg_program *plain = run(&alone, candidate), *program = run(&c, candidate);
+    if (by_tiles) /* two that merge the parts, and the division by how many there are */
+        assert_int_equal(vkg_program_get_stats(program).dispatches, vkg_program_get_stats(plain).dispatches + 3);
+    const float *elements = vkg_program_output(program, c.result, 0), *sums = vkg_program_output(program, sum, 0),
+                *variances = vkg_program_output(program, var, 0);
+    const uint64_t columns = vkg_tensor_elements(sum), rows = vkg_tensor_elements(c.result) / columns;
+    for (uint64_t k = 0; k < columns; k++) {
+        double total = 0, size = 1e-6, squares = 0;
+        for (uint64_t i = 0; i < rows; i++)
+            total += (double)elements[i * columns + k], size += fabs((double)elements[i * columns + k]);
+        for (uint64_t i = 0; i < rows; i++)
+            squares += pow((double)elements[i * columns + k] - total / (double)rows, 2);
+        const double variance = squares / (double)rows;
+        if (!(fabs((double)sums[k] - total) <= 1e-5 * size) ||
+            !(fabs((double)variances[k] - variance) <= 1e-5 * variance + 1e-9 * size * size))
+            fail_msg("candidate %u, column %u: sum %g and variance %g, expected %g and %g (n %u, in %ux%u, channels %u to %u, kernel "
+                     "%ux%u, stride %ux%u)", candidate, (uint32_t)k, (double)sums[k], (double)variances[k], total, variance,
+                     p->n, p->ih, p->iw, p->ci, p->co, p->kh, p->kw, p->sh, p->sw);
     }
+    vkg_program_destroy(&plain);
+    vkg_program_destroy(&program);
+    vkg_graph_destroy(&alone.graph);
+    vkg_graph_destroy(&c.graph);
 }
 
+/* Those of a device's own family; of others the first one, since drivers for processors take seconds to build one. */
 static void of_every_candidate(void **unused)
 {
     (void)unused;
-    for (int i = 0; i < 3; i++) {
+    const vkg_device_caps *caps = vkg_device_get_caps(test_device());
+    struct conv_plan plans[CONV_MAX_CANDIDATES + 1];
+    const struct conv_problem p = random_problem();
+    for (int d = CONV_FORWARD; d <= CONV_INPUT_GRAD; d++) {
+        const enum conv_direction direction = (enum conv_direction)d;
+        const uint32_t count = conv_candidates(caps, direction, &p, VKG_FLOAT32, plans);
+        assert_true(count > 0);
+        for (uint32_t i = 0; i < count && (caps->kernels == VKG_KERNELS_TILED || i < 2); i++) {
+            check(&p, direction, VKG_FLOAT32, i, i ? 1 + (int)test_random(ALL) : ALL);
+            check_moments(&p, direction, i, plans[i].step.moments_tile[0] && plans[i].push.split == 1);
+        }
+        check(&p, direction, VKG_FLOAT32, count - 1, ALL);
+    }
+}
+
+/* Fresh problems for the first candidate: phases of odd sizes, tiles that are not full. */
+static void of_random_problems(void **unused)
+{
+    (void)unused;
+    for (int i = 0; i < 6; i++) {
         const struct conv_problem p = random_problem();
-        check_candidates(&p, VKG_FLOAT32);
+        const enum conv_direction direction = (enum conv_direction)(i % 2);
+        struct conv_plan plans[CONV_MAX_CANDIDATES + 1];
+        assert_true(conv_candidates(vkg_device_get_caps(test_device()), direction, &p, VKG_FLOAT32, plans) > 0);
+        check(&p, direction, VKG_FLOAT32, 0, 1 + (int)test_random(ALL));
+        check_moments(&p, direction, 0, plans[0].step.moments_tile[0] && plans[0].push.split == 1);
     }
 }
 
@@ -324,7 +371,7 @@ static void of_layers_and_their_gradients(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(of_every_candidate), cmocka_unit_test(of_halves), cmocka_unit_test(of_sums_in_parts),
+        cmocka_unit_test(of_every_candidate), cmocka_unit_test(of_random_problems), cmocka_unit_test(of_halves), cmocka_unit_test(of_sums_in_parts),
         cmocka_unit_test(of_what_is_no_number), cmocka_unit_test(only_where_it_is_right),
         cmocka_unit_test(of_layers_and_their_gradients)};
     return cmocka_run_group_tests(tests, NULL, test_device_close);

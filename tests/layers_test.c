@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "device/device.h"
 #include "graph/graph.h"
 #include "on_device.h"
 
@@ -353,35 +354,62 @@ static void layers_follow_pytorch(void **unused)
 }
 
 /* Statistics are exact far from zero too, where the difference of squares would have no digit left. */
-static void variances_far_from_zero(void **unused)
+static void check_statistics(void)
 {
-    (void)unused;
     enum { N = 3000, CHANNELS = 5 };
     vkg_graph *graph;
     vkg_program *program;
     assert_int_equal(vkg_graph_create(test_log(), &graph), VKG_OK);
     vkg_tensor *x = vkg_input(graph, "x", VKG_SHAPE(N, CHANNELS)), *var = vkg_var(graph, x, 1, false, 0);
+    vkg_tensor *mean = vkg_mean(graph, x, 1, false), *max = vkg_max(graph, x, 1, false);
     vkg_output(graph, "var", var);
+    vkg_output(graph, "mean", mean);
+    vkg_output(graph, "max", max);
     assert_int_equal(vkg_program_create(test_device(), graph, NULL, NULL, &program), VKG_OK);
     float *numbers = vkg_program_input(program, x, 0);
-    double mean[CHANNELS] = {0}, expected[CHANNELS] = {0};
+    double means[CHANNELS] = {0}, expected[CHANNELS] = {0}, greatest[CHANNELS];
+    for (uint32_t c = 0; c < CHANNELS; c++)
+        greatest[c] = -INFINITY;
     for (uint32_t i = 0; i < N * CHANNELS; i++) {
         numbers[i] = (i % CHANNELS ? 4096 : -1e6f) + (float)test_random(16) / 8; /* exact */
-        mean[i % CHANNELS] += (double)numbers[i] / N;
+        means[i % CHANNELS] += (double)numbers[i] / N;
+        greatest[i % CHANNELS] = fmax(greatest[i % CHANNELS], (double)numbers[i]);
     }
     for (uint32_t i = 0; i < N * CHANNELS; i++)
-        expected[i % CHANNELS] += pow((double)numbers[i] - mean[i % CHANNELS], 2) / N;
+        expected[i % CHANNELS] += pow((double)numbers[i] - means[i % CHANNELS], 2) / N;
     assert_int_equal(vkg_program_run(program), VKG_OK);
     const float *found = vkg_program_output(program, var, 0);
     assert_true(fabs((double)found[0] / expected[0] - 1) < 5e-2); /* an eighth is two bits there */
     for (uint32_t c = 1; c < CHANNELS; c++)
         assert_true(fabs((double)found[c] / expected[c] - 1) < 3e-4);
+    for (uint32_t c = 0; c < CHANNELS; c++) {
+        assert_true(fabs((double)((const float *)vkg_program_output(program, mean, 0))[c] / means[c] - 1) < 1e-6);
+        assert_true((double)((const float *)vkg_program_output(program, max, 0))[c] == greatest[c]);
+    }
     vkg_program_destroy(&program);
     vkg_graph_destroy(&graph);
 }
 
+static void statistics_far_from_zero(void **unused)
+{
+    (void)unused;
+    check_statistics();
+}
+
+/* As on a graphics card, where several invocations share an element whose parts are many. */
+static void statistics_of_many_lanes(void **unused)
+{
+    (void)unused;
+    vkg_device *device = test_device();
+    const vkg_device_type type = device->caps.type;
+    device->caps.type = VKG_DEVICE_DISCRETE;
+    check_statistics();
+    device->caps.type = type;
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(layers_follow_pytorch), cmocka_unit_test(variances_far_from_zero)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(layers_follow_pytorch), cmocka_unit_test(statistics_far_from_zero),
+                                       cmocka_unit_test(statistics_of_many_lanes)};
     return cmocka_run_group_tests(tests, NULL, test_device_close);
 }

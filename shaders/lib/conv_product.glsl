@@ -107,6 +107,8 @@ layout(std430, binding = 2) restrict writeonly buffer result_buffer { float resu
 #define EPILOGUE_TEXEL   0
 #define EPILOGUE_BINDING 3
 #include "epilogue.glsl"
+#else
+#define bias_of(column) 0.0
 #endif
 
 uint result_index(uint row, uint column)
@@ -121,13 +123,12 @@ uint result_index(uint row, uint column)
 #endif
 }
 
-// An element of the product, or this split's part of it.
-void write_result(uint row, uint column, float sum)
+// Writes an element of the product, or this split's part of it, of that index; returns what that is.
+float write_result(uint at, float bias, float sum)
 {
-    const uint at = result_index(row, column);
-#if DIRECTION == 2
-    result[at] = sum;
-#else
-    result[at] = finished(sum, bias_of(column), at);
+#if DIRECTION != 2
+    sum = finished(sum, bias, at);
 #endif
+    result[at] = sum;
+    return sum;
 }

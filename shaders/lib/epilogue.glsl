@@ -5,6 +5,7 @@
 // the slopes is the next one; EPILOGUE_TEXEL, 1 where they are read through texel buffers; float slope and step_slope.
 layout(constant_id = 1) const uint EPILOGUE = 0;
 const uint EPILOGUE_BIAS = 1, EPILOGUE_ACTIVATION = 2, EPILOGUE_STEP = 4;
+const uint EPILOGUE_MOMENTS = 8; // of every column of a tile: conv_tiled.comp
 
 #if EPILOGUE_TEXEL
 layout(binding = EPILOGUE_BINDING) uniform samplerBuffer biases;

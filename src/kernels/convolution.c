@@ -326,6 +326,8 @@ static bool plan_tiled(const struct question *question, const struct kernel *ker
         cut.terms = taps_of_phase(p->kh, p->sh, p->dh) * taps_of_phase(p->kw, p->sw, p->dw) * p->co;
     plan->step.shader = kernel->names[question->direction];
     plan->step.workgroup = threads;
+    if (question->direction != CONV_WEIGHT_GRAD)
+        plan->step.moments_tile[0] = kernel->rows, plan->step.moments_tile[1] = kernel->columns;
     plan->step.formats[0] = plan->step.formats[1] = FORMAT_STORAGE;
     const uint32_t enough = kernel->workgroups ? kernel->workgroups : enough_workgroups(caps);
     return choose_split(caps, &cut, tiles(s, kernel) * s->phases * s->groups, enough, DEPTH, plan) &&

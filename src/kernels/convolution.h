@@ -29,6 +29,7 @@ struct conv_step {
     uint32_t constant_count;        /* and how many they are */
     uint32_t subgroup_size;         /* as in pipeline_desc */
     uint32_t tile[2];               /* of a shader that has several: rows and columns of a workgroup; else 0 */
+    uint32_t moments_tile[2]; /* the same, of a kernel that can leave the moments of its tiles (tile_moments.h); else 0 */
     enum binding_format formats[2]; /* of the two inputs */
     enum binding_format epilogue_format; /* of what an epilogue reads */
     uint32_t groups[3];

@@ -8,11 +8,11 @@ uint32_t epilogue_constant(const struct epilogue *epilogue)
            (epilogue->step ? EPILOGUE_STEP : 0);
 }
 
-/* The kernel declares the binding even where it never reads it: something has to be there. */
-static void bind_anything(struct dispatch *dispatch, enum binding_format format)
+void epilogue_bind_nothing(struct dispatch *dispatch, uint32_t other, enum binding_format format)
 {
-    const struct binding *known = &dispatch->bindings[0];
-    dispatch_bind(dispatch, (struct placement){.storage = known->storage, .offset = known->offset}, 16, format, true, false);
+    const struct binding *known = &dispatch->bindings[other];
+    dispatch_bind(dispatch, (struct placement){.storage = known->storage, .offset = known->offset}, 16, format, known->read,
+                  known->written);
 }
 
 vkg_result epilogue_bind(struct lowering *lowering, struct dispatch *dispatch, const struct epilogue *epilogue,
@@ -24,6 +24,6 @@ vkg_result epilogue_bind(struct lowering *lowering, struct dispatch *dispatch, c
         if (tensors[i])
             result = lowering_bind_tensor(lowering, dispatch, tensors[i], format, true, false);
         else
-            bind_anything(dispatch, format);
+            epilogue_bind_nothing(dispatch, 0, format);
     return result;
 }

@@ -15,15 +15,20 @@ struct epilogue {
     float slope;            /* of that; 0: ReLU */
     const vkg_tensor *step; /* an element an element of the result, which is multiplied by 1 where that is positive, */
     float step_slope;       /* and by this where it is not; or NULL */
-    const vkg_tensor *result; /* what is computed then; NULL: there is no epilogue, but the convolution's own node */
+    const vkg_tensor *result; /* what is computed then; NULL: that is the convolution's own node */
+    bool moments;             /* of the result, for its statistics: where the kernel can (tile_moments.h) */
 };
 
-/* The specialisation constant EPILOGUE: the sum of these. */
-enum { EPILOGUE_BIAS = 1, EPILOGUE_ACTIVATION = 2, EPILOGUE_STEP = 4 };
+/* The specialisation constant EPILOGUE, but for moments: the sum of these. */
+enum { EPILOGUE_BIAS = 1, EPILOGUE_ACTIVATION = 2, EPILOGUE_STEP = 4, EPILOGUE_MOMENTS = 8 };
 uint32_t epilogue_constant(const struct epilogue *epilogue);
 
 /* Binds what it reads, behind the kernel's own bindings; the kernel sees these tensors by that format. */
 vkg_result epilogue_bind(struct lowering *lowering, struct dispatch *dispatch, const struct epilogue *epilogue,
                          enum binding_format format);
+
+/* Where a kernel declares a binding that it does not use, something has to be there: a piece of what another one has,
+ * which the kernel reads or writes as well. */
+void epilogue_bind_nothing(struct dispatch *dispatch, uint32_t other, enum binding_format format);
 
 #endif

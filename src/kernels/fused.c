@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "kernels/fused_writer.h"
+#include "kernels/tile_moments.h"
 #include "ops/ops.h"
 
 /* --- text --- */
@@ -426,8 +427,13 @@ static vkg_result lower_sum(struct fused_writer *w)
     return result;
 }
 
-vkg_result lower_fused(struct lowering *lowering, const struct fused_kernel *kernel, const bool *inlined)
+vkg_result lower_fused(struct lowering *lowering, const struct fused_kernel *whole, const bool *inlined)
 {
+    struct fused_kernel rest = *whole;
+    vkg_result result = moments_lower(lowering, &rest);
+    if (result != VKG_OK || rest.output_count == 0)
+        return result;
+    const struct fused_kernel *kernel = &rest;
     struct fused_writer w = {.lowering = lowering, .kernel = kernel, .inlined = inlined};
     w.values = calloc(lowering->graph->tensor_count, sizeof *w.values);
     if (!w.values)
@@ -437,7 +443,7 @@ vkg_result lower_fused(struct lowering *lowering, const struct fused_kernel *ker
         writer_collect_leaves(&w, output);
     }
     fused_collapse(&kernel->space, kernel->axes, w.leaves, w.leaf_count, &w.dims);
-    vkg_result result = kernel->axes ? lower_sum(&w) : lower_pointwise(&w);
+    result = kernel->axes ? lower_sum(&w) : lower_pointwise(&w);
     free(w.values);
     return result;
 }

@@ -126,37 +126,81 @@ enum binding_format lowering_read_format(const struct lowering *lowering, uint64
     return vec4 ? FORMAT_TEXEL_VEC4 : FORMAT_TEXEL_SCALAR;
 }
 
-vkg_result lowering_reduce_parts(struct lowering *lowering, const struct partial_results *partial,
-                                 const vkg_tensor *result_tensor)
+static const char *parts_shader(const struct partial_results *partial, bool texel)
 {
     static const char *const names[][2] = {[REDUCE_SUM] = {"sum_parts_storage", "sum_parts_texel"},
                                            [REDUCE_MAX] = {"max_parts_storage", "max_parts_texel"},
                                            [REDUCE_DEVIATIONS] = {"deviations_parts_storage", "deviations_parts_texel"}},
-                             *const finished_names[2] = {"finished_parts_storage", "finished_parts_texel"};
-    const struct epilogue *epilogue = partial->epilogue;
-    const bool deviations = partial->reduction == REDUCE_DEVIATIONS;
-    uint64_t count = partial->outer * partial->inner, bytes = count * partial->parts * (deviations ? 8 : 4);
+                             *const of_tiles[][2] = {[REDUCE_SUM] = {"tile_sums_storage", "tile_sums_texel"},
+                                                     [REDUCE_DEVIATIONS] = {"tile_deviations_storage", "tile_deviations_texel"}},
+                             *const finished[2] = {"finished_parts_storage", "finished_parts_texel"};
+    return (partial->epilogue ? finished : (partial->tiles ? of_tiles : names)[partial->reduction])[texel];
+}
+
+/* The push constants of reduce_parts.comp. */
+static void push_parts(struct dispatch *dispatch, const struct partial_results *partial)
+{
+    struct {
+        uint32_t count, parts, inner;
+        union {
+            uint32_t reduced;
+            struct {
+                uint32_t columns;
+                float slope, step_slope;
+            } epilogue;
+            struct tile_geometry tiles;
+        } more;
+    } push = {(uint32_t)(partial->outer * partial->inner), (uint32_t)partial->parts, (uint32_t)partial->inner, {0}};
+    uint32_t bytes = 12;
+    if (partial->epilogue) {
+        push.more.epilogue.columns = partial->columns;
+        push.more.epilogue.slope = partial->epilogue->slope;
+        push.more.epilogue.step_slope = partial->epilogue->step_slope;
+        bytes += sizeof push.more.epilogue;
+    } else if (partial->tiles) {
+        push.more.tiles = partial->tiles->geometry;
+        bytes += sizeof push.more.tiles;
+    } else if (partial->reduction == REDUCE_DEVIATIONS) {
+        push.more.reduced = (uint32_t)partial->reduced;
+        bytes += sizeof push.more.reduced;
+    }
+    dispatch_push(dispatch, &push, bytes);
+}
+
+/* How many invocations share an element: on a graphics card few elements of many parts would leave it idle. */
+static uint32_t choose_lanes(const vkg_device_caps *caps, uint64_t count, uint64_t parts, uint32_t workgroup)
+{
+    enum { BUSY = 32768, MOST = 32, PARTS_A_LANE = 4 };
+    uint32_t lanes = 1;
+    while (caps->type != VKG_DEVICE_CPU && lanes < MOST && workgroup % (lanes * 2) == 0 && count * lanes < BUSY &&
+           lanes * 2 * PARTS_A_LANE <= parts)
+        lanes *= 2;
+    return lanes;
+}
+
+vkg_result lowering_reduce_parts(struct lowering *lowering, const struct partial_results *partial,
+                                 const vkg_tensor *result_tensor)
+{
+    const bool two_planes = partial->tiles || partial->reduction == REDUCE_DEVIATIONS;
+    uint64_t count = partial->outer * partial->inner, bytes = count * partial->parts * (two_planes ? 8 : 4);
     enum binding_format format = lowering_read_format(lowering, bytes, false);
-    const char *name = (epilogue ? finished_names : names[partial->reduction])[format != FORMAT_STORAGE];
+    const char *name = parts_shader(partial, format != FORMAT_STORAGE);
     struct dispatch *dispatch = lowering_add_dispatch(lowering, name, shader_find(name));
     if (!dispatch)
         return lowering_out_of_memory(lowering);
     uint32_t workgroup = simple_workgroup(&lowering->device->caps);
-    const struct {
-        uint32_t count, parts, inner, more; /* numbers reduced, or an epilogue's columns */
-        float slope, step_slope;
-    } push = {(uint32_t)count, (uint32_t)partial->parts, (uint32_t)partial->inner,
-              epilogue ? partial->columns : (uint32_t)partial->reduced, epilogue ? epilogue->slope : 0,
-              epilogue ? epilogue->step_slope : 0};
-    dispatch_push(dispatch, &push, epilogue ? sizeof push : deviations ? 16 : 12);
-    dispatch->constants[dispatch->constant_count++] = workgroup;
-    if (epilogue)
-        dispatch->constants[dispatch->constant_count++] = epilogue_constant(epilogue);
+    const uint32_t lanes = choose_lanes(&lowering->device->caps, count, partial->parts, workgroup);
+    push_parts(dispatch, partial);
+    dispatch->constants[0] = workgroup;
+    dispatch->constants[1] = partial->epilogue ? epilogue_constant(partial->epilogue) : 0;
+    dispatch->constants[2] = lanes;
+    dispatch->constant_count = 3;
     dispatch_bind(dispatch, partial->at, bytes, format, true, false);
     vkg_result result = lowering_bind_tensor(lowering, dispatch, result_tensor, FORMAT_STORAGE, false, true);
-    if (result == VKG_OK && epilogue)
-        result = epilogue_bind(lowering, dispatch, epilogue, format);
-    return result == VKG_OK ? dispatch_grid(lowering, dispatch, (count + workgroup - 1) / workgroup) : result;
+    if (result == VKG_OK && partial->epilogue)
+        result = epilogue_bind(lowering, dispatch, partial->epilogue, format);
+    const uint32_t elements = workgroup / lanes; /* of a workgroup */
+    return result == VKG_OK ? dispatch_grid(lowering, dispatch, (count + elements - 1) / elements) : result;
 }
 
 static vkg_result convert_halves(struct lowering *lowering, const char *shader, uint64_t elements,

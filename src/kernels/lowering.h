@@ -54,12 +54,23 @@ struct placement {
     uint64_t offset;
 };
 
+/* A convolution's kernel left the moments of its tiles: kernels/tile_moments.h. */
+struct tile_moments {
+    uint32_t storage;
+    uint32_t parts; /* 0: it did not */
+    uint32_t columns;
+    struct tile_geometry {
+        uint32_t n, height, width, pace_y, pace_x, row_tiles, tile_rows;
+    } geometry; /* as shaders/reduce_parts.comp says */
+};
+
 struct lowering {
     vkg_device *device;
     vkg_graph *graph;
     struct vkg_state *state;
     struct placement *placements; /* one a tensor of the graph */
     const struct epilogue *epilogues; /* one a tensor of the graph, of convolutions */
+    struct tile_moments *moments; /* one a tensor of the graph, of what convolutions write */
     struct storage *storages;
     size_t storage_count, storage_capacity;
     struct dispatch *dispatches;
@@ -106,8 +117,9 @@ struct partial_results {
     uint64_t reduced; /* of deviations */
     uint64_t outer, parts, inner;
     struct placement at;
-    const struct epilogue *epilogue; /* of sums: what the kernel does then, with `inner` as columns and places; or NULL */
+    const struct epilogue *epilogue; /* of sums: what the kernel does then; or NULL */
     uint32_t columns;                /* with an epilogue */
+    const struct tile_moments *tiles; /* the parts are these, of sums too; or NULL */
 };
 vkg_result lowering_reduce_parts(struct lowering *lowering, const struct partial_results *partial,
                                  const vkg_tensor *result);

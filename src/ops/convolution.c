@@ -46,8 +46,10 @@ uint32_t conv_node_candidates(const vkg_device_caps *caps, const vkg_tensor *nod
                               const struct epilogue *epilogue, struct conv_plan plans[CONV_MAX_CANDIDATES + 1])
 {
     const uint32_t count = conv_candidates(caps, direction, &node->attributes.conv, node->inputs[0]->dtype, plans);
-    for (uint32_t i = 0; i < count; i++)
-        plans[i].epilogue = epilogue_constant(epilogue);
+    for (uint32_t i = 0; i < count; i++) {
+        const bool moments = epilogue->moments && plans[i].step.moments_tile[0] && plans[i].push.split == 1;
+        plans[i].epilogue = epilogue_constant(epilogue) | (moments ? EPILOGUE_MOMENTS : 0);
+    }
     return count;
 }
 
@@ -104,7 +106,7 @@ static vkg_result add_dispatch(struct lowering *lowering, const vkg_tensor *node
             result = lowering_bind_tensor(lowering, dispatch, node->inputs[i], plan->step.formats[i], true, false);
     memcpy(dispatch->groups, plan->step.groups, sizeof plan->step.groups);
     dispatch->constants[0] = plan->step.workgroup;
-    dispatch->constants[1] = epilogue_constant(epilogue);
+    dispatch->constants[1] = plan->push.split == 1 ? plan->epilogue : 0;
     memcpy(dispatch->constants + 2, plan->step.constants, plan->step.constant_count * sizeof plan->step.constants[0]);
     dispatch->constant_count = 2 + plan->step.constant_count;
     dispatch->subgroup_size = plan->step.subgroup_size;
@@ -113,6 +115,33 @@ static vkg_result add_dispatch(struct lowering *lowering, const vkg_tensor *node
     push.step_slope = epilogue->step_slope;
     dispatch_push(dispatch, &push, sizeof push);
     *added = dispatch;
+    return result;
+}
+
+/* Binds where a kernel that can leaves the moments of its tiles, if that is wanted; and notes it. */
+static vkg_result bind_moments(struct lowering *lowering, const vkg_tensor *written, const struct conv_plan *plan,
+                               enum conv_direction direction, struct dispatch *dispatch)
+{
+    const uint32_t *tile = plan->step.moments_tile;
+    if (!tile[0])
+        return VKG_OK;
+    if (!(plan->epilogue & EPILOGUE_MOMENTS)) {
+        epilogue_bind_nothing(dispatch, 2, FORMAT_STORAGE); /* the result */
+        return VKG_OK;
+    }
+    const struct conv_problem *p = &plan->push.problem;
+    const bool forward = direction == CONV_FORWARD;
+    const uint32_t columns = forward ? p->co : p->ci, phases = plan->step.groups[2],
+                   row_tiles = plan->push.blocks / ((columns + tile[1] - 1) / tile[1]);
+    struct tile_moments *moments = &lowering->moments[written->id];
+    *moments = (struct tile_moments){
+        .parts = phases * row_tiles, .columns = columns,
+        .geometry = {p->n, forward ? p->oh : p->ih, forward ? p->ow : p->iw, forward ? 1 : p->sh, forward ? 1 : p->sw,
+                     row_tiles, tile[0]}};
+    const uint64_t bytes = 2ull * moments->parts * moments->columns * sizeof(float);
+    vkg_result result = lowering_add_storage(lowering, STORAGE_TEMPORARY, bytes, &moments->storage);
+    if (result == VKG_OK)
+        dispatch_bind(dispatch, (struct placement){.storage = moments->storage}, bytes, FORMAT_STORAGE, false, true);
     return result;
 }
 
@@ -139,6 +168,8 @@ static vkg_result lower_convolution(struct lowering *lowering, const vkg_tensor 
         dispatch_bind(dispatch, parts.at, bytes, FORMAT_STORAGE, false, true);
     if (result == VKG_OK && direction != CONV_WEIGHT_GRAD)
         result = epilogue_bind(lowering, dispatch, epilogue, plan.step.epilogue_format);
+    if (result == VKG_OK)
+        result = bind_moments(lowering, written, &plan, direction, dispatch);
     return result == VKG_OK && !whole ? lowering_reduce_parts(lowering, &parts, written) : result;
 }
 

@@ -47,6 +47,6 @@ vkg_tensor *squared_deviations(vkg_graph *graph, vkg_tensor *a, uint32_t axes);
 /* Sets of axes. */
 uint32_t axes_all_but_last(const vkg_tensor *tensor);
 
-extern const struct op op_sum, op_assign, op_add, op_mul, op_relu, op_leaky_relu, op_leaky_step;
+extern const struct op op_sum, op_deviations, op_assign, op_add, op_mul, op_relu, op_leaky_relu, op_leaky_step;
 
 #endif

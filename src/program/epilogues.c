@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "kernels/tile_moments.h"
 #include "ops/convolution.h"
 
 struct search {
@@ -12,6 +13,7 @@ struct search {
     uint32_t *uses;              /* edges from live nodes, and outputs */
     const vkg_tensor **reader;   /* the last live node that reads it */
     bool *stored;                /* read by a node that reads memory only */
+    bool *measured;              /* its columns' deviations are wanted */
 };
 
 /* --- who reads whom --- */
@@ -31,6 +33,7 @@ static void look_at_readers(struct search *s)
             s->uses[read]++;
             s->reader[read] = node;
             s->stored[read] |= !computes_in_place(node);
+            s->measured[read] |= node->op == &op_deviations && moments_are_of_columns(node);
         }
     }
     for (size_t i = 0; i < graph->output_count; i++) {
@@ -137,6 +140,7 @@ static void find_of(const struct search *s, const vkg_tensor *convolution, struc
     take_bias(s, convolution, epilogue);
     take_activation(s, epilogue, latest(epilogue, convolution));
     take_step(s, convolution, epilogue, latest(epilogue, convolution));
+    epilogue->moments = s->measured[latest(epilogue, convolution)->id];
     uint32_t i;
     for (const vkg_tensor *node = convolution; epilogue->result && node != epilogue->result; node = sole_reader(s, node, &i))
         s->live[node->id] = node == convolution;
@@ -147,8 +151,8 @@ bool epilogues_find(const vkg_graph *graph, uint64_t most_elements, bool *live, 
     const size_t n = graph->tensor_count + 1;
     struct search s = {.graph = graph, .live = live, .finished = finished, .most_elements = most_elements,
                        .uses = calloc(n, sizeof *s.uses), .reader = calloc(n, sizeof *s.reader),
-                       .stored = calloc(n, sizeof *s.stored)};
-    const bool made = s.uses && s.reader && s.stored;
+                       .stored = calloc(n, sizeof *s.stored), .measured = calloc(n, sizeof *s.measured)};
+    const bool made = s.uses && s.reader && s.stored && s.measured;
     if (made)
         look_at_readers(&s);
     for (size_t id = 0; made && id < graph->tensor_count; id++) {
@@ -161,5 +165,6 @@ bool epilogues_find(const vkg_graph *graph, uint64_t most_elements, bool *live, 
     free(s.uses);
     free(s.reader);
     free(s.stored);
+    free(s.measured);
     return made;
 }

@@ -86,7 +86,8 @@ static vkg_result lower_graph(struct vkg_program *program, struct lowering *lowe
     struct fusion fusion = {0};
     const struct fusion_limits limits = fusion_limits_of(&program->device->caps);
     lowering->placements = malloc((graph->tensor_count + 1) * sizeof *lowering->placements);
-    if (!lowering->placements || !fusion_create(graph, &limits, &fusion))
+    lowering->moments = calloc(graph->tensor_count + 1, sizeof *lowering->moments);
+    if (!lowering->placements || !lowering->moments || !fusion_create(graph, &limits, &fusion))
         return lowering_out_of_memory(lowering);
     lowering->epilogues = fusion.epilogues;
     for (size_t id = 0; id < graph->tensor_count; id++)
@@ -191,6 +192,7 @@ static vkg_result build(struct vkg_program *program, vkg_graph *graph, const vkg
         program->stats.flops += lowering.dispatches[i].flops;
     shader_cache_free(&lowering.shaders);
     free(lowering.placements);
+    free(lowering.moments);
     free(lowering.storages);
     free(lowering.dispatches);
     return result;

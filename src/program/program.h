@@ -87,8 +87,8 @@ vkg_result program_create_candidate(vkg_device *device, vkg_graph *graph, vkg_st
 
 /* trials.c: a program that is one convolution of inputs of `dtype`, run by that candidate, with an epilogue of that constant
  * and slopes of TRIAL_SLOPE; tensors: its two inputs, the convolution, the inputs for a bias and for what decides the
- * slopes, or NULL, the result. Destroy the program, then the graph, after an error too. */
-enum { CONV_TRIAL_TENSORS = 6 };
+ * slopes, or NULL, the result, with EPILOGUE_MOMENTS the sums and variances of its columns. Destroy the program, then the graph, after an error too. */
+enum { CONV_TRIAL_TENSORS = 8 };
 #define TRIAL_SLOPE 0.25f
 vkg_result conv_trial_create(vkg_device *device, enum conv_direction direction, const struct conv_problem *problem,
                              vkg_dtype dtype, uint32_t candidate, uint32_t epilogue, vkg_graph **graph,

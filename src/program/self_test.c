@@ -211,6 +211,27 @@ static void finish(double *sums, uint64_t count, const float *bias, uint64_t col
     }
 }
 
+/* The largest error of sums and variances of the columns. */
+static double error_of_moments(vkg_program *program, vkg_tensor *const tensors[CONV_TRIAL_TENSORS], const double *elements,
+                               uint64_t count, uint64_t columns)
+{
+    const float *sums = vkg_program_output(program, tensors[6], 0), *variances = vkg_program_output(program, tensors[7], 0);
+    const double rows = (double)(count / columns);
+    double largest = 0;
+    for (uint64_t c = 0; c < columns; c++) {
+        double sum = 0, squares = 0, size = 1e-30;
+        for (uint64_t i = c; i < count; i += columns)
+            sum += elements[i], size += fabs(elements[i]);
+        for (uint64_t i = c; i < count; i += columns)
+            squares += pow(elements[i] - sum / rows, 2);
+        largest = fmax(largest, fabs((double)sums[c] - sum) / size);
+        largest = fmax(largest, fabs((double)variances[c] * rows - squares) / fmax(squares, 1e-30));
+        if (isnan(sums[c]) || isnan(variances[c]))
+            largest = INFINITY;
+    }
+    return largest;
+}
+
 static vkg_result compare(vkg_program *program, enum conv_direction direction, vkg_tensor *const tensors[CONV_TRIAL_TENSORS],
                           uint32_t epilogue, const char *kernel, double *error)
 {
@@ -239,6 +260,8 @@ static vkg_result compare(vkg_program *program, enum conv_direction direction, v
     finish(expected.sums, counts[2], bias, columns, step, epilogue & EPILOGUE_ACTIVATION);
     if (result == VKG_OK)
         *error = largest_error(vkg_program_output(program, tensors[5], 0), expected.sums, counts[2]);
+    if (result == VKG_OK && epilogue & EPILOGUE_MOMENTS)
+        *error = fmax(*error, error_of_moments(program, tensors, expected.sums, counts[2], columns));
 done:
     free(numbers);
     free(expected.sums);

@@ -53,6 +53,12 @@ vkg_result conv_trial_create(vkg_device *device, enum conv_direction direction, 
     tensors[4] = epilogue & EPILOGUE_STEP ? vkg_input(*graph, "step", shape) : NULL;
     tensors[5] = follow(*graph, tensors, epilogue);
     vkg_output(*graph, "result", tensors[5]);
+    if (epilogue & EPILOGUE_MOMENTS) {
+        tensors[6] = vkg_sum(*graph, tensors[5], axes_all_but_last(tensors[5]), false);
+        tensors[7] = vkg_var(*graph, tensors[5], axes_all_but_last(tensors[5]), false, 0);
+        vkg_output(*graph, "sums", tensors[6]);
+        vkg_output(*graph, "variances", tensors[7]);
+    }
     return program_create_candidate(device, *graph, NULL, &(vkg_program_desc){.name = "trial of a kernel"}, candidate,
                                     program);
 }

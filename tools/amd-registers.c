@@ -50,16 +50,18 @@ static VkDevice open_device(void)
     return device;
 }
 
-/* Three storage buffers, as every convolution kernel of this kind has, and the push constants of all. */
+/* Storage buffers, as many as the convolution kernels of this kind have at most, and the push constants of all. */
+enum { BINDINGS = 6 };
+
 static VkPipelineLayout make_layout(VkDevice device)
 {
-    VkDescriptorSetLayoutBinding bindings[3];
+    VkDescriptorSetLayoutBinding bindings[BINDINGS];
     VkDescriptorSetLayout set;
     VkPipelineLayout layout;
-    for (uint32_t i = 0; i < 3; i++)
+    for (uint32_t i = 0; i < BINDINGS; i++)
         bindings[i] = (VkDescriptorSetLayoutBinding){i, VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, 1, VK_SHADER_STAGE_COMPUTE_BIT, NULL};
     CHECK(vkCreateDescriptorSetLayout(device, &(VkDescriptorSetLayoutCreateInfo){
-        .sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_LAYOUT_CREATE_INFO, .bindingCount = 3, .pBindings = bindings}, NULL, &set));
+        .sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_LAYOUT_CREATE_INFO, .bindingCount = BINDINGS, .pBindings = bindings}, NULL, &set));
     const VkPushConstantRange push = {VK_SHADER_STAGE_COMPUTE_BIT, 0, 128};
     CHECK(vkCreatePipelineLayout(device, &(VkPipelineLayoutCreateInfo){
         .sType = VK_STRUCTURE_TYPE_PIPELINE_LAYOUT_CREATE_INFO, .setLayoutCount = 1, .pSetLayouts = &set,
@@ -81,13 +83,13 @@ static uint32_t workgroup_of(const char *name)
     return strstr(name, "_small") ? 64 : strstr(name, "_half") ? 128 : 256;
 }
 
-static void print_kernel(VkDevice device, VkPipelineLayout layout, const struct shader *shader)
+static void print_kernel(VkDevice device, VkPipelineLayout layout, const struct shader *shader, uint32_t epilogue)
 {
     VkShaderModule module;
     VkPipeline pipeline;
-    const uint32_t workgroup = workgroup_of(shader->name);
-    const VkSpecializationMapEntry entry = {0, 0, 4};
-    const VkSpecializationInfo constants = {1, &entry, 4, &workgroup};
+    const uint32_t numbers[2] = {workgroup_of(shader->name), epilogue};
+    const VkSpecializationMapEntry entries[2] = {{0, 0, 4}, {1, 4, 4}};
+    const VkSpecializationInfo constants = {2, entries, sizeof numbers, numbers};
     CHECK(vkCreateShaderModule(device, &(VkShaderModuleCreateInfo){
         .sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO, .codeSize = shader->spirv_bytes, .pCode = shader->spirv},
         NULL, &module));
@@ -102,10 +104,13 @@ static void print_kernel(VkDevice device, VkPipelineLayout layout, const struct 
         all[i] = (VkPipelineExecutableStatisticKHR){.sType = VK_STRUCTURE_TYPE_PIPELINE_EXECUTABLE_STATISTIC_KHR};
     CHECK(vkGetPipelineExecutableStatisticsKHR(device, &(VkPipelineExecutableInfoKHR){
         .sType = VK_STRUCTURE_TYPE_PIPELINE_EXECUTABLE_INFO_KHR, .pipeline = pipeline}, &count, all));
-    printf("| %s | %lld | %lld | %lld | %lld |\n", shader->name, (long long)statistic(all, count, "VGPRs"),
+    printf("| %s%s | %lld | %lld | %lld | %lld |\n", shader->name, epilogue ? ", whole epilogue" : "", (long long)statistic(all, count, "VGPRs"),
            (long long)statistic(all, count, "SGPRs"), (long long)statistic(all, count, "LDS size"),
            (long long)(statistic(all, count, "Spilled VGPRs") + statistic(all, count, "Spilled SGPRs")));
 }
+
+/* Bias, leaky ReLU, slopes, moments: src/kernels/epilogue.h. */
+enum { WHOLE_EPILOGUE = 15 };
 
 int main(void)
 {
@@ -115,7 +120,8 @@ int main(void)
     for (size_t i = 0; i < embedded_shader_count; i++) {
         const char *name = embedded_shaders[i].name;
         if (strncmp(name, "conv_", 5) == 0 && (strstr(name, "_tiled") || strstr(name, "_plain")) && !strstr(name, "_texel"))
-            print_kernel(device, layout, &embedded_shaders[i]);
+            for (uint32_t epilogue = 0; epilogue <= (strstr(name, "weight_grad") ? 0 : WHOLE_EPILOGUE); epilogue += WHOLE_EPILOGUE)
+                print_kernel(device, layout, &embedded_shaders[i], epilogue);
     }
     return 0;
 }

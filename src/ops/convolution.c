@@ -145,27 +145,38 @@ static vkg_result bind_moments(struct lowering *lowering, const vkg_tensor *writ
     return result;
 }
 
-/* The kernel writes the result; or parts of it, which another one adds, and finishes. */
+/* Binds what the kernel writes: the result, or parts of it. */
+static vkg_result bind_written(struct lowering *lowering, struct dispatch *dispatch, const vkg_tensor *written,
+                               struct partial_results *parts)
+{
+    const uint64_t bytes = parts->parts * parts->inner * sizeof(float);
+    if (parts->parts == 1)
+        return lowering_bind_tensor(lowering, dispatch, written, FORMAT_STORAGE, false, true);
+    vkg_result result = lowering_add_storage(lowering, STORAGE_TEMPORARY, bytes, &parts->at.storage);
+    if (result == VKG_OK)
+        dispatch_bind(dispatch, parts->at, bytes, FORMAT_STORAGE, false, true);
+    return result;
+}
+
+/* One kernel writes the result, finished; or parts of it, which another one adds, and finishes. */
 static vkg_result lower_convolution(struct lowering *lowering, const vkg_tensor *node, enum conv_direction direction)
 {
     static const struct epilogue none = {0};
-    const struct epilogue *wanted = &lowering->epilogues[node->id], *epilogue;
+    const struct epilogue *wanted = &lowering->epilogues[node->id];
     const vkg_tensor *written = wanted->result ? wanted->result : node;
-    struct conv_plan plan = {0};
-    struct dispatch *dispatch = NULL;
+    struct conv_plan plan;
+    struct dispatch *dispatch;
     vkg_result result = choose_plan(lowering, node, direction, &plan);
+    if (result != VKG_OK)
+        return result;
     const bool whole = plan.push.split == 1;
-    epilogue = whole ? wanted : &none;
-    if (result == VKG_OK)
-        result = add_dispatch(lowering, node, &plan, epilogue, &dispatch);
+    const struct epilogue *epilogue = whole ? wanted : &none;
     struct partial_results parts = {.outer = 1, .parts = plan.push.split, .inner = shape_elements(&node->shape),
                                     .epilogue = wanted->result ? wanted : NULL,
                                     .columns = node->shape.dims[node->shape.rank - 1]};
-    const uint64_t bytes = parts.parts * parts.inner * sizeof(float);
-    if (result == VKG_OK && whole)
-        result = lowering_bind_tensor(lowering, dispatch, written, FORMAT_STORAGE, false, true);
-    else if (result == VKG_OK && (result = lowering_add_storage(lowering, STORAGE_TEMPORARY, bytes, &parts.at.storage)) == VKG_OK)
-        dispatch_bind(dispatch, parts.at, bytes, FORMAT_STORAGE, false, true);
+    result = add_dispatch(lowering, node, &plan, epilogue, &dispatch);
+    if (result == VKG_OK)
+        result = bind_written(lowering, dispatch, written, &parts);
     if (result == VKG_OK && direction != CONV_WEIGHT_GRAD)
         result = epilogue_bind(lowering, dispatch, epilogue, plan.step.epilogue_format);
     if (result == VKG_OK)

@@ -165,7 +165,7 @@ static vkg_result lower_convolution(struct lowering *lowering, const vkg_tensor 
     const struct epilogue *wanted = &lowering->epilogues[node->id];
     const vkg_tensor *written = wanted->result ? wanted->result : node;
     struct conv_plan plan;
-    struct dispatch *dispatch;
+    struct dispatch *dispatch = NULL;
     vkg_result result = choose_plan(lowering, node, direction, &plan);
     if (result != VKG_OK)
         return result;

@@ -14,7 +14,7 @@
 /* The device of VKGAN_DEVICE and VKGAN_KERNELS; with validation where VKGAN_VALIDATION=1. The same for all tests of
  * one program, opened by the first. */
 vkg_device *test_device(void);
-/* cmocka's group teardown: fails when the validation layer had anything to say, closes the device. */
+/* cmocka's group teardown: closes the device; ends the program, as failed, when the validation layer had anything to say. */
 int test_device_close(void **unused);
 /* Errors of the library are expected from here to the next call: they are counted, not printed. */
 void test_expect_errors(bool expected);

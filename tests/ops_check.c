@@ -255,11 +255,16 @@ struct product {
 
 static void multiply(const struct check *c, const struct result *result, const float *by, struct product *product)
 {
-    for (uint64_t i = 0; i < vkg_tensor_elements(result->tensor); i++) {
+    const uint64_t count = vkg_tensor_elements(result->tensor);
+    double squares = 0, factors = 0;
+    for (uint64_t i = 0; i < count; i++) {
         double p = found(c, result, i) * (double)by[i];
         product->sum += p;
-        product->squares += p * p;
+        squares += p * p;
+        factors += (double)by[i] * (double)by[i];
     }
+    /* what is a difference of larger numbers has their errors */
+    product->squares += fmax(squares, result->size * result->size * factors / (double)count);
 }
 
 /* <y, v> and Σ<g, u> of the latest run */

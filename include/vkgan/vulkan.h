@@ -42,7 +42,8 @@ typedef struct vkg_device_adopt_desc {
     /* VK_KHR_cooperative_matrix, VkPhysicalDeviceCooperativeMatrixFeaturesKHR::cooperativeMatrix,
      * VkPhysicalDeviceVulkanMemoryModelFeatures::vulkanMemoryModel and
      * VkPhysicalDeviceSubgroupSizeControlFeatures::computeFullSubgroups, all of them; used with shader_float16 and
-     * subgroup_size_control only. */
+     * subgroup_size_control only. Where vulkanMemoryModel is enabled, for this or for the application's own sake,
+     * vulkanMemoryModelDeviceScope must be too: kernels use atomics. */
     bool cooperative_matrix;
 
     /* Called around every use of the queue by vkgan, from the thread that calls vkgan. Needed where another

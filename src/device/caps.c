@@ -130,7 +130,7 @@ static void inspect_features(vkg_device *device, struct candidate *candidate)
     caps->timeline_semaphore = chain.timeline.timelineSemaphore;
     caps->subgroup_size_control = chain.subgroup_size.subgroupSizeControl;
     candidate->full_subgroups = chain.subgroup_size.computeFullSubgroups;
-    candidate->vulkan_memory_model = chain.memory_model.vulkanMemoryModel;
+    candidate->vulkan_memory_model = chain.memory_model.vulkanMemoryModel && chain.memory_model.vulkanMemoryModelDeviceScope;
     candidate->cooperative_matrix = chain.cooperative_matrix.cooperative_matrix;
     candidate->bfloat16_matrix = chain.bfloat16.type && chain.bfloat16.cooperative_matrix;
 }

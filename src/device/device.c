@@ -106,6 +106,7 @@ static void enable_features(struct feature_chain *features, const struct candida
     features->subgroup_size.subgroupSizeControl = caps->subgroup_size_control;
     features->subgroup_size.computeFullSubgroups = candidate->full_subgroups;
     features->memory_model.vulkanMemoryModel = caps->cooperative_matrix;
+    features->memory_model.vulkanMemoryModelDeviceScope = caps->cooperative_matrix; /* without it, no atomics under that model */
     features->cooperative_matrix.cooperative_matrix = caps->cooperative_matrix;
     features->bfloat16.type = features->bfloat16.cooperative_matrix = caps->matrix_bfloat16.m != 0;
 }

@@ -61,7 +61,7 @@ struct candidate {
     uint32_t transfer_family; /* queue_family where caps.transfer_queue is false */
     uint32_t version; /* of Vulkan, that may be used */
     struct extension_set extensions;
-    /* features that only decide about cooperative matrices */
+    /* features that only decide about cooperative matrices; the memory model: with device scope */
     bool vulkan_memory_model, full_subgroups, cooperative_matrix, bfloat16_matrix;
     vkg_device_caps caps;
 };

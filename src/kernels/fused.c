@@ -6,7 +6,8 @@
  * `parts`-th of the reduced ones; where parts > 1 a second kernel adds the parts. No atomics: deterministic.
  *
  * Loops are tested at their end: on CPU drivers one that is tested at its start runs its body once more, with no lane
- * alive. */
+ * alive. Where results are read behind such a loop, all lanes leave it together: lavapipe 22.3 and SwiftShader 5 go on
+ * computing for lanes that left before, and may find there what those computed. */
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -216,7 +217,9 @@ static void write_sum(struct fused_writer *w, const struct sum_extents *extents)
             inner, inner, parts, inner, parts);
     write_coordinates(w, w->before_loop, 0, first, "outer");
     write_coordinates(w, w->before_loop, behind, w->dims.count - behind, w->dims.width == 4 ? "inner * 4" : "inner");
-    fprintf(w->body, "    uint r = part;\n    do {\n");
+    uint32_t steps = writer_add_size(w, (extents->reduced + extents->parts - 1) / extents->parts),
+             uneven = writer_add_size(w, extents->reduced % extents->parts);
+    fprintf(w->body, "    uint r = part, left = c%u;\n    do { if (r < c%u || c%u == 0) {\n", steps, reduced, uneven);
     write_coordinates(w, w->body, first, w->dims.reduced_count, "r");
     writer_load_leaves(w);
     if (counts_what_it_sees(w->kernel)) {
@@ -230,7 +233,7 @@ static void write_sum(struct fused_writer *w, const struct sum_extents *extents)
         fprintf(w->before_loop, text->start, i);
         fprintf(w->body, text->combine, i, name);
     }
-    fprintf(w->body, "    r += c%u;\n    } while (r < c%u);\n", parts, reduced);
+    fprintf(w->body, "    } r += c%u; left--;\n    } while (left > 0);\n", parts);
     for (uint32_t i = 0; i < w->kernel->output_count; i++) {
         write_store(w, i, "r", i);
         if (extents->parts > 1 && is_of_deviations(w->kernel->outputs[i]))

@@ -77,7 +77,8 @@ row("wasserstein_loss", lambda d, a, b: case([], lambda a, b: b.mean() - a.mean(
 
 def cross_entropy(d, n, classes):
     labels = d.indices(classes, n)
-    return case([], lambda x: F.cross_entropy(x, labels), logits(d, n, classes), ints=[labels])
+    # the size as in rows_reduce.py's one_axis, and of a mean
+    return case([], lambda x: F.cross_entropy(x, labels), logits(d, n, classes), ints=[labels], size=0.1 / n ** 0.5)
 
 
 row("cross_entropy", cross_entropy, lambda d: d.fit((d.size(), d.size()), 2000), [(1, 1), (5, 10), (16, 3), (3, 65)])

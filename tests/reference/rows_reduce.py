@@ -1,10 +1,10 @@
 """Sums, extremes and what is made of them, over any axes."""
 import torch
 
-from draw import bits, case, row
+from draw import bits, case, product, row
 
 OVER = [((5, 8), [0]), ((5, 8), [1]), ((5, 8), [0, 1]), ((4, 5, 6, 8), [0, 1, 2]), ((4, 5, 6, 3), [0, 1, 2]), ((3, 5, 7), [1]),
-        ((3, 5, 8), [0, 2]), ((300, 4), [0]), ((1, 1), [0, 1]), ((2, 700), [1])]
+        ((3, 5, 8), [0, 2]), ((299, 4), [0]), ((1, 1), [0, 1]), ((2, 700), [1])]
 
 
 def shape_and_axes(d):
@@ -12,9 +12,11 @@ def shape_and_axes(d):
     return shape, d.axes(len(shape))
 
 
-def reduction(name, function, draw, parameters=shape_and_axes, special=OVER):
+def reduction(name, function, draw, parameters=shape_and_axes, special=OVER, size=0.0):
+    """size: of what the slopes of one sum are differences"""
     def make(d, shape, axes, keep, *more):
-        return case([bits(axes), keep, *more], lambda x: function(x, axes, bool(keep), *more), draw(d, *shape))
+        sums = product(shape) / product(shape[axis] for axis in axes)
+        return case([bits(axes), keep, *more], lambda x: function(x, axes, bool(keep), *more), draw(d, *shape), size=size * sums ** 0.5)
     row(name, make, lambda d: parameters(d) + (int(d.flag()),), [p[:2] + (i % 2,) + p[2:] for i, p in enumerate(special)])
 
 
@@ -31,7 +33,8 @@ def normal(d, *shape):
 
 reduction("sum", lambda x, axes, keep: x.sum(axes, keepdim=keep), normal, sum_parameters)
 reduction("mean", lambda x, axes, keep: x.mean(axes, keepdim=keep), normal)
-reduction("logsumexp", lambda x, axes, keep: x.logsumexp(axes, keepdim=keep), lambda d, *s: 3 * d.normal(*s))
+reduction("logsumexp", lambda x, axes, keep: x.logsumexp(axes, keepdim=keep), lambda d, *s: 3 * d.normal(*s),
+          size=0.1)  # see one_axis
 
 
 def extreme(name, function):
@@ -69,7 +72,12 @@ ALONG = [((1,), 0), ((7,), 0), ((5, 8), 0), ((5, 8), 1), ((2, 3, 4, 8), 3), ((2,
 
 
 def one_axis(name, function, scale):
-    row(name, lambda d, shape, axis: case([axis], lambda x: function(x, axis), scale * d.normal(*shape)), along, ALONG)
+    """Where one number of a slice outweighs the others, slopes vanish: they are differences of shares of it, and of those that
+    have a length of 0.1 at least."""
+    def make(d, shape, axis):
+        slices = product(shape) / shape[axis]
+        return case([axis], lambda x: function(x, axis), scale * d.normal(*shape), size=0.1 * slices ** 0.5)
+    row(name, make, along, ALONG)
 
 
 one_axis("softmax", torch.softmax, 3)

@@ -29,7 +29,9 @@ vkg_tensor *vkg_psnr(vkg_graph *graph, vkg_tensor *a, vkg_tensor *b, float range
         return fault;
     const float decibel = 10 / logf(10);
     vkg_tensor *mse = vkg_mean(graph, vkg_square(graph, vkg_sub(graph, a, b)), IMAGE_AXES, false);
-    return vkg_affine(graph, vkg_ln(graph, mse), -decibel, 2 * decibel * logf(range));
+    vkg_tensor *equal = vkg_equal(graph, mse, vkg_constant(graph, 0, VKG_SCALAR)); /* GLSL leaves the logarithm of 0 open */
+    return vkg_where(graph, equal, vkg_constant(graph, INFINITY, VKG_SCALAR),
+                     vkg_affine(graph, vkg_ln(graph, mse), -decibel, 2 * decibel * logf(range)));
 }
 
 /* The Gaussian mean of every window that lies within the image. */

@@ -1,7 +1,7 @@
 // The second stage of a reduction: y[outer][inner] of the parts x[outer][part][inner]. Writes (=). The order is fixed.
 // REDUCTION 0: the sum. 1: the greatest. 2: the sum of squared deviations from the mean of all; x holds the parts' own sums,
 //   and behind all of them their means. Part p of `reduced` numbers has every `parts`-th of them, from p on.
-// TILES 1: the parts are those that a convolution's tiles left (lib/conv_product.glsl), [part][inner] squared deviations, and
+// TILES 1: the parts are those that a convolution's tiles left (conv_tiled.comp), [part][inner] squared deviations, and
 //   means behind them, and a part has as many numbers as its tile has rows; the sum (REDUCTION 0) is that of all numbers.
 // FINISHED 1: y is a convolution's result, whose epilogue (lib/epilogue.glsl) follows the sum.
 // LANES invocations share an element of y, where there are few elements and many parts; neighbours have neighbouring ones.
@@ -9,7 +9,6 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #define VECTOR 0
-#include "lib/moments.glsl"
 #include "lib/pointwise.glsl"
 layout(local_size_x_id = 0) in;
 layout(constant_id = 0) const uint THREADS = 64;
@@ -48,6 +47,11 @@ layout(push_constant) uniform push_constants
 #if REDUCTION == 2 || TILES
 #define Partial Moments
 
+// How many numbers there are, their mean and the sum of their squared deviations from it.
+struct Moments {
+    float numbers, mean, deviations;
+};
+
 float numbers_of(uint part)
 {
 #if TILES
@@ -68,9 +72,14 @@ Moments read_part(uint start, uint part)
     return numbers == 0 ? Moments(0, 0, 0) : Moments(numbers, READ(means + at) - READ(means + start), READ(at));
 }
 
+// Chan, Golub and LeVeque 1979, formula 2.1b
 Moments combine(Moments a, Moments b)
 {
-    return merged(a, b);
+    if (b.numbers == 0)
+        return a;
+    const float all = a.numbers + b.numbers, difference = b.mean - a.mean, share = b.numbers / all;
+    return Moments(all, a.mean + difference * share,
+                   a.deviations + b.deviations + difference * difference * (a.numbers * share));
 }
 
 float result_of(Moments all, uint start, uint i)

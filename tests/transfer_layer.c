@@ -15,8 +15,7 @@
 /* The functions below this layer: the same for all instances, and for all devices of one driver. */
 static PFN_vkGetInstanceProcAddr next_instance_function;
 static PFN_vkGetDeviceProcAddr next_device_function;
-static PFN_vkGetPhysicalDeviceQueueFamilyProperties next_families;
-static PFN_vkGetPhysicalDeviceQueueFamilyProperties2 next_families2;
+static PFN_vkGetPhysicalDeviceQueueFamilyProperties2 next_families;
 static PFN_vkDestroyDevice next_destroy_device;
 static PFN_vkGetDeviceQueue next_queue;
 static PFN_vkQueueSubmit next_submit;
@@ -34,7 +33,7 @@ static uint32_t true_count(VkPhysicalDevice physical)
 
 static const VkQueueFamilyProperties copies = {.queueFlags = VK_QUEUE_TRANSFER_BIT, .queueCount = 1};
 
-static VKAPI_ATTR void VKAPI_CALL families(VkPhysicalDevice physical, uint32_t *count, VkQueueFamilyProperties *properties)
+static VKAPI_ATTR void VKAPI_CALL families2(VkPhysicalDevice physical, uint32_t *count, VkQueueFamilyProperties2 *properties)
 {
     const uint32_t others = true_count(physical), room = *count;
     *count = others + 1;
@@ -43,19 +42,19 @@ static VKAPI_ATTR void VKAPI_CALL families(VkPhysicalDevice physical, uint32_t *
     *count = room < others ? room : others;
     next_families(physical, count, properties);
     if (room > others)
-        properties[(*count)++] = copies;
+        properties[(*count)++].queueFamilyProperties = copies;
 }
 
-static VKAPI_ATTR void VKAPI_CALL families2(VkPhysicalDevice physical, uint32_t *count, VkQueueFamilyProperties2 *properties)
+static VKAPI_ATTR void VKAPI_CALL families(VkPhysicalDevice physical, uint32_t *count, VkQueueFamilyProperties *properties)
 {
-    const uint32_t others = true_count(physical), room = *count;
-    *count = others + 1;
-    if (!properties)
-        return;
-    *count = room < others ? room : others;
-    next_families2(physical, count, properties);
-    if (room > others)
-        properties[(*count)++].queueFamilyProperties = copies;
+    enum { MOST = 16 };
+    VkQueueFamilyProperties2 list[MOST];
+    for (uint32_t i = 0; i < MOST; i++)
+        list[i] = (VkQueueFamilyProperties2){.sType = VK_STRUCTURE_TYPE_QUEUE_FAMILY_PROPERTIES_2};
+    *count = *count < MOST ? *count : MOST;
+    families2(physical, count, properties ? list : NULL);
+    for (uint32_t i = 0; properties && i < *count; i++)
+        properties[i] = list[i].queueFamilyProperties;
 }
 
 /* --- devices and their second queues --- */
@@ -186,8 +185,7 @@ static VKAPI_ATTR VkResult VKAPI_CALL create_instance(const VkInstanceCreateInfo
     if (result != VK_SUCCESS)
         return result;
 #define NEXT(variable, name) variable = (PFN_##name)next_instance_function(*instance, #name)
-    NEXT(next_families, vkGetPhysicalDeviceQueueFamilyProperties);
-    NEXT(next_families2, vkGetPhysicalDeviceQueueFamilyProperties2);
+    NEXT(next_families, vkGetPhysicalDeviceQueueFamilyProperties2);
 #undef NEXT
     return result;
 }

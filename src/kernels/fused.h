@@ -21,6 +21,12 @@ struct fused_read {
     const vkg_tensor *tensor, *through;
 };
 
+/* Is the node one that fused kernels compute? */
+static inline bool fused_can_compute(const vkg_tensor *node)
+{
+    return node->op->kind == OP_POINTWISE || node->op->kind == OP_REDUCE;
+}
+
 /* The space in which a pointwise operation or a sum works. */
 static inline const vkg_shape *fused_space(const vkg_tensor *node)
 {

@@ -153,7 +153,8 @@ static void push_parts(struct dispatch *dispatch, const struct partial_results *
     } push = {(uint32_t)(partial->outer * partial->inner), (uint32_t)partial->parts, (uint32_t)partial->inner, {0}};
     uint32_t bytes = 12;
     if (partial->epilogue) {
-        push.more.epilogue.columns = partial->columns;
+        const vkg_tensor *bias = partial->epilogue->bias; /* which alone asks for the column */
+        push.more.epilogue.columns = bias ? (uint32_t)shape_elements(&bias->shape) : 1;
         push.more.epilogue.slope = partial->epilogue->slope;
         push.more.epilogue.step_slope = partial->epilogue->step_slope;
         bytes += sizeof push.more.epilogue;

@@ -118,7 +118,6 @@ struct partial_results {
     uint64_t outer, parts, inner;
     struct placement at;
     const struct epilogue *epilogue; /* of sums: what the kernel does then; or NULL */
-    uint32_t columns;                /* with an epilogue */
     const struct tile_moments *tiles; /* the parts are these, of sums too; or NULL */
 };
 vkg_result lowering_reduce_parts(struct lowering *lowering, const struct partial_results *partial,

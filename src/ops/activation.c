@@ -6,7 +6,7 @@
 
 static const struct op op_sign = {.name = "sign", .doc = "−1, 0 or 1", .kind = OP_POINTWISE, .glsl = "sign(a)"};
 const struct op op_leaky_step = {.name = "leaky_step", .doc = "a > 0 ? 1 : p", .kind = OP_POINTWISE,
-                                        .glsl = "leaky_step(a, T(p))"};
+                                 .glsl = "leaky_step(a, T(p))"};
 
 static const struct op op_floor = {.name = "floor", .doc = "the greatest whole number that is not above a",
                                    .kind = OP_POINTWISE, .glsl = "floor(a)"};
@@ -86,10 +86,10 @@ static void relu_gradient(vkg_graph *graph, vkg_tensor *node, vkg_tensor *dy, co
 }
 
 const struct op op_relu = {.name = "relu", .doc = "max(a, 0)", .kind = OP_POINTWISE, .glsl = "relu(a)",
-                                  .gradient = relu_gradient};
+                           .gradient = relu_gradient};
 const struct op op_leaky_relu = {.name = "leaky_relu", .doc = "max(a, 0) + p · min(a, 0)",
-                                        .kind = OP_POINTWISE, .glsl = "leaky_relu(a, T(p))",
-                                        .gradient = relu_gradient};
+                                 .kind = OP_POINTWISE, .glsl = "leaky_relu(a, T(p))",
+                                 .gradient = relu_gradient};
 
 static void tanh_gradient(vkg_graph *graph, vkg_tensor *node, vkg_tensor *dy, const bool *wanted,
                           vkg_tensor **gradients)

@@ -89,8 +89,9 @@ static vkg_result unpack_inputs(struct lowering *lowering, const vkg_tensor *nod
 
 /* Starts the kernel's dispatch, its inputs bound. */
 static vkg_result add_dispatch(struct lowering *lowering, const vkg_tensor *node, const struct conv_plan *plan,
-                               const struct epilogue *epilogue, struct dispatch **added)
+                               struct dispatch **added)
 {
+    const struct epilogue *epilogue = &lowering->epilogues[node->id];
     struct placement floats[2];
     struct conv_push push = plan->push;
     vkg_result result = plan->unpacks ? unpack_inputs(lowering, node, floats) : VKG_OK;
@@ -170,15 +171,13 @@ static vkg_result lower_convolution(struct lowering *lowering, const vkg_tensor 
     if (result != VKG_OK)
         return result;
     const bool whole = plan.push.split == 1;
-    const struct epilogue *epilogue = whole ? wanted : &none;
     struct partial_results parts = {.outer = 1, .parts = plan.push.split, .inner = shape_elements(&node->shape),
-                                    .epilogue = wanted->result ? wanted : NULL,
-                                    .columns = node->shape.dims[node->shape.rank - 1]};
-    result = add_dispatch(lowering, node, &plan, epilogue, &dispatch);
+                                    .epilogue = wanted->result ? wanted : NULL};
+    result = add_dispatch(lowering, node, &plan, &dispatch);
     if (result == VKG_OK)
         result = bind_written(lowering, dispatch, written, &parts);
     if (result == VKG_OK && direction != CONV_WEIGHT_GRAD)
-        result = epilogue_bind(lowering, dispatch, epilogue, plan.step.epilogue_format);
+        result = epilogue_bind(lowering, dispatch, whole ? wanted : &none, plan.step.epilogue_format);
     if (result == VKG_OK)
         result = bind_moments(lowering, written, &plan, direction, dispatch);
     return result == VKG_OK && !whole ? lowering_reduce_parts(lowering, &parts, written) : result;

@@ -103,7 +103,7 @@ static void add_gradient(vkg_graph *graph, vkg_tensor *node, vkg_tensor *dy, con
 }
 
 const struct op op_add = {.name = "add", .doc = "a + b", .kind = OP_POINTWISE, .glsl = "a + b",
-                                 .gradient = add_gradient};
+                          .gradient = add_gradient};
 
 static void sub_gradient(vkg_graph *graph, vkg_tensor *node, vkg_tensor *dy, const bool *wanted,
                          vkg_tensor **gradients)
@@ -126,7 +126,7 @@ static void mul_gradient(vkg_graph *graph, vkg_tensor *node, vkg_tensor *dy, con
 }
 
 const struct op op_mul = {.name = "mul", .doc = "a · b", .kind = OP_POINTWISE, .glsl = "a * b",
-                                 .gradient = mul_gradient};
+                          .gradient = mul_gradient};
 
 static void div_gradient(vkg_graph *graph, vkg_tensor *node, vkg_tensor *dy, const bool *wanted,
                          vkg_tensor **gradients)

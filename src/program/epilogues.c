@@ -18,11 +18,6 @@ struct search {
 
 /* --- who reads whom --- */
 
-static bool computes_in_place(const vkg_tensor *node)
-{
-    return node->op->kind == OP_POINTWISE || node->op->kind == OP_REDUCE;
-}
-
 static void look_at_readers(struct search *s)
 {
     const vkg_graph *graph = s->graph;
@@ -32,7 +27,7 @@ static void look_at_readers(struct search *s)
             const uint32_t read = tensor_storage(node->inputs[i])->id;
             s->uses[read]++;
             s->reader[read] = node;
-            s->stored[read] |= !computes_in_place(node);
+            s->stored[read] |= !fused_can_compute(node);
             s->measured[read] |= node->op == &op_deviations && moments_are_of_columns(node);
         }
     }
@@ -69,7 +64,7 @@ static bool is_there(const struct search *s, const vkg_tensor *read, const vkg_t
     const vkg_tensor *storage = tensor_storage(read);
     return is_older(s->graph, storage, convolution) && storage->dtype == VKG_FLOAT32 &&
            shape_elements(&read->shape) <= s->most_elements &&
-           (!computes_in_place(storage) || s->stored[storage->id] || s->finished[storage->id]);
+           (!fused_can_compute(storage) || s->stored[storage->id] || s->finished[storage->id]);
 }
 
 /* --- what an epilogue can do --- */

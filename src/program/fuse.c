@@ -41,7 +41,7 @@ struct analysis {
 
 static bool is_fusible(const struct analysis *a, const vkg_tensor *node)
 {
-    return (node->op->kind == OP_POINTWISE || node->op->kind == OP_REDUCE) && !a->fusion->finished[node->id];
+    return fused_can_compute(node) && !a->fusion->finished[node->id];
 }
 
 static bool is_unit(const struct analysis *a, const vkg_tensor *node)

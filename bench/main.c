@@ -9,7 +9,7 @@
 #include "vkgan/device.h"
 #include "workloads.h"
 
-enum { WARM_UP = 2, MOST_REPEATS = 100, PROFILED_RUNS = 3, SAVED_RUNS = 3 };
+enum { WARM_UP = 2, MOST_REPEATS = 100, PROFILED_RUNS = 3, SAVED_RUNS = 3, SLOTS = 2 };
 
 /* A measurement takes at least so long, as single runs of small layers are too short for the clock. */
 static const double shortest = 0.5;
@@ -40,7 +40,8 @@ static void print_message(void *user, vkg_log_level level, const char *message)
 static void print_usage(FILE *out)
 {
     fputs("vkgan-bench: times one workload of vkgan; bench/run does it beside PyTorch\n\nusage:\n"
-          "  vkgan-bench list                       the workloads; dcgan-SIZE-CHANNELS-wWIDTH-bBATCH is one, too\n"
+          "  vkgan-bench list                       the workloads; dcgan-SIZE-CHANNELS-wWIDTH-bBATCH is one, too,\n"
+          "                                         and all of them in mixed precision, with -bf16 or -fp16 behind the name\n"
           "  vkgan-bench time WORKLOAD              a line of JSON after the first run, one when it is warm, then one for every line\n"
           "                                         of input: the seconds of a run\n"
           "  vkgan-bench ceilings                   what products and copies reach at best on the device\n"
@@ -61,11 +62,13 @@ static vkg_result build_program(struct bench *b)
 {
     vkg_result result = vkg_graph_create(&b->log, &b->graph);
     if (result == VKG_OK) {
+        vkg_graph_set_precision(b->graph, b->workload.precision);
         b->workload.build(b->graph, &b->workload);
         result = vkg_state_create(b->device, &b->graph, 1, 1, &b->state);
     }
     if (result == VKG_OK)
-        result = vkg_program_create(b->device, b->graph, b->state, &(vkg_program_desc){.name = b->workload.name}, &b->program);
+        result = vkg_program_create(b->device, b->graph, b->state,
+                                    &(vkg_program_desc){.name = b->workload.name, .slots = SLOTS}, &b->program);
     return result;
 }
 
@@ -76,12 +79,16 @@ static void close_program(struct bench *b)
     vkg_graph_destroy(&b->graph);
 }
 
+/* As a training does it: a run is sent while the one before computes. */
 static vkg_result run_times(const struct bench *b, uint32_t times, double *seconds)
 {
     double start = now();
     vkg_result result = VKG_OK;
-    for (uint32_t i = 0; i < times && result == VKG_OK; i++)
-        result = vkg_program_run(b->program);
+    for (uint32_t i = 0; i < times + SLOTS && result == VKG_OK; i++) {
+        result = vkg_program_wait(b->program, i % SLOTS);
+        if (result == VKG_OK && i < times)
+            result = vkg_program_submit(b->program, i % SLOTS);
+    }
     *seconds = (now() - start) / times;
     return result;
 }

@@ -2,7 +2,7 @@
 """The workloads of bench/workloads.c in PyTorch, under the same names. bench/run starts it.
 
 usage: peers.py WORKLOAD MODE      a line of JSON after the first step, one when it is warm, then one for every line of input
-                                   (the seconds of a step); MODE is eager, passive, compile, tf32 or amp
+                                   (the seconds of a step); MODE is words with dashes between, which in_mode() explains
        peers.py check WORKLOAD FILE    compares what `vkgan-bench save` wrote with what PyTorch computes
 """
 import json
@@ -30,7 +30,15 @@ def up(a, b, kernel=4, stride=2, pad=1):
     return nn.ConvTranspose2d(a, b, kernel, stride, pad, bias=False)
 
 
-def pyramid(size, channels, width, normalised=True):
+def images(layout, *shape):
+    return (torch.rand(*shape, device=DEVICE) * 2 - 1).contiguous(memory_format=layout)
+
+
+def placed(network, layout):
+    return network.to(DEVICE, memory_format=layout)
+
+
+def pyramid(size, channels, width, layout, normalised=True):
     base, levels = size, 0
     while base % 2 == 0 and base >= 8:
         base, levels = base // 2, levels + 1
@@ -44,7 +52,7 @@ def pyramid(size, channels, width, normalised=True):
     for level in range(levels):
         d += [down(c, width << level)] + ([nn.BatchNorm2d(width << level)] if level and normalised else []) + [nn.LeakyReLU(0.2, True)]
         c = width << level
-    return nn.Sequential(*g, nn.Tanh()).to(DEVICE), nn.Sequential(*d, down(c, 1, 1, base, 0)).to(DEVICE)
+    return placed(nn.Sequential(*g, nn.Tanh()), layout), placed(nn.Sequential(*d, down(c, 1, 1, base, 0)), layout)
 
 
 def updater(network):
@@ -62,10 +70,10 @@ def bce(logits, target):
     return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, target))
 
 
-def dcgan(size, channels, width, batch):
-    g, d = pyramid(size, channels, width)
+def dcgan(size, channels, width, batch, layout):
+    g, d = pyramid(size, channels, width, layout)
     update_g, update_d = updater(g), updater(d)
-    real = torch.rand(batch, channels, size, size, device=DEVICE) * 2 - 1
+    real = images(layout, batch, channels, size, size)
 
     def step():
         fake = g(torch.randn(batch, 100, 1, 1, device=DEVICE))
@@ -76,10 +84,10 @@ def dcgan(size, channels, width, batch):
     return step
 
 
-def wgan_gp(size, channels, width, batch):
-    g, d = pyramid(size, channels, width, normalised=False)
+def wgan_gp(size, channels, width, batch, layout):
+    g, d = pyramid(size, channels, width, layout, normalised=False)
     update_g, update_d = updater(g), updater(d)
-    real = torch.rand(batch, channels, size, size, device=DEVICE) * 2 - 1
+    real = images(layout, batch, channels, size, size)
 
     def step():
         fake = g(torch.randn(batch, 100, 1, 1, device=DEVICE))
@@ -115,15 +123,15 @@ class UNet(nn.Module):
         return torch.tanh(x)
 
 
-def pix2pix(size, channels, width, batch):
-    g, c, layers = UNet(channels, width).to(DEVICE), 2 * channels, []
+def pix2pix(size, channels, width, batch, layout):
+    g, c, layers = placed(UNet(channels, width), layout), 2 * channels, []
     for level in range(4):
         layers += [down(c, width << level, 2 if level < 3 else 1)] + ([nn.BatchNorm2d(width << level)] if level else [])
         layers += [nn.LeakyReLU(0.2, True)]
         c = width << level
-    d = nn.Sequential(*layers, down(c, 1, 1)).to(DEVICE)
+    d = placed(nn.Sequential(*layers, down(c, 1, 1)), layout)
     update_g, update_d = updater(g), updater(d)
-    source, real = (torch.rand(batch, channels, size, size, device=DEVICE) * 2 - 1 for _ in range(2))
+    source, real = (images(layout, batch, channels, size, size) for _ in range(2))
 
     def step():
         fake = g(source)
@@ -195,26 +203,40 @@ def adam_of(y):
     return step, p
 
 
-def build(name):
+def build(name, layout):
     if name in LAYERS:
         function, shapes = LAYERS[name]
         operands = [torch.randn(s, device=DEVICE) for s in shapes.values()]
+        operands = [o.contiguous(memory_format=layout) if o.dim() == 4 else o for o in operands]
         return lambda: function(*operands)
     made = re.fullmatch(r"dcgan-(\d+)-(\d+)-w(\d+)-b(\d+)", name)
     if made:
-        return dcgan(*map(int, made.groups()))
-    return {"wgan-gp-64": lambda: wgan_gp(64, 3, 32, 64), "pix2pix-256": lambda: pix2pix(256, 3, 64, 1), "adam-10M": adam}[name]()
+        return dcgan(*map(int, made.groups()), layout)
+    return {"wgan-gp-64": lambda: wgan_gp(64, 3, 32, 64, layout), "pix2pix-256": lambda: pix2pix(256, 3, 64, 1, layout),
+            "adam-10M": adam}[name]()
 
 
-def in_mode(step, mode):
-    if mode == "amp":
-        def mixed():
-            with torch.autocast(DEVICE, torch.bfloat16):
-                return step()
-        return mixed
-    if mode == "compile":
+PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16}  # how names of workloads may end
+
+
+def precision_of(name):
+    """The name without its precision, and that: None for float32."""
+    plain, _, last = name.rpartition("-")
+    return (plain, PRECISIONS[last]) if last in PRECISIONS else (name, None)
+
+
+def in_mode(step, words, precision):
+    """eager; graph: recorded as a CUDA graph; compile: torch.compile; tf32 lets float32 products take TF32, last lays images out
+    as channels_last, passive is for threads that wait asleep (bench/run's environment)."""
+    if precision:
+        plain = step
+
+        def step():
+            with torch.autocast(DEVICE, precision):
+                return plain()
+    if "compile" in words:
         return torch.compile(step)
-    if mode == "graph":
+    if "graph" in words:
         stream = torch.cuda.Stream()
         with torch.cuda.stream(stream):
             for _ in range(3):
@@ -227,10 +249,12 @@ def in_mode(step, mode):
     return step
 
 
-def modes():
+def modes(precision):
     if DEVICE == "cpu":
-        return ["eager", "passive"]  # as bench/run starts it: threads that wait asleep
-    return ["eager", "tf32", "amp", "graph"] + (["compile"] if hasattr(torch, "compile") else [])
+        return ["eager", "passive"]
+    if precision:
+        return ["eager", "graph", "graph-last", "compile"]
+    return ["eager", "graph", "graph-tf32", "graph-tf32-last", "compile", "compile-tf32"]
 
 
 def blas():
@@ -251,9 +275,11 @@ def timed(step, times):
 
 def serve(name, mode):
     torch.set_num_threads(len(os.sched_getaffinity(0)))
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = mode != "eager" and mode != "graph"
+    words = mode.split("-")
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = "tf32" in words
     torch.backends.cudnn.benchmark = True
-    step = in_mode(build(name), mode)
+    plain, precision = precision_of(name)
+    step = in_mode(build(plain, torch.channels_last if "last" in words else torch.contiguous_format), words, precision)
     timed(step, 1)
     print(json.dumps({"first": True}), flush=True)  # who started us knows since when
     seconds = timed(step, 2)
@@ -261,7 +287,7 @@ def serve(name, mode):
     rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     peak = torch.cuda.max_memory_allocated() if DEVICE == "cuda" else rss - BASELINE
     print(json.dumps({"workload": name, "device": torch.cuda.get_device_name() if DEVICE == "cuda" else f"{torch.get_num_threads()} threads",
-                      "version": torch.__version__, "blas": blas(), "mode": mode, "modes": modes(),
+                      "version": torch.__version__, "blas": blas(), "mode": mode, "modes": modes(precision),
                       "repeats": repeats, "peak_bytes": peak, "peak_rss": rss}), flush=True)
     for _ in sys.stdin:
         print(json.dumps({"seconds": timed(step, repeats)}), flush=True)

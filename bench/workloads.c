@@ -294,16 +294,36 @@ const struct workload ceiling_workloads[] = {
 };
 const uint32_t ceiling_workload_count = sizeof ceiling_workloads / sizeof ceiling_workloads[0];
 
+/* The precision that a name asks for, and how long it is without. */
+static vkg_dtype precision_of(const char *name, size_t *length)
+{
+    static const struct { const char *suffix; vkg_dtype type; } precisions[] = {{"-bf16", VKG_BFLOAT16}, {"-fp16", VKG_FLOAT16}};
+    *length = strlen(name);
+    for (size_t i = 0; i < sizeof precisions / sizeof *precisions; i++) {
+        const size_t less = strlen(precisions[i].suffix);
+        if (*length > less && strcmp(name + *length - less, precisions[i].suffix) == 0) {
+            *length -= less;
+            return precisions[i].type;
+        }
+    }
+    return VKG_FLOAT32;
+}
+
 bool workload_find(const char *name, struct workload *workload)
 {
-    for (uint32_t i = 0; i < workload_count; i++)
-        if (strcmp(workloads[i].name, name) == 0) {
-            *workload = workloads[i];
-            return true;
-        }
-    *workload = (struct workload){.name = name, .build = dcgan};
+    size_t length;
+    const vkg_dtype precision = precision_of(name, &length);
+    *workload = (struct workload){.build = dcgan};
     int end = 0;
-    return sscanf(name, "dcgan-%u-%u-w%u-b%u%n", &workload->size, &workload->channels, &workload->width, &workload->batch,
-                  &end) == 4 && !name[end] && workload->size <= 1024 && doublings(workload->size) > 0 &&
-           workload->channels > 0 && workload->width > 0 && workload->batch > 0;
+    bool found = sscanf(name, "dcgan-%u-%u-w%u-b%u%n", &workload->size, &workload->channels, &workload->width, &workload->batch,
+                        &end) == 4 && (size_t)end == length && workload->size <= 1024 && doublings(workload->size) > 0 &&
+                 workload->channels > 0 && workload->width > 0 && workload->batch > 0;
+    for (uint32_t i = 0; i < workload_count && !found; i++)
+        if (strncmp(workloads[i].name, name, length) == 0 && !workloads[i].name[length]) {
+            *workload = workloads[i];
+            found = true;
+        }
+    workload->name = name;
+    workload->precision = precision;
+    return found;
 }

@@ -11,6 +11,7 @@ struct workload {
     uint32_t size, channels, width, batch;
     double bytes; /* that pass through memory at least, where that bounds it; else 0 */
     bool whole;   /* the result is wanted, and not only its time */
+    vkg_dtype precision; /* of products; the name says it */
 };
 
 extern const struct workload workloads[];
@@ -19,7 +20,8 @@ extern const uint32_t workload_count;
 extern const struct workload ceiling_workloads[];
 extern const uint32_t ceiling_workload_count;
 
-/* A row of the table, or, for "dcgan-SIZE-CHANNELS-wWIDTH-bBATCH", one that is made on the spot. false: no such workload. */
+/* A row of the table, or, for "dcgan-SIZE-CHANNELS-wWIDTH-bBATCH", one that is made on the spot; in mixed precision where "-bf16"
+ * or "-fp16" follows. `name` must outlive it. false: no such workload. */
 bool workload_find(const char *name, struct workload *workload);
 
 #endif

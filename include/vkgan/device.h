@@ -161,8 +161,8 @@ typedef struct vkg_device_desc {
 
 /* Opens a device. `desc` may be NULL.
  * Errors: NO_DEVICE (no Vulkan, no device, none of that name, none that can be used: the message lists what
- * there is), INVALID (unknown kernels; VKGAN_VALIDATION, VKGAN_SELF_TEST, VKGAN_AUTOTUNE or VKGAN_TRANSFER_QUEUE neither 0
- * nor 1), OUT_OF_MEMORY, DEVICE; *device is NULL then. */
+ * there is), INVALID (unknown kernels; VKGAN_VALIDATION, VKGAN_SELF_TEST, VKGAN_AUTOTUNE, VKGAN_MATRICES or
+ * VKGAN_TRANSFER_QUEUE neither 0 nor 1), OUT_OF_MEMORY, DEVICE; *device is NULL then. */
 VKG_API vkg_result vkg_device_create(const vkg_device_desc *desc, vkg_device **device);
 /* Waits for the device, saves its pipeline cache if that grew, closes it and clears the handle. NULL is fine.
  */

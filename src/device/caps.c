@@ -62,6 +62,10 @@ static vkg_result find_extensions(vkg_device *device, struct candidate *candidat
         device->instance_vk.vkEnumerateDeviceExtensionProperties;
     struct extension_set *extensions = &candidate->extensions;
     uint32_t count = 0;
+    bool matrices = true;
+    vkg_result setting = setting_switch(&device->log, "VKGAN_MATRICES", &matrices);
+    if (setting != VKG_OK)
+        return setting;
     VkResult result = enumerate(candidate->physical, NULL, &count, NULL);
     if (result < 0)
         return device_check(device, result, "vkEnumerateDeviceExtensionProperties");
@@ -79,8 +83,8 @@ static vkg_result find_extensions(vkg_device *device, struct candidate *candidat
         .float16_int8 = core12 || extension_listed(known, count, VK_KHR_SHADER_FLOAT16_INT8_EXTENSION_NAME),
         .timeline = core12 || extension_listed(known, count, VK_KHR_TIMELINE_SEMAPHORE_EXTENSION_NAME),
         .subgroup_size = core13 || extension_listed(known, count, VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME),
-        .cooperative_matrix = extension_listed(known, count, COOPERATIVE_MATRIX_EXTENSION),
-        .bfloat16 = extension_listed(known, count, BFLOAT16_EXTENSION),
+        .cooperative_matrix = matrices && extension_listed(known, count, COOPERATIVE_MATRIX_EXTENSION),
+        .bfloat16 = matrices && extension_listed(known, count, BFLOAT16_EXTENSION),
         .memory_model = core12,
         .portability = extension_listed(known, count, "VK_KHR_portability_subset"),
     };

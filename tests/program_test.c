@@ -544,6 +544,8 @@ static void nan_is_not_hidden(void **unused)
         vkg_tensor *x = vkg_input(g, "x", VKG_SHAPE(2, width));
         vkg_tensor *const results[] = {vkg_relu(g, x),       vkg_leaky_relu(g, x, 0.2f), vkg_tanh(g, x), vkg_sigmoid(g, x),
                                        vkg_softplus(g, x),   vkg_abs(g, x),              vkg_exp(g, x),  vkg_sqrt(g, x),
+                                       vkg_clamp(g, x, -1, 1), vkg_maximum(g, x, vkg_neg(g, x)), vkg_minimum(g, x, vkg_neg(g, x)),
+                                       vkg_max(g, x, 1, true),
                                        vkg_sum(g, x, 1, true)};
         enum { RESULTS = sizeof results / sizeof results[0] };
         for (int i = 0; i < RESULTS; i++)
@@ -910,7 +912,7 @@ static void fail_each_call(bool uploads_apart)
     }
     test_expect_errors(false);
     device->uploads_apart = usual;
-    assert_true(failures > 50); /* so many calls there are at the least */
+    assert_true(failures > 20); /* so many calls there are at the least */
     toy_destroy(&toy);
 }
 

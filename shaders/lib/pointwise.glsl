@@ -4,14 +4,17 @@
 #define SELECT(condition, yes, no) mix(no, yes, condition)
 #define LESS(a, b) lessThan(a, b)
 #define EQUAL(a, b) equal(a, b)
+#define WORDS uvec4
 #else
 #define T float
 #define SELECT(condition, yes, no) ((condition) ? (yes) : (no))
 #define LESS(a, b) ((a) < (b))
 #define EQUAL(a, b) ((a) == (b))
+#define WORDS uint
 #endif
 #define WHERE_LESS(a, limit, yes, no) SELECT(LESS(a, T(limit)), yes, no)
-#define WHERE_NUMBER(a, x) SELECT(EQUAL(a, a), x, a)
+// x, but a where that is a NaN: by the bits, as drivers may take it that no number is one.
+#define WHERE_NUMBER(a, x) SELECT(LESS(floatBitsToUint(a) & 0x7fffffffu, WORDS(0x7f800001u)), x, a)
 
 // Elements smaller than a word, out of the word that holds them.
 float byte_of(uint word, int i)
@@ -96,17 +99,17 @@ T leaky_relu(T a, T slope)
 // The greater and the lesser one; a NaN wins.
 T maximum(T a, T b)
 {
-    return WHERE_NUMBER(b, SELECT(LESS(a, b), b, a));
+    return WHERE_NUMBER(a, WHERE_NUMBER(b, SELECT(LESS(a, b), b, a)));
 }
 
 T minimum(T a, T b)
 {
-    return WHERE_NUMBER(b, SELECT(LESS(b, a), b, a));
+    return WHERE_NUMBER(a, WHERE_NUMBER(b, SELECT(LESS(b, a), b, a)));
 }
 
 T limit(T a, T low, T high)
 {
-    return SELECT(LESS(a, low), low, SELECT(LESS(high, a), high, a));
+    return WHERE_NUMBER(a, SELECT(LESS(a, low), low, SELECT(LESS(high, a), high, a)));
 }
 
 // Comparisons and selection by numbers: 1 is true, 0 is not.
@@ -163,11 +166,10 @@ T precise_log(T a)
 // Drivers build tanh from exponentials, which overflows at large |a| and loses its digits at small ones.
 T precise_tanh(T a)
 {
-    T x = WHERE_LESS(a, -10.0, T(-10), a); // no clamp(): a NaN stays one
-    T e = precise_exp(2.0 * WHERE_LESS(-x, -10.0, T(10), x));
+    T e = exp(2.0 * limit(a, T(-10), T(10)));
     T s = a * a;
     T series = a * (1.0 + s * (-1.0 / 3.0 + s * (2.0 / 15.0 + s * (-17.0 / 315.0 + s * (62.0 / 2835.0)))));
-    return WHERE_LESS(abs(a), 0.3, series, (e - 1.0) / (e + 1.0));
+    return WHERE_NUMBER(a, WHERE_LESS(abs(a), 0.3, series, (e - 1.0) / (e + 1.0)));
 }
 
 T sigmoid(T a)

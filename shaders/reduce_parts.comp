@@ -110,7 +110,9 @@ float combine(float a, float b)
 float result_of(float all, uint start, uint i)
 {
 #if FINISHED
-    return finished(all, bias_of(i % columns), i);
+    float bias;
+    read_bias(i % columns, bias);
+    return finished(all, bias, i);
 #else
     return all;
 #endif
@@ -119,23 +121,37 @@ float result_of(float all, uint start, uint i)
 
 shared Partial of_lanes[LANES > 1 ? THREADS : 1];
 
+// Every `step`-th part from `first` on. Four are read before the first is added: the memory answers late.
+Partial combine_parts(uint start, uint first, uint step)
+{
+    Partial all = read_part(start, first);
+    uint part = first + step;
+    for (; part + 3 * step < parts; part += 4 * step) {
+        const Partial a = read_part(start, part), b = read_part(start, part + step);
+        const Partial c = read_part(start, part + 2 * step), d = read_part(start, part + 3 * step);
+        all = combine(combine(combine(combine(all, a), b), c), d);
+    }
+    for (; part < parts; part += step)
+        all = combine(all, read_part(start, part));
+    return all;
+}
+
 void main()
 {
     const uint side_by_side = THREADS / LANES, group = gl_WorkGroupID.y * gl_NumWorkGroups.x + gl_WorkGroupID.x;
-    const uint place = gl_LocalInvocationID.x % side_by_side, lane = gl_LocalInvocationID.x / side_by_side;
-    const uint i = group * side_by_side + place, lanes = min(LANES, parts);
+    const uint thread = gl_LocalInvocationID.x, place = thread % side_by_side, lane = thread / side_by_side;
+    const uint i = group * side_by_side + place;
     const uint start = i / inner * parts * inner + i % inner;
     Partial all;
-    if (i < count && lane < lanes) {
-        all = read_part(start, lane);
-        for (uint part = lane + lanes; part < parts; part += lanes)
-            all = combine(all, read_part(start, part));
-    }
+    if (i < count && lane < parts)
+        all = combine_parts(start, lane, LANES);
     if (LANES > 1) {
-        of_lanes[gl_LocalInvocationID.x] = all;
-        barrier();
-        for (uint other = 1; other < lanes && lane == 0; other++)
-            all = combine(all, of_lanes[other * side_by_side + place]);
+        of_lanes[thread] = all;
+        for (uint rest = LANES / 2; rest > 0; rest /= 2) {
+            barrier();
+            if (lane < rest && lane + rest < parts)
+                of_lanes[thread] = all = combine(all, of_lanes[thread + rest * side_by_side]);
+        }
     }
     if (i < count && lane == 0)
         y[i] = result_of(all, start, i);

@@ -388,13 +388,14 @@ static vkg_result lower_pointwise(struct fused_writer *w)
 /* Enough parts to keep the device busy, each of at least 16 elements. */
 static uint32_t choose_parts(const struct lowering *lowering, uint64_t kept, uint64_t reduced)
 {
-    uint64_t wanted = lowering->device->caps.type == VKG_DEVICE_CPU ? 512 : 32768;
+    const bool on_processor = lowering->device->caps.type == VKG_DEVICE_CPU;
+    const uint64_t wanted = on_processor ? 512 : 32768, many = on_processor ? 1024 : 2048;
     uint64_t parts = (wanted + kept - 1) / kept, most = reduced / 16;
     parts = parts < most ? parts : most;
     uint64_t least = reduced / (lowering->device->caps.max_loop_iterations / 4) + 1; /* see drivers: loops that end early */
     parts = parts > least ? parts : least;
     parts = parts < reduced ? parts : reduced; /* each part has an element */
-    return (uint32_t)(parts > 1024 ? (least > 1024 ? least : 1024) : parts);
+    return (uint32_t)(parts > many ? (least > many ? least : many) : parts);
 }
 
 static vkg_result lower_sum(struct fused_writer *w)

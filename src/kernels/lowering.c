@@ -169,14 +169,20 @@ static void push_parts(struct dispatch *dispatch, const struct partial_results *
 }
 
 /* How many invocations share an element: on a graphics card few elements of many parts would leave it idle. */
-static uint32_t choose_lanes(const vkg_device_caps *caps, uint64_t count, uint64_t parts, uint32_t workgroup)
+static uint32_t choose_lanes(const vkg_device_caps *caps, uint64_t count, uint64_t parts)
 {
-    enum { BUSY = 32768, MOST = 32, PARTS_A_LANE = 4 };
+    enum { BUSY = 32768, MOST = 64, PARTS_A_LANE = 4 };
     uint32_t lanes = 1;
-    while (caps->type != VKG_DEVICE_CPU && lanes < MOST && workgroup % (lanes * 2) == 0 && count * lanes < BUSY &&
-           lanes * 2 * PARTS_A_LANE <= parts)
+    while (caps->type != VKG_DEVICE_CPU && lanes < MOST && count * lanes < BUSY && lanes * 2 * PARTS_A_LANE <= parts)
         lanes *= 2;
     return lanes;
+}
+
+/* Eight elements side by side, which memory brings together, by all of their lanes, where the device runs so many. */
+static uint32_t workgroup_of_lanes(const vkg_device_caps *caps, uint32_t lanes)
+{
+    const uint32_t simple = simple_workgroup(caps), wanted = 8 * lanes;
+    return wanted > simple ? wanted < caps->max_workgroup_invocations ? wanted : caps->max_workgroup_invocations : simple;
 }
 
 vkg_result lowering_reduce_parts(struct lowering *lowering, const struct partial_results *partial,
@@ -189,8 +195,8 @@ vkg_result lowering_reduce_parts(struct lowering *lowering, const struct partial
     struct dispatch *dispatch = lowering_add_dispatch(lowering, name, shader_find(name));
     if (!dispatch)
         return lowering_out_of_memory(lowering);
-    uint32_t workgroup = simple_workgroup(&lowering->device->caps);
-    const uint32_t lanes = choose_lanes(&lowering->device->caps, count, partial->parts, workgroup);
+    const uint32_t lanes = choose_lanes(&lowering->device->caps, count, partial->parts);
+    const uint32_t workgroup = workgroup_of_lanes(&lowering->device->caps, lanes);
     push_parts(dispatch, partial);
     dispatch->constants[0] = workgroup;
     dispatch->constants[1] = partial->epilogue ? epilogue_constant(partial->epilogue) : 0;

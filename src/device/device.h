@@ -112,6 +112,13 @@ struct pipeline {
 
 /* Finds or builds. The result lives as long as the device. Thread-safety: one thread at a time a device. */
 vkg_result pipeline_get(vkg_device *device, const struct pipeline_desc *desc, const struct pipeline **pipeline);
+/* Says that such a pipeline will be asked for. */
+vkg_result pipelines_want(vkg_device *device, const struct pipeline_desc *desc);
+/* Builds those that were wanted on all processors, since drivers of graphics cards compile for a tenth of a second and more
+ * each. One that fails is left to pipeline_get, which tries again and says why. */
+void pipelines_build(vkg_device *device);
+/* false: it does nothing on this device, so that nothing need be wanted. */
+bool pipelines_build_pays(const vkg_device *device);
 
 /* The folder for caches on disk, made already; NULL where there is none (it could not be made). */
 const char *device_cache_folder(const vkg_device *device);

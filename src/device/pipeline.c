@@ -1,16 +1,20 @@
 /* Compute pipelines: built once a (SPIR-V, bindings, constants), found again by its hash. */
 #include <assert.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "base/clock.h"
 #include "base/hash.h"
 #include "base/arena.h"
 #include "base/log.h"
 #include "device/internal.h"
 
 struct entry {
-    struct pipeline pipeline;
+    struct pipeline pipeline; /* its handle is NULL until it is built */
     uint64_t hash;
     struct pipeline_desc desc; /* its spirv is our copy */
 };
@@ -60,11 +64,17 @@ vkg_result pipelines_create(vkg_device *device, const char *cache_dir)
     return result;
 }
 
+static void destroy_pipeline(vkg_device *device, struct pipeline *pipeline)
+{
+    device->vk.vkDestroyPipeline(device->handle, pipeline->handle, NULL);
+    device->vk.vkDestroyPipelineLayout(device->handle, pipeline->layout, NULL);
+    device->vk.vkDestroyDescriptorSetLayout(device->handle, pipeline->set_layout, NULL);
+    *pipeline = (struct pipeline){0};
+}
+
 static void destroy_entry(vkg_device *device, struct entry *entry)
 {
-    device->vk.vkDestroyPipeline(device->handle, entry->pipeline.handle, NULL);
-    device->vk.vkDestroyPipelineLayout(device->handle, entry->pipeline.layout, NULL);
-    device->vk.vkDestroyDescriptorSetLayout(device->handle, entry->pipeline.set_layout, NULL);
+    destroy_pipeline(device, &entry->pipeline);
     free((void *)entry->desc.spirv);
     free((void *)entry->desc.name);
     free(entry);
@@ -175,8 +185,11 @@ static VkResult create_pipeline(vkg_device *device, const struct pipeline_desc *
                                                &pipeline->handle);
 }
 
-static vkg_result build(vkg_device *device, const struct pipeline_desc *desc, struct pipeline *pipeline)
+/* Says nothing of a failure, so that any thread may call it. */
+static VkResult build(vkg_device *device, struct entry *entry)
 {
+    const struct pipeline_desc *desc = &entry->desc;
+    struct pipeline *pipeline = &entry->pipeline;
     VkShaderModuleCreateInfo code = {.sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO,
                                      .codeSize = desc->spirv_bytes,
                                      .pCode = desc->spirv};
@@ -189,13 +202,11 @@ static vkg_result build(vkg_device *device, const struct pipeline_desc *desc, st
         result = create_pipeline(device, desc, module, pipeline);
     }
     device->vk.vkDestroyShaderModule(device->handle, module, NULL);
-    if (result < 0) {
-        char call[128];
-        snprintf(call, sizeof call, "building the kernel \"%.80s\"", desc->name);
-        return device_check(device, result, call);
-    }
-    validation_name(device, VK_OBJECT_TYPE_PIPELINE, (uint64_t)pipeline->handle, desc->name);
-    return VKG_OK;
+    if (result < 0)
+        destroy_pipeline(device, pipeline);
+    else
+        validation_name(device, VK_OBJECT_TYPE_PIPELINE, (uint64_t)pipeline->handle, desc->name);
+    return result;
 }
 
 /* --- finding and keeping --- */
@@ -235,19 +246,17 @@ static struct entry *copy_desc(const struct pipeline_desc *desc)
     return entry;
 }
 
-vkg_result pipeline_get(vkg_device *device, const struct pipeline_desc *desc, const struct pipeline **pipeline)
+/* The entry of that description; a new one where there is none. */
+static vkg_result find_entry(vkg_device *device, const struct pipeline_desc *desc, struct entry **found)
 {
     struct pipeline_cache *cache = device->pipelines;
-    *pipeline = NULL;
-    vkg_result result = device_usable(device, "pipeline_get");
-    if (result == VKG_OK)
-        result = check_desc(device, desc);
+    vkg_result result = check_desc(device, desc);
     if (result != VKG_OK)
         return result;
     uint64_t hash = hash_desc(desc);
     for (size_t i = 0; i < cache->count; ++i) {
         if (cache->entries[i]->hash == hash && same_desc(&cache->entries[i]->desc, desc)) {
-            *pipeline = &cache->entries[i]->pipeline;
+            *found = cache->entries[i];
             return VKG_OK;
         }
     }
@@ -259,14 +268,78 @@ vkg_result pipeline_get(vkg_device *device, const struct pipeline_desc *desc, co
         return vkg_fail(&device->log, VKG_ERROR_OUT_OF_MEMORY, "no memory for the kernel \"%s\"", desc->name);
     }
     entry->hash = hash;
-    result = build(device, desc, &entry->pipeline);
-    if (result != VKG_OK) {
-        destroy_entry(device, entry);
-        return result;
-    }
     cache->entries[cache->count++] = entry;
-    *pipeline = &entry->pipeline;
+    *found = entry;
     return VKG_OK;
+}
+
+vkg_result pipeline_get(vkg_device *device, const struct pipeline_desc *desc, const struct pipeline **pipeline)
+{
+    struct entry *entry;
+    *pipeline = NULL;
+    vkg_result result = device_usable(device, "pipeline_get");
+    if (result == VKG_OK)
+        result = find_entry(device, desc, &entry);
+    if (result == VKG_OK && !entry->pipeline.handle) {
+        char call[128];
+        snprintf(call, sizeof call, "building the kernel \"%.80s\"", desc->name);
+        result = device_check(device, build(device, entry), call);
+    }
+    if (result == VKG_OK)
+        *pipeline = &entry->pipeline;
+    return result;
+}
+
+/* --- many at once --- */
+
+vkg_result pipelines_want(vkg_device *device, const struct pipeline_desc *desc)
+{
+    struct entry *entry;
+    return find_entry(device, desc, &entry);
+}
+
+struct building {
+    vkg_device *device;
+    atomic_size_t next;
+};
+
+static void *build_some(void *user)
+{
+    struct building *building = user;
+    const struct pipeline_cache *cache = building->device->pipelines;
+    for (size_t i; (i = atomic_fetch_add(&building->next, 1)) < cache->count;)
+        if (!cache->entries[i]->pipeline.handle)
+            build(building->device, cache->entries[i]);
+    return NULL;
+}
+
+bool pipelines_build_pays(const vkg_device *device)
+{
+    /* drivers of processors compile when a kernel first runs; messages of the validation layer belong to one thread */
+    return !device->lost && device->caps.type != VKG_DEVICE_CPU && !device->messenger;
+}
+
+void pipelines_build(vkg_device *device)
+{
+    enum { MOST_THREADS = 16 };
+    struct building building = {.device = device};
+    pthread_t threads[MOST_THREADS];
+    const long processors = sysconf(_SC_NPROCESSORS_ONLN);
+    const double begin = seconds_now();
+    size_t wanted = 0, started = 0;
+    if (!pipelines_build_pays(device))
+        return;
+    for (size_t i = 0; i < device->pipelines->count; i++)
+        wanted += !device->pipelines->entries[i]->pipeline.handle;
+    while (started + 1 < wanted && started < MOST_THREADS && (long)started + 1 < processors &&
+           pthread_create(&threads[started], NULL, build_some, &building) == 0)
+        started++;
+    build_some(&building); /* this thread too */
+    const size_t all = started + 1;
+    while (started > 0)
+        pthread_join(threads[--started], NULL);
+    if (wanted)
+        vkg_logf(&device->log, VKG_LOG_INFO, "%zu kernels built by %zu threads in %.1f s", wanted, all, seconds_now() - begin);
 }
 
 const char *device_cache_folder(const vkg_device *device)

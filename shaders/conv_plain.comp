@@ -127,7 +127,9 @@ void main()
         return;
     float sum = partial_sum(e, begin, min(begin + chunk, terms));
 #if DIRECTION != 2
-    sum = finished(sum, bias_of(e.channel), i);
+    float bias;
+    read_bias(e.channel, bias);
+    sum = finished(sum, bias, i);
 #endif
     result[gl_WorkGroupID.z * count + i] = sum;
 }

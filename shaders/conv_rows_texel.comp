@@ -229,7 +229,7 @@ void main()
     const uint write_pitch = WRITE_PITCH / CELLS, write_base = group * (WRITE_GROUP / CELLS);
     CELL bias[Q];
     [[unroll]] for (int q = 0; q < Q; q++)
-        bias[q] = bias_of(min(first_column + q * lane_columns, columns - 1));
+        read_bias(min(first_column + q * lane_columns, columns - 1), bias[q]);
     [[unroll]] for (int i = 0; i < R; i++)
         [[unroll]] for (int q = 0; q < Q; q++) {
             uint c = first_column + q * lane_columns;

@@ -80,16 +80,16 @@ static uint64_t statistic(const VkPipelineExecutableStatisticKHR *all, uint32_t 
 /* Threads of a workgroup: see the table in src/kernels/convolution.c. */
 static uint32_t workgroup_of(const char *name)
 {
-    return strstr(name, "_small") ? 64 : strstr(name, "_half") ? 128 : 256;
+    return strstr(name, "_small") ? 64 : strstr(name, "_half") || strstr(name, "_broad") ? 128 : 256;
 }
 
 static void print_kernel(VkDevice device, VkPipelineLayout layout, const struct shader *shader, uint32_t epilogue)
 {
     VkShaderModule module;
     VkPipeline pipeline;
-    const uint32_t numbers[2] = {workgroup_of(shader->name), epilogue};
-    const VkSpecializationMapEntry entries[2] = {{0, 0, 4}, {1, 4, 4}};
-    const VkSpecializationInfo constants = {2, entries, sizeof numbers, numbers};
+    const uint32_t numbers[4] = {workgroup_of(shader->name), epilogue, 4, 4}; /* tiled kernels read pieces of four */
+    const VkSpecializationMapEntry entries[4] = {{0, 0, 4}, {1, 4, 4}, {2, 8, 4}, {3, 12, 4}};
+    const VkSpecializationInfo constants = {4, entries, sizeof numbers, numbers};
     CHECK(vkCreateShaderModule(device, &(VkShaderModuleCreateInfo){
         .sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO, .codeSize = shader->spirv_bytes, .pCode = shader->spirv},
         NULL, &module));

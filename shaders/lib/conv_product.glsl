@@ -100,7 +100,7 @@ void describe_taps(uint first, uint last)
 }
 #endif
 
-layout(std430, binding = 2) restrict writeonly buffer result_buffer { float result[]; };
+layout(std430, binding = 2) writeonly buffer result_buffer { float result[]; };
 #if DIRECTION != 2
 #define CELL             float
 #define CELLS            1
@@ -108,7 +108,10 @@ layout(std430, binding = 2) restrict writeonly buffer result_buffer { float resu
 #define EPILOGUE_BINDING 3
 #include "epilogue.glsl"
 #else
-#define bias_of(column) 0.0
+void read_bias(uint column, out float bias)
+{
+    bias = 0;
+}
 #endif
 
 uint result_index(uint row, uint column)

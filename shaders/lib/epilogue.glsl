@@ -1,19 +1,29 @@
 // What a kernel does with an element of a convolution's result before it writes it: it adds a bias, applies a leaky ReLU,
 // multiplies by the slope of one (in the gradient, what an activation does to it). What is done is known when the pipeline
 // is made, so that what is not costs nothing. The twin of src/kernels/epilogue.h.
-// To be defined before: CELL, a float, or a vec4 where CELLS is 4; EPILOGUE_BINDING of the bias, and the tensor that decides
+// May be included once for each CELLS. To be defined before: CELL, a float, or a vec4 where CELLS is 4; EPILOGUE_BINDING of the bias, and the tensor that decides
 // the slopes is the next one; EPILOGUE_TEXEL, 1 where they are read through texel buffers; float slope and step_slope.
+#ifndef EPILOGUE_BIAS
 layout(constant_id = 1) const uint EPILOGUE = 0;
-const uint EPILOGUE_BIAS = 1, EPILOGUE_ACTIVATION = 2, EPILOGUE_STEP = 4;
-const uint EPILOGUE_MOMENTS = 8; // of every column of a tile: conv_tiled.comp
+#define EPILOGUE_BIAS       1
+#define EPILOGUE_ACTIVATION 2
+#define EPILOGUE_STEP       4
+#define EPILOGUE_MOMENTS    8 // of every column of a tile: conv_tiled.comp
+#define JOIN_NAMES(a, b)    a##b
+#define OF_CELLS(name, n)   JOIN_NAMES(name, n)
+#endif
+#define BIASES OF_CELLS(biases, CELLS)
+#define STEPS  OF_CELLS(steps, CELLS)
 
 #if EPILOGUE_TEXEL
-layout(binding = EPILOGUE_BINDING) uniform samplerBuffer biases;
-layout(binding = EPILOGUE_BINDING + 1) uniform samplerBuffer steps;
+layout(binding = EPILOGUE_BINDING) uniform samplerBuffer BIASES;
+layout(binding = EPILOGUE_BINDING + 1) uniform samplerBuffer STEPS;
 #else
-layout(std430, binding = EPILOGUE_BINDING) readonly buffer biases_buffer { CELL biases[]; };
-layout(std430, binding = EPILOGUE_BINDING + 1) readonly buffer steps_buffer { CELL steps[]; };
+layout(std430, binding = EPILOGUE_BINDING) readonly buffer OF_CELLS(biases_buffer, CELLS) { CELL BIASES[]; };
+layout(std430, binding = EPILOGUE_BINDING + 1) readonly buffer OF_CELLS(steps_buffer, CELLS) { CELL STEPS[]; };
 #endif
+#undef READ_CELL
+#undef WHERE_NEGATIVE
 #if !EPILOGUE_TEXEL
 #define READ_CELL(tensor, i) tensor[i]
 #elif CELLS == 4
@@ -27,16 +37,15 @@ layout(std430, binding = EPILOGUE_BINDING + 1) readonly buffer steps_buffer { CE
 #define WHERE_NEGATIVE(a, yes, no) ((a) < 0.0 ? (yes) : (no))
 #endif
 
-// The bias of a column.
-CELL bias_of(uint column)
+// The bias of a column, or of four.
+void read_bias(uint column, out CELL bias)
 {
-    CELL bias = CELL(0);
+    bias = CELL(0);
     if ((EPILOGUE & EPILOGUE_BIAS) != 0)
-        bias = READ_CELL(biases, column);
-    return bias;
+        bias = READ_CELL(BIASES, column);
 }
 
-// The result's element of that index. The formulas, also for what is no number, are those of lib/pointwise.glsl.
+// The result's element of that index, or four. The formulas, also for what is no number, are those of lib/pointwise.glsl.
 CELL finished(CELL sum, CELL bias, uint index)
 {
     if ((EPILOGUE & EPILOGUE_BIAS) != 0)
@@ -44,7 +53,7 @@ CELL finished(CELL sum, CELL bias, uint index)
     if ((EPILOGUE & EPILOGUE_ACTIVATION) != 0)
         sum = WHERE_NEGATIVE(sum, slope == 0 ? CELL(0) : slope * sum, sum);
     if ((EPILOGUE & EPILOGUE_STEP) != 0) {
-        const CELL decides = READ_CELL(steps, index);
+        const CELL decides = READ_CELL(STEPS, index);
         sum *= WHERE_NEGATIVE(-decides, CELL(1), CELL(step_slope));
     }
     return sum;

@@ -22,10 +22,13 @@ static void choice_key(const vkg_device *device, enum conv_direction direction, 
 void conv_kernel_name(const struct conv_plan *plan, char *name, size_t bytes)
 {
     const struct conv_step *step = &plan->step;
+    char tile[48] = "", grains[32] = "";
     if (step->tile[0])
-        snprintf(name, bytes, "%s %ux%u", step->shader, step->tile[0], step->tile[1]);
-    else
-        snprintf(name, bytes, "%s%s", step->shader, plan->dtype != VKG_FLOAT32 && !plan->unpacks ? " of halves" : "");
+        snprintf(tile, sizeof tile, " %ux%ux%u by %u", step->tile[0], step->tile[1], step->tile[2], step->workgroup);
+    if (step->grains[0])
+        snprintf(grains, sizeof grains, " reads %u and %u", step->grains[0], step->grains[1]);
+    const bool halves = !step->tile[0] && plan->dtype != VKG_FLOAT32 && !plan->unpacks;
+    snprintf(name, bytes, "%s%s%s%s", step->shader, tile, grains, halves ? " of halves" : "");
 }
 
 void conv_trusted_name(const struct conv_plan *plan, char *name, size_t bytes)
@@ -78,6 +81,14 @@ vkg_result conv_note_choice(vkg_device *device, enum conv_direction direction, c
     return device_set_note(device, key, value);
 }
 
+uint32_t conv_guess(const vkg_device *device, const struct conv_plan *plans, uint32_t count)
+{
+    uint32_t choice = 0;
+    while (choice + 1 < count && conv_trust(device, &plans[choice]) == TRUST_WRONG)
+        choice++;
+    return choice;
+}
+
 uint32_t conv_choose(const vkg_device *device, enum conv_direction direction, const struct conv_plan *plans,
                      uint32_t count)
 {
@@ -85,10 +96,7 @@ uint32_t conv_choose(const vkg_device *device, enum conv_direction direction, co
     if (device->autotune && conv_find_choice(device, direction, plans, count, &choice) &&
         conv_trust(device, &plans[choice]) != TRUST_WRONG)
         return choice;
-    choice = 0;
-    while (choice + 1 < count && conv_trust(device, &plans[choice]) == TRUST_WRONG)
-        choice++;
-    return choice;
+    return conv_guess(device, plans, count);
 }
 
 /* --- trust --- */

@@ -8,7 +8,7 @@
 
 enum { CHOICE_KEY_BYTES = 320 };
 
-/* "conv_forward_coopmat_float16 64x64", "conv_forward_texel_wide_q4 of halves". */
+/* "conv_forward_coopmat_float16 64x64x32 by 128 reads 8 and 1", "conv_forward_texel_wide_q4 of halves". */
 void conv_kernel_name(const struct conv_plan *plan, char *name, size_t bytes);
 /* The same with the epilogue that the plan has, "…, epilogue 2", or "… in parts, epilogue 2": what is trusted or not. */
 void conv_trusted_name(const struct conv_plan *plan, char *name, size_t bytes);
@@ -22,6 +22,8 @@ bool conv_find_choice(const vkg_device *device, enum conv_direction direction, c
 vkg_result conv_note_choice(vkg_device *device, enum conv_direction direction, const struct conv_plan *plan,
                             const char *times);
 
+/* The first candidate whose kernel is not distrusted. */
+uint32_t conv_guess(const vkg_device *device, const struct conv_plan *plans, uint32_t count);
 /* The noted choice, or the first candidate, or where that kernel is distrusted the first one that is not. */
 uint32_t conv_choose(const vkg_device *device, enum conv_direction direction, const struct conv_plan *plans,
                      uint32_t count);

@@ -312,13 +312,30 @@ static bool fills_tiles(const struct sizes *s)
     return s->groups == 1 || filled >= SMALLEST * SMALLEST / 8;
 }
 
+/* What one read of an input takes: a piece of 16 bytes where the channels that lie side by side come in these. */
+static void set_grains(const struct question *question, uint32_t piece, struct conv_plan *plan)
+{
+    const struct conv_problem *p = question->problem;
+    const uint32_t channels[2] = {question->direction == CONV_INPUT_GRAD ? p->co : p->ci, p->co};
+    for (int i = 0; i < 2; i++)
+        plan->step.grains[i] = channels[i] % piece == 0 ? piece : 1;
+}
+
+/* Tiles that are for other shapes are not even tried: each costs a compilation. Up to `least` columns may be mostly empty. */
+static bool suits(const struct kernel *tile, const struct sizes *s, uint32_t least)
+{
+    const bool too_wide = tile->columns > least && tile->columns >= 2 * s->columns;
+    const bool too_tall = tile->rows >= 8 * tile->columns && s->columns > 2ull * tile->columns;
+    return !too_wide && !too_tall;
+}
+
 static bool plan_tiled(const struct question *question, const struct kernel *kernel, struct conv_plan *plan)
 {
     const vkg_device_caps *caps = question->caps;
     const struct conv_problem *p = question->problem;
     const struct sizes *s = &question->sizes;
     const uint32_t threads = kernel->rows / kernel->thread_rows * (kernel->columns / kernel->thread_columns);
-    if (!fills_tiles(s) || caps->max_workgroup_invocations < threads ||
+    if (!fills_tiles(s) || !suits(kernel, s, 32) || caps->max_workgroup_invocations < threads ||
         caps->max_shared_memory < DEPTH * (kernel->rows + kernel->columns + 8) * 4)
         return false;
     struct sizes cut = *s; /* the terms of one phase */
@@ -329,6 +346,9 @@ static bool plan_tiled(const struct question *question, const struct kernel *ker
     if (question->direction != CONV_WEIGHT_GRAD)
         plan->step.moments_tile[0] = kernel->rows, plan->step.moments_tile[1] = kernel->columns;
     plan->step.formats[0] = plan->step.formats[1] = FORMAT_STORAGE;
+    set_grains(question, 4, plan);
+    memcpy(plan->step.constants, plan->step.grains, sizeof plan->step.grains);
+    plan->step.constant_count = 2;
     const uint32_t enough = kernel->workgroups ? kernel->workgroups : enough_workgroups(caps);
     return choose_split(caps, &cut, tiles(s, kernel) * s->phases * s->groups, enough, DEPTH, plan) &&
            set_grid(caps, plan, tiles(s, kernel), s->groups, s->phases * plan->push.split);
@@ -360,22 +380,20 @@ static const struct kernel kernels[] = {
     {VKG_KERNELS_TEXEL, plan_depthwise_texel, OF_EACH_DIRECTION("texel_depthwise")},
     {VKG_KERNELS_TEXEL, plan_texel},
     TILED("tiled", 64, 64, 4, 4, 0),
-    TILED("tiled_small", 32, 32, 4, 4, 0),
-    TILED("tiled_narrow", 256, 16, 4, 4, 0),
-    TILED("tiled_half", 64, 32, 4, 4, 0),
     TILED("tiled_tall", 128, 64, 8, 4, 0),
-    TILED("tiled_broad", 64, 128, 4, 8, 0),
-    TILED("tiled_large", 128, 128, 8, 8, 0),
-    TILED("tiled_column", 256, 32, 8, 4, 0),
-    TILED("tiled_row", 32, 256, 4, 8, 0),
+    TILED("tiled_half", 64, 32, 4, 4, 0),
+    TILED("tiled_small", 32, 32, 4, 4, 0),
+    TILED("tiled_broad", 64, 128, 8, 8, 0),
+    TILED("tiled_narrow", 256, 16, 4, 4, 0),
     TILED("tiled", 64, 64, 4, 4, 1),
+    TILED("tiled_tall", 128, 64, 8, 4, 1),
     TILED("tiled_small", 32, 32, 4, 4, 1),
     TILED("tiled_small", 32, 32, 4, 4, 2048),
     TILED("tiled_tall", 128, 64, 8, 4, 2048),
     {VKG_KERNELS_PLAIN, plan_plain, OF_EACH_DIRECTION("plain")},
 };
 enum { KERNEL_COUNT = sizeof kernels / sizeof *kernels };
-_Static_assert((int)KERNEL_COUNT + 2 <= (int)CONV_MAX_CANDIDATES, "every kernel may be a candidate, and two tiles of matrices");
+_Static_assert((int)KERNEL_COUNT + 8 <= (int)CONV_MAX_CANDIDATES, "every kernel may be a candidate, and eight tiles of matrices");
 
 /* Does a tiled kernel of this tile waste little of it, and leave a large device busy? */
 static bool is_guessed(const struct question *question, const struct kernel *kernel)
@@ -388,17 +406,24 @@ static bool is_guessed(const struct question *question, const struct kernel *ker
     return !kernel->workgroups && kernel->rows == (narrow ? 256 : few ? 32 : 64) && kernel->columns == (narrow ? 16 : few ? 32 : 64);
 }
 
+/* Is the plan behind those `count` one of them? */
+static bool is_there(const struct conv_plan *plans, uint32_t count)
+{
+    const struct conv_plan *plan = &plans[count];
+    bool found = false;
+    for (uint32_t i = 0; i < count; i++)
+        found |= plans[i].step.shader == plan->step.shader && plans[i].push.split == plan->push.split &&
+                 plans[i].step.workgroup == plan->step.workgroup &&
+                 memcmp(plans[i].step.tile, plan->step.tile, sizeof plan->step.tile) == 0;
+    return found;
+}
+
 /* Adds the kernel's plan where it can run the problem and is not there yet; returns how many there are. */
 static uint32_t add_candidate(const struct question *question, const struct kernel *kernel,
                               const struct conv_plan *unfinished, struct conv_plan *plans, uint32_t count)
 {
     plans[count] = *unfinished;
-    if (!kernel->plan(question, kernel, &plans[count]))
-        return count;
-    for (uint32_t i = 0; i < count; i++)
-        if (plans[i].step.shader == plans[count].step.shader && plans[i].push.split == plans[count].push.split)
-            return count;
-    return count + 1;
+    return kernel->plan(question, kernel, &plans[count]) && !is_there(plans, count) ? count + 1 : count;
 }
 
 static uint32_t add_family(const struct question *question, vkg_kernel_family family,
@@ -448,33 +473,46 @@ static struct conv_plan begin_plan(const struct question *question)
 
 /* --- cooperative matrices --- */
 
-/* The constants of conv_coopmat.comp, in their order, for subgroups side by side of so many matrices each. */
+/* Subgroups side by side, of so many matrices each, that take so many terms at a time; `workgroups` as in struct kernel. */
 struct matrix_tile {
-    vkg_matrix_shape shape;
-    uint32_t subgroup_rows, subgroup_columns, fragment_rows, fragment_columns, grains[2];
+    uint32_t subgroup_rows, subgroup_columns, fragment_rows, fragment_columns, depth, workgroups;
 };
 
-/* Elements that one read of an input takes: eight where the channels that lie side by side come in eights. */
-static uint32_t grain(uint32_t channels)
+/* The specialisation constants of conv_coopmat.comp from 2 on. */
+static void set_matrix_constants(const vkg_matrix_shape *shape, const struct matrix_tile *t, struct conv_plan *plan)
 {
-    return channels % 8 == 0 ? 8 : 1;
+    const uint32_t constants[] = {shape->m, shape->n, shape->k, t->subgroup_rows, t->subgroup_columns, t->fragment_rows,
+                                  t->fragment_columns, plan->step.grains[0], plan->step.grains[1], t->depth};
+    _Static_assert(sizeof constants <= sizeof plan->step.constants, "room for all");
+    memcpy(plan->step.constants, constants, sizeof constants);
+    plan->step.constant_count = sizeof constants / sizeof *constants;
 }
 
-static bool plan_matrices(const struct question *question, const struct matrix_tile *t, struct conv_plan *plan)
+/* Of the inputs in shared memory, lines with a gap behind each: along the terms, or where memory has them so along rows or
+ * columns. */
+static uint32_t matrix_tile_bytes(enum conv_direction direction, uint32_t rows, uint32_t columns, uint32_t depth)
+{
+    const uint32_t a = direction == CONV_WEIGHT_GRAD ? depth * (rows + 8) : rows * (depth + 8);
+    const uint32_t b = direction == CONV_INPUT_GRAD ? columns * (depth + 8) : depth * (columns + 8);
+    return 2 * (a + b);
+}
+
+static bool plan_matrices(const struct question *question, const vkg_matrix_shape *shape, const struct matrix_tile *t,
+                          struct conv_plan *plan)
 {
     static const char *const names[2][3] = {OF_EACH_DIRECTION("coopmat_float16"), OF_EACH_DIRECTION("coopmat_bfloat16")};
-    enum { MATRIX_DEPTH = 32 }; /* as in conv_coopmat.comp */
     const vkg_device_caps *caps = question->caps;
     const struct conv_problem *p = question->problem;
     const struct sizes *s = &question->sizes;
     const uint32_t subgroups = t->subgroup_rows * t->subgroup_columns, threads = subgroups * caps->subgroup_size;
-    const struct kernel tile = {.rows = t->shape.m * t->fragment_rows * t->subgroup_rows,
-                                .columns = t->shape.n * t->fragment_columns * t->subgroup_columns};
-    /* with the gaps between lines, and the results of one matrix a subgroup */
-    const uint32_t halves = (tile.rows + tile.columns + 16) * (MATRIX_DEPTH + 8);
-    if (threads > caps->max_workgroup_invocations || tile.rows * MATRIX_DEPTH / 8 % threads ||
-        tile.columns * MATRIX_DEPTH / 8 % threads || threads % (tile.rows / 8) || threads % (tile.columns / 8) ||
-        halves * 2 + subgroups * t->shape.m * t->shape.n * 4 > caps->max_shared_memory)
+    const struct kernel tile = {.rows = shape->m * t->fragment_rows * t->subgroup_rows,
+                                .columns = shape->n * t->fragment_columns * t->subgroup_columns};
+    const uint32_t tile_bytes = matrix_tile_bytes(question->direction, tile.rows, tile.columns, t->depth);
+    /* the results of one matrix a subgroup, and where rows begin */
+    const uint32_t others = (subgroups * shape->m * shape->n + tile.rows) * 4;
+    if (!suits(&tile, s, 64) || threads > caps->max_workgroup_invocations || t->depth % shape->k || threads % (tile.rows / 8) ||
+        threads % (tile.columns / 8) || threads % (t->depth / 8) ||
+        tile_bytes + others > caps->max_shared_memory)
         return false;
     struct sizes cut = *s; /* the terms of one phase */
     if (question->direction == CONV_INPUT_GRAD)
@@ -482,33 +520,29 @@ static bool plan_matrices(const struct question *question, const struct matrix_t
     plan->step.shader = names[question->dtype == VKG_BFLOAT16][question->direction];
     plan->step.workgroup = threads;
     plan->step.subgroup_size = caps->subgroup_size;
-    plan->step.tile[0] = tile.rows, plan->step.tile[1] = tile.columns;
-    memcpy(plan->step.constants, t, sizeof *t);
-    plan->step.constant_count = sizeof *t / sizeof(uint32_t);
+    plan->step.tile[0] = tile.rows, plan->step.tile[1] = tile.columns, plan->step.tile[2] = t->depth;
+    set_grains(question, 8, plan);
+    set_matrix_constants(shape, t, plan);
     plan->step.formats[0] = plan->step.formats[1] = FORMAT_STORAGE;
-    return choose_split(caps, &cut, tiles(s, &tile) * s->phases * s->groups, enough_workgroups(caps), MATRIX_DEPTH,
-                        plan) &&
+    const uint32_t enough = t->workgroups ? t->workgroups : enough_workgroups(caps);
+    return choose_split(caps, &cut, tiles(s, &tile) * s->phases * s->groups, enough, t->depth, plan) &&
            set_grid(caps, plan, tiles(s, &tile), s->groups, s->phases * plan->push.split);
 }
 
 static uint32_t add_matrices(const struct question *question, const struct conv_plan *unfinished, struct conv_plan *plans)
 {
-    enum { FEW_TILES = 128 }; /* fewer of the large tile leave a large device idle */
-    const struct conv_problem *p = question->problem;
-    const struct sizes *s = &question->sizes;
+    /* the larger the tile, the less is read, and the fewer fit on a device: a 64×64 tile was bound by the outer cache */
+    static const struct matrix_tile tiles_tried[] = {
+        {2, 2, 2, 2, 32, 0}, {2, 2, 4, 2, 64, 256}, {2, 2, 4, 4, 32, 256}, {2, 4, 4, 2, 32, 256}, {2, 2, 2, 2, 64, 0},
+        {2, 2, 4, 2, 32, 256}, {4, 1, 2, 1, 64, 0}, {2, 2, 2, 2, 32, 1}};
     const vkg_matrix_shape none = {0}, shape = question->dtype == VKG_FLOAT16    ? question->caps->matrix_float16
                                                : question->dtype == VKG_BFLOAT16 ? question->caps->matrix_bfloat16
                                                                                  : none;
-    if (!shape.m)
-        return 0;
-    const uint32_t a = question->direction == CONV_INPUT_GRAD ? p->co : p->ci;
-    const bool small = up(s->rows, shape.m * 8) * up(s->columns, shape.n * 8) * s->phases * s->groups < FEW_TILES;
     uint32_t count = 0;
-    for (uint32_t i = 0; i < 2; i++) {
-        const uint32_t fragments = (i == 0) == small ? 2 : 4;
-        const struct matrix_tile tile = {shape, 2, 2, fragments, fragments, {grain(a), grain(p->co)}};
+    for (uint32_t i = 0; i < sizeof tiles_tried / sizeof *tiles_tried && shape.m; i++) {
         plans[count] = *unfinished;
-        count += plan_matrices(question, &tile, &plans[count]);
+        if (plan_matrices(question, &shape, &tiles_tried[i], &plans[count]) && !is_there(plans, count))
+            count++;
     }
     return count;
 }

@@ -58,6 +58,8 @@ static vkg_result add_ports(struct vkg_program *program, struct lowering *loweri
     if (!program->inputs || !program->outputs)
         return lowering_out_of_memory(lowering);
     vkg_result result = VKG_OK;
+    if (program->unfed)
+        return result;
     for (size_t id = 0; id < graph->tensor_count && result == VKG_OK; id++)
         if (graph->tensors[id]->op == &op_input)
             result = add_port(lowering, graph->tensors[id], &program->inputs[program->input_count++],
@@ -175,6 +177,15 @@ static vkg_result check_graph(vkg_device *device, vkg_graph *graph, const struct
     return state ? state_check_graph(state, graph) : VKG_OK;
 }
 
+static void free_lowering(struct lowering *lowering)
+{
+    shader_cache_free(&lowering->shaders);
+    free(lowering->placements);
+    free(lowering->moments);
+    free(lowering->storages);
+    free(lowering->dispatches);
+}
+
 static vkg_result build(struct vkg_program *program, vkg_graph *graph, const vkg_program_desc *desc, uint32_t candidate)
 {
     struct lowering lowering = {.device = program->device, .graph = graph, .state = program->state,
@@ -190,16 +201,29 @@ static vkg_result build(struct vkg_program *program, vkg_graph *graph, const vkg
         result = record_program(program, &lowering);
     for (size_t i = 0; i < lowering.dispatch_count; i++)
         program->stats.flops += lowering.dispatches[i].flops;
-    shader_cache_free(&lowering.shaders);
-    free(lowering.placements);
-    free(lowering.moments);
-    free(lowering.storages);
-    free(lowering.dispatches);
+    free_lowering(&lowering);
     return result;
 }
 
-vkg_result program_create_candidate(vkg_device *device, vkg_graph *graph, vkg_state *state,
-                                    const vkg_program_desc *desc, uint32_t candidate, vkg_program **program)
+vkg_result program_want_pipelines(vkg_device *device, vkg_graph *graph, vkg_state *state, uint32_t candidate)
+{
+    struct vkg_program unmade = {.device = device, .state = state};
+    struct lowering lowering = {.device = device, .graph = graph, .state = state, .candidate = candidate};
+    vkg_result result = check_graph(device, graph, state);
+    if (result == VKG_OK)
+        result = shader_cache_create(device, &lowering.shaders);
+    if (result == VKG_OK)
+        result = lower_graph(&unmade, &lowering);
+    if (result == VKG_OK)
+        result = record_want_pipelines(&lowering);
+    free_lowering(&lowering);
+    free(unmade.inputs);
+    free(unmade.outputs);
+    return result;
+}
+
+static vkg_result create(vkg_device *device, vkg_graph *graph, vkg_state *state, const vkg_program_desc *desc,
+                         uint32_t candidate, bool unfed, vkg_program **program)
 {
     static const vkg_program_desc defaults = {0};
     *program = NULL;
@@ -222,6 +246,7 @@ vkg_result program_create_candidate(vkg_device *device, vkg_graph *graph, vkg_st
     made->slot_count = slot_count;
     made->submission_seconds = desc->submission_seconds > 0 ? desc->submission_seconds : 0.1;
     made->measured = candidate != CANDIDATE_CHOSEN; /* a trial says nothing of the device's pace */
+    made->unfed = unfed;
     made->name = desc->name ? desc->name : "program";
     made->stats.state_bytes = state ? state->bytes : 0;
     result = build(made, graph, desc, candidate);
@@ -231,6 +256,18 @@ vkg_result program_create_candidate(vkg_device *device, vkg_graph *graph, vkg_st
         vkg_program_destroy(&made);
     *program = made;
     return result;
+}
+
+vkg_result program_create_candidate(vkg_device *device, vkg_graph *graph, vkg_state *state,
+                                    const vkg_program_desc *desc, uint32_t candidate, vkg_program **program)
+{
+    return create(device, graph, state, desc, candidate, false, program);
+}
+
+vkg_result program_create_unfed(vkg_device *device, vkg_graph *graph, const char *name, uint32_t candidate,
+                                vkg_program **program)
+{
+    return create(device, graph, NULL, &(vkg_program_desc){.name = name}, candidate, true, program);
 }
 
 vkg_result vkg_program_create(vkg_device *device, vkg_graph *graph, vkg_state *state, const vkg_program_desc *desc,

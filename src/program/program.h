@@ -67,6 +67,7 @@ struct vkg_program {
     uint32_t segment_count;
     double submission_seconds; /* that a segment should take */
     bool measured;             /* the first run is over */
+    bool unfed; /* inputs and outputs stay on the device, where nobody fills them: for timing kernels */
     uint32_t runs; /* sent so far */
     bool torn;     /* after an error: a part of a run may be in flight that no slot tells of */
     struct device_watch watch;
@@ -84,15 +85,31 @@ vkg_result run_settle(struct vkg_program *program);
 /* vkg_program_create with every convolution run by its candidate of that number: for trials of kernels. */
 vkg_result program_create_candidate(vkg_device *device, vkg_graph *graph, vkg_state *state,
                                     const vkg_program_desc *desc, uint32_t candidate, vkg_program **program);
+/* The same, unfed, and without state. */
+vkg_result program_create_unfed(vkg_device *device, vkg_graph *graph, const char *name, uint32_t candidate, vkg_program **program);
 
-/* trials.c: a program that is one convolution of inputs of `dtype`, run by that candidate, with an epilogue of that constant
- * and slopes of TRIAL_SLOPE; tensors: its two inputs, the convolution, the inputs for a bias and for what decides the
- * slopes, or NULL, the result, with EPILOGUE_MOMENTS the sums and variances of its columns. Destroy the program, then the graph, after an error too. */
+/* Lowers as program_create_candidate does, only to say which pipelines that will ask for. */
+vkg_result program_want_pipelines(vkg_device *device, vkg_graph *graph, vkg_state *state, uint32_t candidate);
+
+/* trials.c: one convolution of inputs of `dtype`, with an epilogue and slopes of TRIAL_SLOPE. */
+struct conv_trial {
+    enum conv_direction direction;
+    const struct conv_problem *problem;
+    vkg_dtype dtype;
+    uint32_t candidate;
+    uint32_t epilogue; /* its constant */
+    bool unfed;
+};
+
+/* A program that is that convolution, run by that candidate; tensors: its two inputs, the convolution, the inputs for a bias
+ * and for what decides the slopes, or NULL, the result, with EPILOGUE_MOMENTS the sums and variances of its columns. Destroy
+ * the program, then the graph, after an error too. */
 enum { CONV_TRIAL_TENSORS = 8 };
 #define TRIAL_SLOPE 0.25f
-vkg_result conv_trial_create(vkg_device *device, enum conv_direction direction, const struct conv_problem *problem,
-                             vkg_dtype dtype, uint32_t candidate, uint32_t epilogue, vkg_graph **graph,
-                             vkg_program **program, vkg_tensor *tensors[CONV_TRIAL_TENSORS]);
+vkg_result conv_trial_create(vkg_device *device, const struct conv_trial *trial, vkg_graph **graph, vkg_program **program,
+                             vkg_tensor *tensors[CONV_TRIAL_TENSORS]);
+/* Says which pipelines that will ask for. */
+vkg_result conv_trial_want(vkg_device *device, const struct conv_trial *trial);
 
 /* run.c: submits these commands at once, and waits. Slot 0 must not be in flight. */
 vkg_result program_submit_commands(struct vkg_program *program, uint32_t count, const VkCommandBuffer *commands);
@@ -100,5 +117,7 @@ vkg_result program_submit_commands(struct vkg_program *program, uint32_t count, 
 /* record.c: pipelines, descriptor sets and command buffers out of planned dispatches. */
 vkg_result record_program(struct vkg_program *program, const struct lowering *lowering);
 void record_destroy(struct vkg_program *program);
+/* Says that the pipelines of these dispatches will be asked for. */
+vkg_result record_want_pipelines(const struct lowering *lowering);
 
 #endif

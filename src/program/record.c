@@ -114,7 +114,7 @@ static vkg_result write_set(struct recorder *r, const struct dispatch *dispatch,
     return VKG_OK;
 }
 
-static vkg_result find_pipeline(struct recorder *r, const struct dispatch *dispatch, const struct pipeline **pipeline)
+static struct pipeline_desc describe_pipeline(const struct dispatch *dispatch)
 {
     struct pipeline_desc desc = {
         .name = dispatch->label, .spirv = dispatch->shader->spirv, .spirv_bytes = dispatch->shader->spirv_bytes,
@@ -123,7 +123,17 @@ static vkg_result find_pipeline(struct recorder *r, const struct dispatch *dispa
     for (uint32_t b = 0; b < dispatch->binding_count; b++)
         desc.bindings[b] = dispatch->bindings[b].format == FORMAT_STORAGE ? BINDING_STORAGE : BINDING_TEXEL;
     memcpy(desc.constants, dispatch->constants, sizeof desc.constants);
-    return pipeline_get(r->device, &desc, pipeline);
+    return desc;
+}
+
+vkg_result record_want_pipelines(const struct lowering *lowering)
+{
+    vkg_result result = VKG_OK;
+    for (size_t i = 0; i < lowering->dispatch_count && result == VKG_OK; i++) {
+        const struct pipeline_desc desc = describe_pipeline(&lowering->dispatches[i]);
+        result = pipelines_want(lowering->device, &desc);
+    }
+    return result;
 }
 
 /* What a dispatch reads and writes, each byte once. */
@@ -148,7 +158,8 @@ static vkg_result prepare_dispatch(struct recorder *r, size_t i)
     prepared->push_bytes = dispatch->push_bytes;
     memcpy(prepared->groups, dispatch->groups, sizeof dispatch->groups);
     memcpy(prepared->push, dispatch->push, dispatch->push_bytes);
-    vkg_result result = find_pipeline(r, dispatch, &prepared->pipeline);
+    const struct pipeline_desc desc = describe_pipeline(dispatch);
+    vkg_result result = pipeline_get(r->device, &desc, &prepared->pipeline);
     if (result != VKG_OK)
         return result;
     const VkDescriptorSetAllocateInfo info = {
@@ -180,6 +191,10 @@ static vkg_result prepare_dispatches(struct recorder *r)
     vkg_result result = make_views_room(r);
     if (result == VKG_OK)
         result = make_descriptor_pool(r);
+    if (result == VKG_OK)
+        result = record_want_pipelines(r->lowering);
+    if (result == VKG_OK)
+        pipelines_build(r->device);
     for (size_t i = 0; i < r->lowering->dispatch_count && result == VKG_OK; i++)
         result = prepare_dispatch(r, i);
     program->stats.dispatches = (uint32_t)r->lowering->dispatch_count;

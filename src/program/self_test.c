@@ -115,7 +115,7 @@ static bool find_candidate(const vkg_device *device, enum conv_direction directi
 static bool find_problem_of(const vkg_device *device, enum conv_direction direction, const struct conv_plan *plan,
                             bool parts, struct conv_problem *problem, uint32_t *candidate)
 {
-    static const uint32_t channels[] = {20, 8, 5, 1};
+    static const uint32_t channels[] = {24, 8, 5, 1};
     for (int i = 0; i < 16; i++) {
         *problem = small_problem(channels[i / 4], channels[i % 4], 1);
         if (find_candidate(device, direction, problem, plan, parts, candidate))
@@ -268,33 +268,50 @@ done:
     return result;
 }
 
-static vkg_result measure_error(vkg_device *device, enum conv_direction direction, const struct conv_problem *problem,
-                                const struct conv_plan *plan, uint32_t candidate, const char *kernel, double *error)
+static vkg_result measure_error(vkg_device *device, const struct conv_trial *trial, const char *kernel, double *error)
 {
     vkg_program *program = NULL;
     vkg_graph *graph;
     vkg_tensor *tensors[CONV_TRIAL_TENSORS];
-    vkg_result result = conv_trial_create(device, direction, problem, plan->dtype, candidate, plan->epilogue, &graph, &program,
-                                          tensors);
+    vkg_result result = conv_trial_create(device, trial, &graph, &program, tensors);
     if (result == VKG_OK)
-        result = compare(program, direction, tensors, plan->epilogue, kernel, error);
+        result = compare(program, trial->direction, tensors, trial->epilogue, kernel, error);
     vkg_program_destroy(&program);
     vkg_graph_destroy(&graph);
     return result;
 }
 
+/* The small problem that tests a plan's kernel, where there is one. */
+static bool find_trial(const vkg_device *device, enum conv_direction direction, const struct conv_plan *plan,
+                       struct conv_problem *problem, struct conv_trial *trial)
+{
+    *trial = (struct conv_trial){direction, problem, plan->dtype, 0, plan->epilogue, false};
+    return find_problem(device, direction, plan, problem, &trial->candidate);
+}
+
+vkg_result self_test_want(vkg_device *device, enum conv_direction direction, const struct conv_plan *plan)
+{
+    struct conv_problem problem;
+    struct conv_trial trial;
+    char kernel[128];
+    conv_trusted_name(plan, kernel, sizeof kernel);
+    return pipelines_build_pays(device) && kernel_trust(device, kernel) == TRUST_UNKNOWN && find_trial(device, direction, plan, &problem, &trial)
+               ? conv_trial_want(device, &trial)
+               : VKG_OK;
+}
+
 vkg_result self_test(vkg_device *device, enum conv_direction direction, const struct conv_plan *plan)
 {
     struct conv_problem problem;
-    uint32_t candidate;
+    struct conv_trial trial;
     struct test test;
     char kernel[128];
     conv_trusted_name(plan, kernel, sizeof kernel);
     if (kernel_trust(device, kernel) != TRUST_UNKNOWN)
         return VKG_OK;
     begin_test(&test, device, kernel);
-    if (find_problem(device, direction, plan, &problem, &candidate))
-        test.result = measure_error(device, direction, &problem, plan, candidate, kernel, &test.error);
+    if (find_trial(device, direction, plan, &problem, &trial))
+        test.result = measure_error(device, &trial, kernel, &test.error);
     return end_test(&test, "it is not used");
 }
 
@@ -331,17 +348,25 @@ static vkg_result run_check(vkg_program *program, const struct kernel_check *row
     return result;
 }
 
-static vkg_result build_and_run_check(vkg_device *device, const struct kernel_check *row, double *error)
+/* The check's graph, and the state of its parameters; for the caller to destroy, after an error too. */
+static vkg_result build_check(vkg_device *device, const struct kernel_check *row, struct check *check, vkg_state **state)
 {
-    struct check check = {.settings = row->settings};
-    vkg_state *state = NULL;
-    vkg_program *program = NULL;
-    vkg_result result = vkg_graph_create(&device->log, &check.graph);
+    *check = (struct check){.settings = row->settings};
+    *state = NULL;
+    vkg_result result = vkg_graph_create(&device->log, &check->graph);
     if (result != VKG_OK)
         return result;
-    row->build(&check);
-    vkg_output(check.graph, "result", check.result);
-    result = vkg_state_create(device, &check.graph, 1, CHECK_SEED, &state);
+    row->build(check);
+    vkg_output(check->graph, "result", check->result);
+    return vkg_state_create(device, &check->graph, 1, CHECK_SEED, state);
+}
+
+static vkg_result build_and_run_check(vkg_device *device, const struct kernel_check *row, double *error)
+{
+    struct check check;
+    vkg_state *state;
+    vkg_program *program = NULL;
+    vkg_result result = build_check(device, row, &check, &state);
     if (result == VKG_OK)
         result = program_create_candidate(device, check.graph, state, &(vkg_program_desc){.name = row->name}, 0, &program);
     if (result == VKG_OK)
@@ -352,15 +377,44 @@ static vkg_result build_and_run_check(vkg_device *device, const struct kernel_ch
     return result;
 }
 
+static void name_check(const vkg_device *device, const struct kernel_check *row, char name[64])
+{
+    snprintf(name, 64, "%s by %s reads", row->name, device->caps.kernels == VKG_KERNELS_TEXEL ? "texel" : "storage");
+}
+
+/* Has the pipelines of all tests built at once. What goes wrong here goes wrong in the test, too, which says so. */
+static void build_pipelines_of_checks(vkg_device *device)
+{
+    const vkg_log log = device->log;
+    if (!pipelines_build_pays(device))
+        return;
+    device->log = (vkg_log){0};
+    for (uint32_t i = 0; i < kernel_check_count; i++) {
+        char name[64];
+        struct check check;
+        vkg_state *state;
+        name_check(device, &kernel_checks[i], name);
+        if (kernel_trust(device, name) != TRUST_UNKNOWN)
+            continue;
+        if (build_check(device, &kernel_checks[i], &check, &state) == VKG_OK)
+            program_want_pipelines(device, check.graph, state, 0);
+        vkg_state_destroy(&state);
+        vkg_graph_destroy(&check.graph);
+    }
+    pipelines_build(device);
+    device->log = log;
+}
+
 /* Tests what is not known yet; `wrong` gets the first kernel that is distrusted, "" where none is. */
 static vkg_result check_kernels(vkg_device *device, char wrong[64])
 {
     const bool texel = device->caps.kernels == VKG_KERNELS_TEXEL;
     *wrong = 0;
+    build_pipelines_of_checks(device);
     for (uint32_t i = 0; i < kernel_check_count && !*wrong; i++) {
         struct test test;
         char name[64];
-        snprintf(name, sizeof name, "%s by %s reads", kernel_checks[i].name, texel ? "texel" : "storage");
+        name_check(device, &kernel_checks[i], name);
         if (kernel_trust(device, name) == TRUST_UNKNOWN) {
             begin_test(&test, device, name);
             test.result = build_and_run_check(device, &kernel_checks[i], &test.error);

@@ -17,6 +17,9 @@ vkg_result self_test_device(vkg_device *device);
  * Errors: those of memory and a lost device. */
 vkg_result self_test(vkg_device *device, enum conv_direction direction, const struct conv_plan *plan);
 
+/* Says which pipelines self_test will ask for. */
+vkg_result self_test_want(vkg_device *device, enum conv_direction direction, const struct conv_plan *plan);
+
 /* UNSUPPORTED, with a message: `kernel` is distrusted, and nothing can run instead. */
 vkg_result self_test_fail(vkg_device *device, const char *kernel);
 

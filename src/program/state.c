@@ -84,7 +84,7 @@ static vkg_result initialise_entry(struct vkg_state *state, const struct state_e
 /* One entry after the other: the host never holds the whole state, whose larger part (moments) is zero anyway. */
 static vkg_result initialise(struct vkg_state *state, uint64_t seed)
 {
-    vkg_result result = transfer_zeros(state->device, &state->buffer, state->bytes);
+    vkg_result result = transfer_fill(state->device, &state->buffer, state->bytes, 0);
     for (size_t i = 0; i < state->count && result == VKG_OK; i++) {
         const struct state_entry *entry = &state->entries[i];
         const bool zero = entry->init.kind == VKG_INIT_CONSTANT && fpclassify(entry->init.a) == FP_ZERO;

@@ -30,6 +30,6 @@ vkg_result transfer_download(vkg_device *device, const struct buffer *source, ui
 vkg_result transfer_upload(vkg_device *device, const struct buffer *target, uint64_t offset, uint64_t bytes,
                            const void *data);
 /* The first `bytes` of the buffer, by the device itself. */
-vkg_result transfer_zeros(vkg_device *device, const struct buffer *target, uint64_t bytes);
+vkg_result transfer_fill(vkg_device *device, const struct buffer *target, uint64_t bytes, uint32_t word);
 
 #endif

@@ -6,8 +6,8 @@
 /* Uploads go through a buffer of at most so many bytes. */
 enum { PIECE = 16 << 20 };
 
-/* `from` VK_NULL_HANDLE: zeros are copied. */
-static vkg_result run_copy(vkg_device *device, VkBuffer from, VkBuffer to, const VkBufferCopy *region)
+/* `from` VK_NULL_HANDLE: the region is filled with `word`. */
+static vkg_result run_copy(vkg_device *device, VkBuffer from, VkBuffer to, const VkBufferCopy *region, uint32_t word)
 {
     const struct VolkDeviceTable *vk = &device->vk;
     VkCommandPool pool = VK_NULL_HANDLE;
@@ -37,7 +37,7 @@ static vkg_result run_copy(vkg_device *device, VkBuffer from, VkBuffer to, const
     if (from)
         vk->vkCmdCopyBuffer(commands, from, to, 1, region);
     else
-        vk->vkCmdFillBuffer(commands, to, region->dstOffset, region->size, 0);
+        vk->vkCmdFillBuffer(commands, to, region->dstOffset, region->size, word);
     vk->vkCmdPipelineBarrier(commands, VK_PIPELINE_STAGE_TRANSFER_BIT,
                              VK_PIPELINE_STAGE_ALL_COMMANDS_BIT | VK_PIPELINE_STAGE_HOST_BIT, 0, 1, &visible, 0, NULL, 0,
                              NULL);
@@ -57,7 +57,7 @@ vkg_result transfer_download(vkg_device *device, const struct buffer *source, ui
     struct buffer staging = {0};
     vkg_result result = buffer_create(device, BUFFER_READBACK, bytes, "download", &staging);
     if (result == VKG_OK)
-        result = run_copy(device, source->handle, staging.handle, &(VkBufferCopy){.srcOffset = offset, .size = bytes});
+        result = run_copy(device, source->handle, staging.handle, &(VkBufferCopy){.srcOffset = offset, .size = bytes}, 0);
     if (result == VKG_OK)
         memcpy(data, staging.mapped, bytes);
     buffer_destroy(device, &staging);
@@ -72,13 +72,13 @@ vkg_result transfer_upload(vkg_device *device, const struct buffer *target, uint
     for (uint64_t done = 0; done < bytes && result == VKG_OK; done += PIECE) {
         const uint64_t part = bytes - done < PIECE ? bytes - done : PIECE;
         memcpy(staging.mapped, (const unsigned char *)data + done, part);
-        result = run_copy(device, staging.handle, target->handle, &(VkBufferCopy){.dstOffset = offset + done, .size = part});
+        result = run_copy(device, staging.handle, target->handle, &(VkBufferCopy){.dstOffset = offset + done, .size = part}, 0);
     }
     buffer_destroy(device, &staging);
     return result;
 }
 
-vkg_result transfer_zeros(vkg_device *device, const struct buffer *target, uint64_t bytes)
+vkg_result transfer_fill(vkg_device *device, const struct buffer *target, uint64_t bytes, uint32_t word)
 {
-    return run_copy(device, VK_NULL_HANDLE, target->handle, &(VkBufferCopy){.size = bytes});
+    return run_copy(device, VK_NULL_HANDLE, target->handle, &(VkBufferCopy){.size = bytes}, word);
 }

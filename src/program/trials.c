@@ -18,6 +18,8 @@ struct task {
     vkg_dtype dtype;
     struct conv_plan plans[CONV_MAX_CANDIDATES + 1];
     uint32_t count;
+    bool tuned;                              /* its candidates are to be timed */
+    double seconds[CONV_MAX_CANDIDATES + 1]; /* of each; 0 where it was not measured */
 };
 
 /* --- programs of one convolution --- */
@@ -35,20 +37,21 @@ static vkg_tensor *follow(vkg_graph *graph, vkg_tensor *const tensors[CONV_TRIAL
     return result;
 }
 
-vkg_result conv_trial_create(vkg_device *device, enum conv_direction direction, const struct conv_problem *problem,
-                             vkg_dtype dtype, uint32_t candidate, uint32_t epilogue, vkg_graph **graph,
-                             vkg_program **program, vkg_tensor *tensors[CONV_TRIAL_TENSORS])
+static vkg_result build_graph(const vkg_log *log, const struct conv_trial *trial, vkg_graph **graph,
+                              vkg_tensor *tensors[CONV_TRIAL_TENSORS])
 {
     static const char *const names[2] = {"a", "b"};
-    *program = NULL;
+    const struct conv_problem *problem = trial->problem;
+    const uint32_t epilogue = trial->epilogue;
     *graph = NULL;
-    vkg_result result = vkg_graph_create(&device->log, graph);
+    vkg_result result = vkg_graph_create(log, graph);
     if (result != VKG_OK)
         return result;
     for (int i = 0; i < 2; i++)
-        tensors[i] = vkg_input_typed(*graph, names[i], conv_operand_shape(problem, conv_operands[direction][i]), dtype);
-    const vkg_shape shape = conv_operand_shape(problem, conv_operands[direction][2]);
-    tensors[2] = conv_node(*graph, direction, tensors[0], tensors[1], problem);
+        tensors[i] = vkg_input_typed(*graph, names[i], conv_operand_shape(problem, conv_operands[trial->direction][i]),
+                                     trial->dtype);
+    const vkg_shape shape = conv_operand_shape(problem, conv_operands[trial->direction][2]);
+    tensors[2] = conv_node(*graph, trial->direction, tensors[0], tensors[1], problem);
     tensors[3] = epilogue & EPILOGUE_BIAS ? vkg_input(*graph, "bias", VKG_SHAPE(shape.dims[shape.rank - 1])) : NULL;
     tensors[4] = epilogue & EPILOGUE_STEP ? vkg_input(*graph, "step", shape) : NULL;
     tensors[5] = follow(*graph, tensors, epilogue);
@@ -59,13 +62,35 @@ vkg_result conv_trial_create(vkg_device *device, enum conv_direction direction, 
         vkg_output(*graph, "sums", tensors[6]);
         vkg_output(*graph, "variances", tensors[7]);
     }
-    return program_create_candidate(device, *graph, NULL, &(vkg_program_desc){.name = "trial of a kernel"}, candidate,
-                                    program);
+    return VKG_OK;
+}
+
+vkg_result conv_trial_create(vkg_device *device, const struct conv_trial *trial, vkg_graph **graph, vkg_program **program,
+                             vkg_tensor *tensors[CONV_TRIAL_TENSORS])
+{
+    *program = NULL;
+    vkg_result result = build_graph(&device->log, trial, graph, tensors);
+    if (result != VKG_OK)
+        return result;
+    return trial->unfed ? program_create_unfed(device, *graph, "trial of a kernel", trial->candidate, program)
+                        : program_create_candidate(device, *graph, NULL, &(vkg_program_desc){.name = "trial of a kernel"},
+                                                   trial->candidate, program);
+}
+
+vkg_result conv_trial_want(vkg_device *device, const struct conv_trial *trial)
+{
+    vkg_graph *graph;
+    vkg_tensor *tensors[CONV_TRIAL_TENSORS];
+    vkg_result result = build_graph(&device->log, trial, &graph, tensors);
+    if (result == VKG_OK)
+        result = program_want_pipelines(device, graph, NULL, trial->candidate);
+    vkg_graph_destroy(&graph);
+    return result;
 }
 
 /* --- time --- */
 
-enum { MOST_REPETITIONS = 64 };
+enum { MOST_REPETITIONS = 64, NUMBERS_OF_ANY_TYPE = 0x3c3c3c3c };
 
 /* The seconds of one run among `repetitions` in one submission, which hides what a submission costs. */
 static vkg_result time_runs(struct vkg_program *program, uint32_t repetitions, double *seconds)
@@ -85,14 +110,25 @@ static double median_of_three(const double t[3])
     return t[2] < low ? low : t[2] > high ? high : t[2];
 }
 
-/* The median of three measurements of two milliseconds; of one run alone where that is hopeless beside the best. */
+/* Clocks of a card that was idle rise while it computes; until then, times say nothing. */
+static vkg_result warm_up(struct vkg_program *program)
+{
+    const double enough = 0.1, end = seconds_now() + enough;
+    double seconds;
+    vkg_result result = VKG_OK;
+    while (result == VKG_OK && seconds_now() < end)
+        result = time_runs(program, 1, &seconds);
+    return result;
+}
+
+/* The median of three measurements of a millisecond; of one run alone where that is hopeless beside the best. */
 static vkg_result time_program(struct vkg_program *program, double best, double *seconds)
 {
-    const double enough = 2e-3, hopeless = 3;
+    const double enough = 1e-3, hopeless = 3;
     vkg_result result = time_runs(program, 1, seconds);
     if (result == VKG_OK)
         result = time_runs(program, 1, seconds);
-    if (result != VKG_OK || *seconds > hopeless * best)
+    if (result != VKG_OK || *seconds > hopeless * best + enough)
         return result;
     const double wanted = enough / *seconds;
     const uint32_t repetitions = wanted < 1 ? 1 : wanted > MOST_REPETITIONS ? MOST_REPETITIONS : (uint32_t)wanted;
@@ -103,18 +139,26 @@ static vkg_result time_program(struct vkg_program *program, double best, double 
     return result;
 }
 
-static vkg_result time_candidate(vkg_device *device, const struct task *task, uint32_t candidate, double best,
+static struct conv_trial trial_of(const struct task *task, uint32_t candidate)
+{
+    return (struct conv_trial){task->direction, task->problem, task->dtype, candidate, 0, true};
+}
+
+static vkg_result time_candidate(vkg_device *device, const struct task *task, uint32_t candidate, double best, bool *warm,
                                  double *seconds)
 {
+    const struct conv_trial trial = trial_of(task, candidate);
     vkg_program *program;
     vkg_graph *graph;
     vkg_tensor *tensors[CONV_TRIAL_TENSORS];
-    vkg_result result = conv_trial_create(device, task->direction, task->problem, task->dtype, candidate, 0, &graph,
-                                          &program, tensors);
-    for (int i = 0; i < 2 && result == VKG_OK; i++) /* numbers of any type: zeros may take less power than a training */
-        memset(vkg_program_input(program, tensors[i], 0), 0x3c, tensor_bytes(tensors[i]));
-    if (result == VKG_OK)
-        result = program->segment_count == 1 ? vkg_program_run(program) : VKG_ERROR_UNSUPPORTED;
+    vkg_result result = conv_trial_create(device, &trial, &graph, &program, tensors);
+    if (result == VKG_OK && program->segment_count != 1)
+        result = VKG_ERROR_UNSUPPORTED;
+    for (uint32_t b = 0; result == VKG_OK && b < program->block_count; b++) /* zeros may take less power than a training */
+        result = transfer_fill(device, &program->blocks[b], program->blocks[b].size, NUMBERS_OF_ANY_TYPE);
+    if (result == VKG_OK && !*warm)
+        result = warm_up(program);
+    *warm |= result == VKG_OK;
     if (result == VKG_OK)
         result = time_program(program, best, seconds);
     vkg_program_destroy(&program);
@@ -133,40 +177,55 @@ static void describe(char *text, size_t bytes, const struct conv_plan *plan, dou
     snprintf(text + length, bytes - length, "%s%s %.4f ms", length ? ", " : "", name, 1e3 * seconds);
 }
 
-/* The plain kernel, which is the last, is for devices that can run no other: on large problems it takes so long that
- * trying it could cost the device. */
+/* The plain kernel, which is the last, is for what is small, and for devices that can run no other: on large problems it
+ * takes so long that trying it could cost the device. */
 static uint32_t candidates_to_time(const struct task *task)
 {
-    return task->count > 1 ? task->count - 1 : 1;
+    const double small = 1e8;
+    return task->count > 1 && task->plans[0].flops > small ? task->count - 1 : task->count;
+}
+
+static vkg_result check_lost(vkg_device *device)
+{
+    return device->lost ? vkg_fail(&device->log, VKG_ERROR_DEVICE_LOST, "the device \"%s\" was lost while kernels were timed; "
+                                   "VKGAN_AUTOTUNE=0 turns that off", device->caps.name)
+                        : VKG_OK;
 }
 
 /* Times the candidates until `deadline`; those that cannot be built or run, for want of memory for example, are passed
- * over. What is not measured is chosen by shape. */
-static vkg_result tune(vkg_device *device, const struct task *task, double deadline)
+ * over. */
+static vkg_result time_candidates(vkg_device *device, struct task *task, double deadline, bool *warm)
 {
-    char times[3072] = "";
     double best = 1e30;
-    uint32_t chosen = conv_choose(device, task->direction, task->plans, task->count);
     const vkg_log log = device->log;
+    device->log = (vkg_log){0}; /* a candidate that fails is no error */
     for (uint32_t i = 0; i < candidates_to_time(task) && seconds_now() < deadline && !device->lost; i++) {
         double seconds = 0;
-        vkg_result result = self_test(device, task->direction, &task->plans[i]);
-        if (result != VKG_OK)
-            return result;
-        if (conv_trust(device, &task->plans[i]) == TRUST_WRONG)
+        if (conv_trust(device, &task->plans[i]) == TRUST_WRONG ||
+            time_candidate(device, task, i, best, warm, &seconds) != VKG_OK)
             continue;
-        device->log = (vkg_log){0}; /* a candidate that fails is no error */
-        result = time_candidate(device, task, i, best, &seconds);
-        device->log = log;
-        if (result != VKG_OK)
-            continue;
-        describe(times, sizeof times, &task->plans[i], seconds);
-        if (seconds < best)
-            best = seconds, chosen = i;
+        task->seconds[i] = seconds;
+        best = seconds < best ? seconds : best;
     }
-    if (device->lost)
-        return vkg_fail(&device->log, VKG_ERROR_DEVICE_LOST, "the device \"%s\" was lost while kernels were timed; "
-                        "VKGAN_AUTOTUNE=0 turns that off", device->caps.name);
+    device->log = log;
+    return check_lost(device);
+}
+
+/* Notes the fastest that is not known to be wrong; what was not measured is chosen by shape. */
+static vkg_result note_fastest(vkg_device *device, const struct task *task)
+{
+    char times[3072] = "";
+    uint32_t chosen = UINT32_MAX;
+    for (uint32_t i = 0; i < task->count; i++) {
+        if (task->seconds[i] == 0)
+            continue;
+        describe(times, sizeof times, &task->plans[i], task->seconds[i]);
+        if (conv_trust(device, &task->plans[i]) != TRUST_WRONG &&
+            (chosen == UINT32_MAX || task->seconds[i] < task->seconds[chosen]))
+            chosen = i;
+    }
+    if (chosen == UINT32_MAX)
+        chosen = conv_guess(device, task->plans, task->count);
     return conv_note_choice(device, task->direction, &task->plans[chosen], *times ? times : "not measured");
 }
 
@@ -179,6 +238,8 @@ static vkg_result test_choice(vkg_device *device, const struct task *task)
            (next = &task->plans[conv_choose(device, task->direction, task->plans, task->count)]) != plan) {
         plan = next;
         result = self_test(device, task->direction, plan);
+        if (result == VKG_OK && task->tuned && conv_trust(device, plan) == TRUST_WRONG)
+            result = note_fastest(device, task);
     }
     if (result == VKG_OK && conv_trust(device, plan) == TRUST_WRONG)
         result = self_test_fail(device, plan->step.shader);
@@ -221,23 +282,60 @@ static size_t list_tasks(const vkg_device *device, const struct fusion *fusion, 
     return count;
 }
 
+/* Times the candidates of what is not known, their pipelines built at once. */
+static vkg_result tune(vkg_device *device, struct task *tasks, size_t count)
+{
+    const double budget = 1.5; /* seconds */
+    vkg_result result = VKG_OK;
+    bool warm = false;
+    for (size_t i = 0; i < count && result == VKG_OK; i++) {
+        uint32_t known;
+        tasks[i].tuned = is_tuned(device, &tasks[i]) &&
+                         !conv_find_choice(device, tasks[i].direction, tasks[i].plans, tasks[i].count, &known);
+        const uint32_t wanted = tasks[i].tuned && pipelines_build_pays(device) ? candidates_to_time(&tasks[i]) : 0;
+        for (uint32_t c = 0; c < wanted && result == VKG_OK; c++) {
+            const struct conv_trial trial = trial_of(&tasks[i], c);
+            result = conv_trial_want(device, &trial);
+        }
+    }
+    pipelines_build(device);
+    const double deadline = seconds_now() + budget;
+    for (size_t i = 0; i < count && result == VKG_OK; i++) {
+        uint32_t known; /* since another task with that problem */
+        tasks[i].tuned = tasks[i].tuned &&
+                         !conv_find_choice(device, tasks[i].direction, tasks[i].plans, tasks[i].count, &known);
+        if (!tasks[i].tuned)
+            continue;
+        result = time_candidates(device, &tasks[i], deadline, &warm);
+        if (result == VKG_OK)
+            result = note_fastest(device, &tasks[i]);
+    }
+    return result;
+}
+
+static vkg_result test_choices(vkg_device *device, const struct task *tasks, size_t count)
+{
+    vkg_result result = VKG_OK;
+    for (size_t i = 0; i < count && result == VKG_OK; i++) {
+        const struct task *task = &tasks[i];
+        result = self_test_want(device, task->direction,
+                                &task->plans[conv_choose(device, task->direction, task->plans, task->count)]);
+    }
+    pipelines_build(device);
+    for (size_t i = 0; i < count && result == VKG_OK; i++)
+        result = test_choice(device, &tasks[i]);
+    return result;
+}
+
 vkg_result trials_run(vkg_device *device, const struct fusion *fusion)
 {
-    const double budget = 2; /* seconds */
     struct task *tasks = calloc(fusion->unit_count + 1, sizeof *tasks);
     if (!tasks)
         return vkg_fail(&device->log, VKG_ERROR_OUT_OF_MEMORY, "trials of kernels: out of host memory");
     const size_t count = list_tasks(device, fusion, tasks);
-    const double deadline = seconds_now() + budget;
-    vkg_result result = VKG_OK;
-    for (size_t i = 0; i < count && result == VKG_OK; i++) {
-        const struct task *task = &tasks[i];
-        uint32_t known;
-        if (is_tuned(device, task) && !conv_find_choice(device, task->direction, task->plans, task->count, &known))
-            result = tune(device, task, deadline);
-        if (result == VKG_OK)
-            result = test_choice(device, task);
-    }
+    vkg_result result = tune(device, tasks, count);
+    if (result == VKG_OK)
+        result = test_choices(device, tasks, count);
     free(tasks);
     if (!device->lost)
         device_save_notes(device);

@@ -1,5 +1,6 @@
-/* Prints what AMD's compiler in Mesa makes of the convolution kernels that read storage buffers: registers, shared memory
- * and spills, as a table. Needs no card: RADV_FORCE_FAMILY names the chip to compile for. See tools/amd-registers. */
+/* Prints what AMD's compiler in Mesa makes of the convolution kernels for graphics cards, in every tile and both ways of reading:
+ * registers, shared memory and spills, as a table. Needs no card: RADV_FORCE_FAMILY names the chip to compile for. See
+ * tools/amd-registers. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,7 +8,11 @@
 #define VK_NO_PROTOTYPES
 #include <volk.h>
 
-#include "kernels/embedded.h"
+#include "device/cooperative_matrix.h"
+#include "kernels/choice.h"
+#include "kernels/epilogue.h"
+#include "kernels/shaders.h"
+#include "vkgan/device.h"
 
 #define CHECK(call)                                                                                                    \
     do {                                                                                                               \
@@ -18,14 +23,22 @@
         }                                                                                                              \
     } while (0)
 
-static VkDevice open_device(void)
+/* Storage buffers, as many as the convolution kernels of this kind have at most, and the push constants of all. */
+enum { BINDINGS = 6, PUSH_BYTES = 128, CONSTANTS = 16 };
+
+struct compiler {
+    vkg_device_caps caps; /* as vkgan sees the chip */
+    VkDevice device;      /* of our own, with statistics */
+    VkPipelineLayout layout;
+};
+
+static VkPhysicalDevice find_chip(void)
 {
     VkInstance instance;
     uint32_t one = 1;
     VkPhysicalDevice physical;
-    VkDevice device;
     CHECK(volkInitialize());
-    const VkApplicationInfo application = {.sType = VK_STRUCTURE_TYPE_APPLICATION_INFO, .apiVersion = VK_API_VERSION_1_1};
+    const VkApplicationInfo application = {.sType = VK_STRUCTURE_TYPE_APPLICATION_INFO, .apiVersion = VK_API_VERSION_1_3};
     CHECK(vkCreateInstance(&(VkInstanceCreateInfo){.sType = VK_STRUCTURE_TYPE_INSTANCE_CREATE_INFO,
                                                    .pApplicationInfo = &application}, NULL, &instance));
     volkLoadInstance(instance);
@@ -33,40 +46,78 @@ static VkDevice open_device(void)
         fprintf(stderr, "no Vulkan device: is VK_DRIVER_FILES the file of RADV?\n");
         exit(1);
     }
-    VkPhysicalDeviceProperties properties;
-    vkGetPhysicalDeviceProperties(physical, &properties);
-    printf("%s\n\n", properties.deviceName);
-    const char *extension = VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME;
-    VkPhysicalDevicePipelineExecutablePropertiesFeaturesKHR features = {
-        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PIPELINE_EXECUTABLE_PROPERTIES_FEATURES_KHR,
+    return physical;
+}
+
+static void open_device(struct compiler *compiler)
+{
+    const VkPhysicalDevice physical = find_chip();
+    const char *extensions[] = {VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME, COOPERATIVE_MATRIX_EXTENSION};
+    struct cooperative_matrix_features matrices = {
+        .sType = (VkStructureType)STRUCTURE_COOPERATIVE_MATRIX_FEATURES, .cooperative_matrix = VK_TRUE};
+    VkPhysicalDeviceVulkan13Features core13 = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_3_FEATURES,
+        .pNext = compiler->caps.cooperative_matrix ? &matrices : NULL,
+        .subgroupSizeControl = VK_TRUE, .computeFullSubgroups = VK_TRUE};
+    VkPhysicalDeviceVulkan12Features core12 = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES, .pNext = &core13,
+        .shaderFloat16 = compiler->caps.shader_float16, .vulkanMemoryModel = VK_TRUE, .vulkanMemoryModelDeviceScope = VK_TRUE};
+    VkPhysicalDeviceVulkan11Features core11 = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_1_FEATURES, .pNext = &core12,
+        .storageBuffer16BitAccess = compiler->caps.fp16_storage};
+    VkPhysicalDevicePipelineExecutablePropertiesFeaturesKHR statistics = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PIPELINE_EXECUTABLE_PROPERTIES_FEATURES_KHR, .pNext = &core11,
         .pipelineExecutableInfo = VK_TRUE};
     const float priority = 1;
     const VkDeviceQueueCreateInfo queue = {.sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO, .queueCount = 1,
                                            .pQueuePriorities = &priority};
     CHECK(vkCreateDevice(physical, &(VkDeviceCreateInfo){
-        .sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO, .pNext = &features, .queueCreateInfoCount = 1,
-        .pQueueCreateInfos = &queue, .enabledExtensionCount = 1, .ppEnabledExtensionNames = &extension}, NULL, &device));
-    volkLoadDevice(device);
-    return device;
+        .sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO, .pNext = &statistics, .queueCreateInfoCount = 1,
+        .pQueueCreateInfos = &queue, .enabledExtensionCount = 1 + compiler->caps.cooperative_matrix,
+        .ppEnabledExtensionNames = extensions}, NULL, &compiler->device));
+    volkLoadDevice(compiler->device);
 }
 
-/* Storage buffers, as many as the convolution kernels of this kind have at most, and the push constants of all. */
-enum { BINDINGS = 6 };
-
-static VkPipelineLayout make_layout(VkDevice device)
+static void make_layout(struct compiler *compiler)
 {
     VkDescriptorSetLayoutBinding bindings[BINDINGS];
     VkDescriptorSetLayout set;
-    VkPipelineLayout layout;
     for (uint32_t i = 0; i < BINDINGS; i++)
         bindings[i] = (VkDescriptorSetLayoutBinding){i, VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, 1, VK_SHADER_STAGE_COMPUTE_BIT, NULL};
-    CHECK(vkCreateDescriptorSetLayout(device, &(VkDescriptorSetLayoutCreateInfo){
+    CHECK(vkCreateDescriptorSetLayout(compiler->device, &(VkDescriptorSetLayoutCreateInfo){
         .sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_LAYOUT_CREATE_INFO, .bindingCount = BINDINGS, .pBindings = bindings}, NULL, &set));
-    const VkPushConstantRange push = {VK_SHADER_STAGE_COMPUTE_BIT, 0, 128};
-    CHECK(vkCreatePipelineLayout(device, &(VkPipelineLayoutCreateInfo){
+    const VkPushConstantRange push = {VK_SHADER_STAGE_COMPUTE_BIT, 0, PUSH_BYTES};
+    CHECK(vkCreatePipelineLayout(compiler->device, &(VkPipelineLayoutCreateInfo){
         .sType = VK_STRUCTURE_TYPE_PIPELINE_LAYOUT_CREATE_INFO, .setLayoutCount = 1, .pSetLayouts = &set,
-        .pushConstantRangeCount = 1, .pPushConstantRanges = &push}, NULL, &layout));
-    return layout;
+        .pushConstantRangeCount = 1, .pPushConstantRanges = &push}, NULL, &compiler->layout));
+}
+
+static VkPipeline compile(const struct compiler *compiler, const struct conv_step *step, uint32_t epilogue)
+{
+    const struct shader *shader = shader_find(step->shader);
+    VkShaderModule module;
+    VkPipeline pipeline;
+    VkSpecializationMapEntry entries[CONSTANTS];
+    uint32_t numbers[CONSTANTS] = {step->workgroup, epilogue};
+    memcpy(numbers + 2, step->constants, sizeof step->constants);
+    for (uint32_t i = 0; i < CONSTANTS; i++)
+        entries[i] = (VkSpecializationMapEntry){i, i * 4, 4};
+    const VkSpecializationInfo constants = {2 + step->constant_count, entries, sizeof numbers, numbers};
+    const VkPipelineShaderStageRequiredSubgroupSizeCreateInfo size = {
+        .sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_REQUIRED_SUBGROUP_SIZE_CREATE_INFO,
+        .requiredSubgroupSize = step->subgroup_size};
+    CHECK(vkCreateShaderModule(compiler->device, &(VkShaderModuleCreateInfo){
+        .sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO, .codeSize = shader->spirv_bytes, .pCode = shader->spirv},
+        NULL, &module));
+    CHECK(vkCreateComputePipelines(compiler->device, VK_NULL_HANDLE, 1, &(VkComputePipelineCreateInfo){
+        .sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
+        .flags = VK_PIPELINE_CREATE_CAPTURE_STATISTICS_BIT_KHR, .layout = compiler->layout,
+        .stage = {.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO, .stage = VK_SHADER_STAGE_COMPUTE_BIT,
+                  .pNext = step->subgroup_size ? &size : NULL,
+                  .flags = step->subgroup_size ? VK_PIPELINE_SHADER_STAGE_CREATE_REQUIRE_FULL_SUBGROUPS_BIT : 0,
+                  .module = module, .pName = "main", .pSpecializationInfo = &constants}}, NULL, &pipeline));
+    vkDestroyShaderModule(compiler->device, module, NULL);
+    return pipeline;
 }
 
 static uint64_t statistic(const VkPipelineExecutableStatisticKHR *all, uint32_t count, const char *name)
@@ -77,51 +128,76 @@ static uint64_t statistic(const VkPipelineExecutableStatisticKHR *all, uint32_t 
     return UINT64_MAX;
 }
 
-/* Threads of a workgroup: see the table in src/kernels/convolution.c. */
-static uint32_t workgroup_of(const char *name)
+static void print_row(const struct compiler *compiler, const struct conv_plan *plan, uint32_t epilogue)
 {
-    return strstr(name, "_small") ? 64 : strstr(name, "_half") || strstr(name, "_broad") ? 128 : 256;
-}
-
-static void print_kernel(VkDevice device, VkPipelineLayout layout, const struct shader *shader, uint32_t epilogue)
-{
-    VkShaderModule module;
-    VkPipeline pipeline;
-    const uint32_t numbers[4] = {workgroup_of(shader->name), epilogue, 4, 4}; /* tiled kernels read pieces of four */
-    const VkSpecializationMapEntry entries[4] = {{0, 0, 4}, {1, 4, 4}, {2, 8, 4}, {3, 12, 4}};
-    const VkSpecializationInfo constants = {4, entries, sizeof numbers, numbers};
-    CHECK(vkCreateShaderModule(device, &(VkShaderModuleCreateInfo){
-        .sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO, .codeSize = shader->spirv_bytes, .pCode = shader->spirv},
-        NULL, &module));
-    CHECK(vkCreateComputePipelines(device, VK_NULL_HANDLE, 1, &(VkComputePipelineCreateInfo){
-        .sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
-        .flags = VK_PIPELINE_CREATE_CAPTURE_STATISTICS_BIT_KHR, .layout = layout,
-        .stage = {.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO, .stage = VK_SHADER_STAGE_COMPUTE_BIT,
-                  .module = module, .pName = "main", .pSpecializationInfo = &constants}}, NULL, &pipeline));
+    const VkPipeline pipeline = compile(compiler, &plan->step, epilogue);
+    char name[96];
     VkPipelineExecutableStatisticKHR all[64];
     uint32_t count = 64;
     for (int i = 0; i < 64; i++)
         all[i] = (VkPipelineExecutableStatisticKHR){.sType = VK_STRUCTURE_TYPE_PIPELINE_EXECUTABLE_STATISTIC_KHR};
-    CHECK(vkGetPipelineExecutableStatisticsKHR(device, &(VkPipelineExecutableInfoKHR){
+    CHECK(vkGetPipelineExecutableStatisticsKHR(compiler->device, &(VkPipelineExecutableInfoKHR){
         .sType = VK_STRUCTURE_TYPE_PIPELINE_EXECUTABLE_INFO_KHR, .pipeline = pipeline}, &count, all));
-    printf("| %s%s | %lld | %lld | %lld | %lld |\n", shader->name, epilogue ? ", whole epilogue" : "", (long long)statistic(all, count, "VGPRs"),
+    conv_kernel_name(plan, name, sizeof name);
+    printf("| %s%s | %lld | %lld | %lld | %lld |\n", name, epilogue ? ", whole epilogue" : "", (long long)statistic(all, count, "VGPRs"),
            (long long)statistic(all, count, "SGPRs"), (long long)statistic(all, count, "LDS size"),
            (long long)(statistic(all, count, "Spilled VGPRs") + statistic(all, count, "Spilled SGPRs")));
+    vkDestroyPipeline(compiler->device, pipeline, NULL);
 }
 
-/* Bias, leaky ReLU, slopes, moments: src/kernels/epilogue.h. */
-enum { WHOLE_EPILOGUE = 15 };
+/* A kernel that was printed for another problem, or with other splits, is not printed again. */
+static bool is_new(const struct conv_plan *plan, uint32_t direction)
+{
+    static char seen[256][112];
+    static uint32_t count;
+    char kernel[96], name[112];
+    conv_kernel_name(plan, kernel, sizeof kernel);
+    snprintf(name, sizeof name, "%u %s", direction, kernel);
+    for (uint32_t i = 0; i < count; i++)
+        if (strcmp(seen[i], name) == 0)
+            return false;
+    memcpy(seen[count++ % 256], name, sizeof name);
+    return true;
+}
+
+static void print_kernels(const struct compiler *compiler, enum conv_direction direction, vkg_dtype dtype)
+{
+    static const uint32_t channels[][2] = {{64, 128}, {65, 129}, {16, 16}, {64, 1}, {1, 64}};
+    const uint32_t whole = EPILOGUE_BIAS | EPILOGUE_ACTIVATION | EPILOGUE_STEP;
+    for (size_t c = 0; c < sizeof channels / sizeof *channels; c++) {
+        const struct conv_problem problem = {.n = 64, .ih = 32, .iw = 32, .ci = channels[c][0], .oh = 16, .ow = 16,
+                                             .co = channels[c][1], .kh = 4, .kw = 4, .sh = 2, .sw = 2, .ph = 1, .pw = 1,
+                                             .dh = 1, .dw = 1, .groups = 1};
+        struct conv_plan plans[CONV_MAX_CANDIDATES + 1];
+        const uint32_t count = conv_candidates(&compiler->caps, direction, &problem, dtype, plans);
+        for (uint32_t i = 0; i < count; i++) {
+            if (plans[i].unpacks || !is_new(&plans[i], direction)) /* float32 has that kernel already */
+                continue;
+            print_row(compiler, &plans[i], 0);
+            if (direction != CONV_WEIGHT_GRAD)
+                print_row(compiler, &plans[i], whole | (plans[i].step.moments_tile[0] ? EPILOGUE_MOMENTS : 0));
+        }
+    }
+}
 
 int main(void)
 {
-    VkDevice device = open_device();
-    const VkPipelineLayout layout = make_layout(device);
+    struct compiler compiler = {0};
+    vkg_device *device;
+    if (vkg_device_create(&(vkg_device_desc){.kernels = "tiled"}, &device) != VKG_OK) {
+        fprintf(stderr, "no Vulkan device that vkgan can use\n");
+        return 1;
+    }
+    compiler.caps = *vkg_device_get_caps(device);
+    vkg_device_destroy(&device);
+    open_device(&compiler);
+    make_layout(&compiler);
+    printf("%s, %s\n\n", compiler.caps.name, compiler.caps.driver_info);
     printf("| kernel | vector registers | scalar registers | shared memory, bytes | spills |\n|---|---|---|---|---|\n");
-    for (size_t i = 0; i < embedded_shader_count; i++) {
-        const char *name = embedded_shaders[i].name;
-        if (strncmp(name, "conv_", 5) == 0 && (strstr(name, "_tiled") || strstr(name, "_plain")) && !strstr(name, "_texel"))
-            for (uint32_t epilogue = 0; epilogue <= (strstr(name, "weight_grad") ? 0 : WHOLE_EPILOGUE); epilogue += WHOLE_EPILOGUE)
-                print_kernel(device, layout, &embedded_shaders[i], epilogue);
+    for (uint32_t direction = 0; direction < 3; direction++) {
+        print_kernels(&compiler, (enum conv_direction)direction, VKG_FLOAT32);
+        if (compiler.caps.matrix_float16.m)
+            print_kernels(&compiler, (enum conv_direction)direction, VKG_FLOAT16);
     }
     return 0;
 }

@@ -398,12 +398,14 @@ _Static_assert((int)KERNEL_COUNT + 8 <= (int)CONV_MAX_CANDIDATES, "every kernel 
 /* Does a tiled kernel of this tile waste little of it, and leave a large device busy? */
 static bool is_guessed(const struct question *question, const struct kernel *kernel)
 {
-    enum { FEW_TILES = 128 }; /* fewer leave a large device idle */
+    enum { FEW_TILES = 128, MANY_TILES = 512 }; /* fewer than few leave a large device idle; of many the larger tile is the faster */
     static const struct kernel square = {.rows = 64, .columns = 64};
     const struct sizes *s = &question->sizes;
+    const uint64_t squares = tiles(s, &square) * s->phases * s->groups;
     const bool narrow = s->columns <= 16 && s->rows >= 1024;
-    const bool few = tiles(s, &square) * s->phases * s->groups < FEW_TILES;
-    return !kernel->workgroups && kernel->rows == (narrow ? 256 : few ? 32 : 64) && kernel->columns == (narrow ? 16 : few ? 32 : 64);
+    const uint32_t rows = narrow ? 256 : squares < FEW_TILES ? 32 : squares < MANY_TILES ? 64 : 128;
+    const uint32_t columns = narrow ? 16 : squares < FEW_TILES ? 32 : 64;
+    return !kernel->workgroups && kernel->rows == rows && kernel->columns == columns;
 }
 
 /* Is the plan behind those `count` one of them? */
@@ -531,10 +533,11 @@ static bool plan_matrices(const struct question *question, const vkg_matrix_shap
 
 static uint32_t add_matrices(const struct question *question, const struct conv_plan *unfinished, struct conv_plan *plans)
 {
-    /* the larger the tile, the less is read, and the fewer fit on a device: a 64×64 tile was bound by the outer cache */
+    /* The best guess first: that for few columns, which suits no others, then what was the fastest most often. The larger a
+     * tile, the less is read, and the fewer workgroups hide how late the memory answers. */
     static const struct matrix_tile tiles_tried[] = {
-        {2, 2, 2, 2, 32, 0}, {2, 2, 4, 2, 64, 256}, {2, 2, 4, 4, 32, 256}, {2, 4, 4, 2, 32, 256}, {2, 2, 2, 2, 64, 0},
-        {2, 2, 4, 2, 32, 256}, {4, 1, 2, 1, 64, 0}, {2, 2, 2, 2, 32, 1}};
+        {4, 1, 2, 1, 64, 0}, {2, 2, 2, 2, 32, 0}, {2, 2, 4, 2, 64, 256}, {2, 2, 4, 4, 32, 256}, {2, 4, 4, 2, 32, 256},
+        {2, 2, 2, 2, 64, 0}, {2, 2, 4, 2, 32, 256}, {2, 2, 2, 2, 32, 1}};
     const vkg_matrix_shape none = {0}, shape = question->dtype == VKG_FLOAT16    ? question->caps->matrix_float16
                                                : question->dtype == VKG_BFLOAT16 ? question->caps->matrix_bfloat16
                                                                                  : none;

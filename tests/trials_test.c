@@ -13,12 +13,13 @@
 #include "program/kernel_checks.h"
 
 static char folder[] = "/tmp/vkgan-trials-XXXXXX";
-static uint32_t warnings, errors;
+static uint32_t warnings, errors, built; /* the last: how often kernels were built at once */
 static char warning[1024], error[1024]; /* the last ones */
 
 static void keep_message(void *user, vkg_log_level level, const char *message)
 {
     (void)user;
+    built += strstr(message, " kernels built by ") != NULL;
     if (level > VKG_LOG_WARNING)
         return;
     ++*(level == VKG_LOG_ERROR ? &errors : &warnings);
@@ -30,7 +31,7 @@ static vkg_device *open_family(const char *kernels, vkg_autotune autotune)
 {
     vkg_device *device;
     const vkg_log log = {.callback = keep_message};
-    warnings = errors = 0;
+    warnings = errors = built = 0;
     assert_int_equal(vkg_device_create(&(vkg_device_desc){.log = &log, .kernels = kernels, .cache_dir = folder,
                                                           .autotune = autotune}, &device), VKG_OK);
     return device;
@@ -131,6 +132,39 @@ static void choices_are_kept(void **unused)
     assert_string_equal(first, later);
     vkg_device_destroy(&device);
     assert_int_equal(warnings, 0);
+}
+
+static vkg_device *open_without_validation(vkg_device_type type)
+{
+    const char *set = getenv("VKGAN_VALIDATION");
+    char *before = set ? strdup(set) : NULL;
+    unsetenv("VKGAN_VALIDATION"); /* whose messages belong to one thread */
+    vkg_device *device = open_tiled(VKG_AUTOTUNE_ON);
+    if (before)
+        setenv("VKGAN_VALIDATION", before, 1);
+    free(before);
+    device->caps.type = type;
+    return device;
+}
+
+/* On a graphics card those of the checks, of the candidates, of what was chosen, and of the program; what is there already is not
+ * built again. A processor's driver compiles when a kernel runs. */
+static void pipelines_are_built_at_once(void **unused)
+{
+    (void)unused;
+    static const vkg_device_type types[] = {VKG_DEVICE_CPU, VKG_DEVICE_DISCRETE};
+    for (int i = 0; i < 2; i++) {
+        char name[128];
+        remove_notes();
+        vkg_device *device = open_without_validation(types[i]);
+        build_program(device);
+        assert_in_range(built, i ? 2 : 0, i ? 4 : 0);
+        assert_true(chosen(device, name));
+        assert_int_equal(warnings, 0);
+        assert_int_equal(errors, 0);
+        vkg_device_destroy(&device);
+    }
+    remove_notes();
 }
 
 /* What stands in the notes decides, where the device is tuned. */
@@ -492,7 +526,8 @@ static void types_have_their_own_choices(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(types_have_their_own_choices), cmocka_unit_test(wrong_matrices_are_not_used),
-        cmocka_unit_test(choices_are_kept), cmocka_unit_test(noted_choices_count),
+        cmocka_unit_test(choices_are_kept), cmocka_unit_test(pipelines_are_built_at_once),
+                                       cmocka_unit_test(noted_choices_count),
                                        cmocka_unit_test(wrong_kernels_are_not_used),
                                        cmocka_unit_test(kernels_that_do_not_build_are_not_used),
                                        cmocka_unit_test(wrong_parts_of_convolutions_are_found),

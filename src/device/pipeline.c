@@ -1,16 +1,14 @@
 /* Compute pipelines: built once a (SPIR-V, bindings, constants), found again by its hash. */
 #include <assert.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/arena.h"
 #include "base/log.h"
+#include "base/parallel.h"
 #include "device/internal.h"
 
 struct entry {
@@ -298,19 +296,12 @@ vkg_result pipelines_want(vkg_device *device, const struct pipeline_desc *desc)
     return find_entry(device, desc, &entry);
 }
 
-struct building {
-    vkg_device *device;
-    atomic_size_t next;
-};
-
-static void *build_some(void *user)
+static void build_unbuilt(void *user, size_t i)
 {
-    struct building *building = user;
-    const struct pipeline_cache *cache = building->device->pipelines;
-    for (size_t i; (i = atomic_fetch_add(&building->next, 1)) < cache->count;)
-        if (!cache->entries[i]->pipeline.handle)
-            build(building->device, cache->entries[i]);
-    return NULL;
+    vkg_device *device = user;
+    struct entry *entry = device->pipelines->entries[i];
+    if (!entry->pipeline.handle)
+        build(device, entry);
 }
 
 bool pipelines_build_pays(const vkg_device *device)
@@ -321,25 +312,15 @@ bool pipelines_build_pays(const vkg_device *device)
 
 void pipelines_build(vkg_device *device)
 {
-    enum { MOST_THREADS = 16 };
-    struct building building = {.device = device};
-    pthread_t threads[MOST_THREADS];
-    const long processors = sysconf(_SC_NPROCESSORS_ONLN);
+    const struct pipeline_cache *cache = device->pipelines;
     const double begin = seconds_now();
-    size_t wanted = 0, started = 0;
-    if (!pipelines_build_pays(device))
+    size_t wanted = 0;
+    for (size_t i = 0; i < cache->count; i++)
+        wanted += !cache->entries[i]->pipeline.handle;
+    if (!wanted || !pipelines_build_pays(device))
         return;
-    for (size_t i = 0; i < device->pipelines->count; i++)
-        wanted += !device->pipelines->entries[i]->pipeline.handle;
-    while (started + 1 < wanted && started < MOST_THREADS && (long)started + 1 < processors &&
-           pthread_create(&threads[started], NULL, build_some, &building) == 0)
-        started++;
-    build_some(&building); /* this thread too */
-    const size_t all = started + 1;
-    while (started > 0)
-        pthread_join(threads[--started], NULL);
-    if (wanted)
-        vkg_logf(&device->log, VKG_LOG_INFO, "%zu kernels built by %zu threads in %.1f s", wanted, all, seconds_now() - begin);
+    const size_t threads = parallel_each(cache->count, build_unbuilt, device);
+    vkg_logf(&device->log, VKG_LOG_INFO, "%zu kernels built by %zu threads in %.1f s", wanted, threads, seconds_now() - begin);
 }
 
 const char *device_cache_folder(const vkg_device *device)

@@ -9,6 +9,7 @@
 #include "base/arena.h"
 #include "base/file.h"
 #include "base/hash.h"
+#include "base/parallel.h"
 #include "kernels/embedded.h"
 
 const struct shader *shader_find(const char *name)
@@ -24,7 +25,8 @@ struct generated {
     uint64_t hash[2];
     char *source;
     void *spirv; /* owned */
-    struct shader shader;
+    struct shader shader; /* its spirv is NULL until it is compiled, or found on disk */
+    shaderc_compilation_result_t compiled; /* until it is taken */
 };
 
 struct shader_cache {
@@ -99,28 +101,45 @@ static vkg_result start_compiler(struct shader_cache *cache)
     return VKG_OK;
 }
 
-static vkg_result compile(struct shader_cache *cache, const char *name, struct generated *generated)
+/* Takes what shaderc made of a source. */
+static vkg_result take_compiled(struct shader_cache *cache, struct generated *generated)
 {
-    vkg_result result = start_compiler(cache);
-    if (result != VKG_OK)
-        return result;
-    shaderc_compilation_result_t compiled = shaderc_compile_into_spv(
-        cache->compiler, generated->source, strlen(generated->source), shaderc_compute_shader, name, "main",
-        cache->options);
+    const vkg_log *log = &cache->device->log;
+    shaderc_compilation_result_t compiled = generated->compiled;
+    generated->compiled = NULL;
+    if (!compiled)
+        return vkg_fail(log, VKG_ERROR_OUT_OF_MEMORY, "shader cache: out of host memory");
+    vkg_result result = VKG_OK;
     if (shaderc_result_get_compilation_status(compiled) != shaderc_compilation_status_success) {
-        result = vkg_fail(&cache->device->log, VKG_ERROR_DEVICE, "the generated kernel \"%s\" does not compile: %s", name,
+        result = vkg_fail(log, VKG_ERROR_DEVICE, "the generated kernel \"%s\" does not compile: %s", generated->shader.name,
                           shaderc_result_get_error_message(compiled));
-        vkg_logf(&cache->device->log, VKG_LOG_DEBUG, "%s", generated->source);
+        vkg_logf(log, VKG_LOG_DEBUG, "%s", generated->source);
     } else {
         generated->shader.spirv_bytes = shaderc_result_get_length(compiled);
         generated->spirv = malloc(generated->shader.spirv_bytes);
         if (generated->spirv)
             memcpy(generated->spirv, shaderc_result_get_bytes(compiled), generated->shader.spirv_bytes);
         else
-            result = vkg_fail(&cache->device->log, VKG_ERROR_OUT_OF_MEMORY, "shader cache: out of host memory");
+            result = vkg_fail(log, VKG_ERROR_OUT_OF_MEMORY, "shader cache: out of host memory");
+        generated->shader.spirv = generated->spirv;
     }
     shaderc_result_release(compiled);
     return result;
+}
+
+struct compilation {
+    struct shader_cache *cache;
+    struct generated **sources;
+};
+
+/* On any thread. */
+static void compile_one(void *user, size_t i)
+{
+    const struct compilation *compilation = user;
+    struct generated *generated = compilation->sources[i];
+    generated->compiled = shaderc_compile_into_spv(
+        compilation->cache->compiler, generated->source, strlen(generated->source), shaderc_compute_shader,
+        generated->shader.name, "main", compilation->cache->options);
 }
 
 /* --- on disk --- */
@@ -151,14 +170,14 @@ static bool cache_path(const struct shader_cache *cache, const struct generated 
                               (unsigned long long)generated->hash[1]) < (int)size;
 }
 
-static bool load_cached(struct shader_cache *cache, struct generated *generated)
+static void load_cached(struct shader_cache *cache, struct generated *generated)
 {
     char path[4096];
     void *data;
     size_t size;
     struct file_header header;
     if (!cache_path(cache, generated, path, sizeof path) || file_read_whole(NULL, path, 1 << 24, &data, &size) != VKG_OK)
-        return false;
+        return;
     bool good = size > sizeof header;
     if (good) {
         memcpy(&header, data, sizeof header);
@@ -170,12 +189,12 @@ static bool load_cached(struct shader_cache *cache, struct generated *generated)
         generated->spirv = malloc(header.bytes);
     if (good && generated->spirv) {
         memcpy(generated->spirv, (char *)data + sizeof header, header.bytes);
+        generated->shader.spirv = generated->spirv;
         generated->shader.spirv_bytes = header.bytes;
     } else if (!good) {
         vkg_logf(&cache->device->log, VKG_LOG_DEBUG, "%s: damaged, ignored", path);
     }
     free(data);
-    return generated->spirv != NULL;
 }
 
 /* A cache that cannot be written costs time, nothing else. */
@@ -212,17 +231,38 @@ vkg_result shader_cache_get(struct shader_cache *cache, const char *name, const 
     cache->generated = generated;
     memcpy(generated->hash, hash, sizeof hash);
     generated->shader.name = name;
-    if (!load_cached(cache, generated)) {
-        vkg_result result = compile(cache, name, generated);
-        if (result != VKG_OK) {
-            cache->generated = generated->next;
-            free(generated->source);
-            free(generated);
-            return result;
-        }
-        store_cached(cache, generated);
-    }
-    generated->shader.spirv = generated->spirv;
+    load_cached(cache, generated);
     *shader = &generated->shader;
     return VKG_OK;
+}
+
+vkg_result shader_cache_compile(struct shader_cache *cache)
+{
+    size_t count = 0;
+    struct compilation compilation = {.cache = cache};
+    for (struct generated *g = cache->generated; g; g = g->next)
+        count += !g->shader.spirv;
+    vkg_result result = count ? start_compiler(cache) : VKG_OK;
+    if (!count || result != VKG_OK)
+        return result;
+    compilation.sources = calloc(count, sizeof *compilation.sources);
+    if (!compilation.sources)
+        return vkg_fail(&cache->device->log, VKG_ERROR_OUT_OF_MEMORY, "shader cache: out of host memory");
+    count = 0;
+    for (struct generated *g = cache->generated; g; g = g->next)
+        if (!g->shader.spirv)
+            compilation.sources[count++] = g;
+    parallel_each(count, compile_one, &compilation);
+    for (size_t i = count; i-- > 0;) { /* the first in the program's order says what is wrong */
+        if (result != VKG_OK) {
+            shaderc_result_release(compilation.sources[i]->compiled);
+            compilation.sources[i]->compiled = NULL;
+            continue;
+        }
+        result = take_compiled(cache, compilation.sources[i]);
+        if (result == VKG_OK)
+            store_cached(cache, compilation.sources[i]);
+    }
+    free(compilation.sources);
+    return result;
 }

@@ -22,7 +22,10 @@ const struct shader *shader_find(const char *name);
 struct shader_cache;
 vkg_result shader_cache_create(vkg_device *device, struct shader_cache **cache);
 void shader_cache_free(struct shader_cache **cache);
-/* Compiles, or finds in memory or on disk. `source` includes "lib/….glsl" as the files of shaders/ do. */
+/* Finds in memory or on disk; a new one is compiled by the next shader_cache_compile, and its spirv is NULL until then. `source`
+ * includes "lib/….glsl" as the files of shaders/ do; `name` must outlive the cache. */
 vkg_result shader_cache_get(struct shader_cache *cache, const char *name, const char *source, const struct shader **shader);
+/* Compiles those that are new, on all processors, and keeps them on disk. */
+vkg_result shader_cache_compile(struct shader_cache *cache);
 
 #endif

@@ -128,7 +128,7 @@ static struct pipeline_desc describe_pipeline(const struct dispatch *dispatch)
 
 vkg_result record_want_pipelines(const struct lowering *lowering)
 {
-    vkg_result result = VKG_OK;
+    vkg_result result = shader_cache_compile(lowering->shaders);
     for (size_t i = 0; i < lowering->dispatch_count && result == VKG_OK; i++) {
         const struct pipeline_desc desc = describe_pipeline(&lowering->dispatches[i]);
         result = pipelines_want(lowering->device, &desc);

@@ -401,8 +401,8 @@ static void build_pipelines_of_checks(vkg_device *device)
         vkg_state_destroy(&state);
         vkg_graph_destroy(&check.graph);
     }
-    pipelines_build(device);
     device->log = log;
+    pipelines_build(device);
 }
 
 /* Tests what is not known yet; `wrong` gets the first kernel that is distrusted, "" where none is. */

@@ -1,0 +1,11 @@
+/* The same work on many things, on all processors. */
+#ifndef VKG_BASE_PARALLEL_H
+#define VKG_BASE_PARALLEL_H
+
+#include <stddef.h>
+
+/* Calls work(user, i) once for every i below `count`, on as many threads as there are processors (16 at the most), the calling one
+ * among them, in no order; returns when all is done, how many threads that were. Where none can be started, this one does it all. */
+size_t parallel_each(size_t count, void (*work)(void *user, size_t i), void *user);
+
+#endif

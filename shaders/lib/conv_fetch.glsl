@@ -28,7 +28,8 @@ const uint LINES_B = DEPTH, LENGTH_B = COLUMNS;
 #endif
 const uint PIECES_A = LINES_A * LENGTH_A / PIECE, PIECES_B = LINES_B * LENGTH_B / PIECE;
 
-// A thread's pieces lie at one distance along a line, STRIDE lines apart; some threads have none where there are too few.
+// A thread's pieces lie at one distance along a line, STRIDE lines apart. There are a multiple of THREADS, or fewer: then some
+// threads have none.
 const uint LOADS_A = (PIECES_A + THREADS - 1) / THREADS, LOADS_B = (PIECES_B + THREADS - 1) / THREADS;
 const uint STRIDE_A = THREADS / (LENGTH_A / PIECE), STRIDE_B = THREADS / (LENGTH_B / PIECE);
 uint line_a = gl_LocalInvocationID.x / (LENGTH_A / PIECE), along_a = gl_LocalInvocationID.x % (LENGTH_A / PIECE) * PIECE;

@@ -320,7 +320,9 @@ void pipelines_build(vkg_device *device)
     if (!wanted || !pipelines_build_pays(device))
         return;
     const size_t threads = parallel_each(cache->count, build_unbuilt, device);
-    vkg_logf(&device->log, VKG_LOG_INFO, "%zu kernels built by %zu threads in %.1f s", wanted, threads, seconds_now() - begin);
+    const double seconds = seconds_now() - begin, felt = 0.5;
+    vkg_logf(&device->log, seconds < felt ? VKG_LOG_DEBUG : VKG_LOG_INFO, "%zu kernels built by %zu threads in %.1f s", wanted,
+             threads, seconds);
 }
 
 const char *device_cache_folder(const vkg_device *device)

@@ -282,48 +282,58 @@ static size_t list_tasks(const vkg_device *device, const struct fusion *fusion, 
     return count;
 }
 
-/* Times the candidates of what is not known, their pipelines built at once. */
+/* Has the pipelines of all trials built at once; what goes wrong here goes wrong in the trial, too, and is passed over there. */
+static void build_pipelines_of_candidates(vkg_device *device, const struct task *tasks, size_t count)
+{
+    const vkg_log log = device->log;
+    if (!pipelines_build_pays(device))
+        return;
+    device->log = (vkg_log){0};
+    for (size_t i = 0; i < count; i++)
+        for (uint32_t c = 0; tasks[i].tuned && c < candidates_to_time(&tasks[i]); c++) {
+            const struct conv_trial trial = trial_of(&tasks[i], c);
+            conv_trial_want(device, &trial);
+        }
+    device->log = log;
+    pipelines_build(device);
+}
+
+/* The same of the tests of what was chosen. */
+static void build_pipelines_of_choices(vkg_device *device, const struct task *tasks, size_t count)
+{
+    const vkg_log log = device->log;
+    device->log = (vkg_log){0};
+    for (size_t i = 0; i < count; i++)
+        self_test_want(device, tasks[i].direction,
+                       &tasks[i].plans[conv_choose(device, tasks[i].direction, tasks[i].plans, tasks[i].count)]);
+    device->log = log;
+    pipelines_build(device);
+}
+
+static bool is_known(const vkg_device *device, const struct task *task)
+{
+    uint32_t choice;
+    return conv_find_choice(device, task->direction, task->plans, task->count, &choice);
+}
+
+/* Times the candidates of what is not known. */
 static vkg_result tune(vkg_device *device, struct task *tasks, size_t count)
 {
     const double budget = 1.5; /* seconds */
     vkg_result result = VKG_OK;
     bool warm = false;
-    for (size_t i = 0; i < count && result == VKG_OK; i++) {
-        uint32_t known;
-        tasks[i].tuned = is_tuned(device, &tasks[i]) &&
-                         !conv_find_choice(device, tasks[i].direction, tasks[i].plans, tasks[i].count, &known);
-        const uint32_t wanted = tasks[i].tuned && pipelines_build_pays(device) ? candidates_to_time(&tasks[i]) : 0;
-        for (uint32_t c = 0; c < wanted && result == VKG_OK; c++) {
-            const struct conv_trial trial = trial_of(&tasks[i], c);
-            result = conv_trial_want(device, &trial);
-        }
-    }
-    pipelines_build(device);
+    for (size_t i = 0; i < count; i++)
+        tasks[i].tuned = is_tuned(device, &tasks[i]) && !is_known(device, &tasks[i]);
+    build_pipelines_of_candidates(device, tasks, count);
     const double deadline = seconds_now() + budget;
     for (size_t i = 0; i < count && result == VKG_OK; i++) {
-        uint32_t known; /* since another task with that problem */
-        tasks[i].tuned = tasks[i].tuned &&
-                         !conv_find_choice(device, tasks[i].direction, tasks[i].plans, tasks[i].count, &known);
+        tasks[i].tuned = tasks[i].tuned && !is_known(device, &tasks[i]); /* since another task has that problem */
         if (!tasks[i].tuned)
             continue;
         result = time_candidates(device, &tasks[i], deadline, &warm);
         if (result == VKG_OK)
             result = note_fastest(device, &tasks[i]);
     }
-    return result;
-}
-
-static vkg_result test_choices(vkg_device *device, const struct task *tasks, size_t count)
-{
-    vkg_result result = VKG_OK;
-    for (size_t i = 0; i < count && result == VKG_OK; i++) {
-        const struct task *task = &tasks[i];
-        result = self_test_want(device, task->direction,
-                                &task->plans[conv_choose(device, task->direction, task->plans, task->count)]);
-    }
-    pipelines_build(device);
-    for (size_t i = 0; i < count && result == VKG_OK; i++)
-        result = test_choice(device, &tasks[i]);
     return result;
 }
 
@@ -335,7 +345,9 @@ vkg_result trials_run(vkg_device *device, const struct fusion *fusion)
     const size_t count = list_tasks(device, fusion, tasks);
     vkg_result result = tune(device, tasks, count);
     if (result == VKG_OK)
-        result = test_choices(device, tasks, count);
+        build_pipelines_of_choices(device, tasks, count);
+    for (size_t i = 0; i < count && result == VKG_OK; i++)
+        result = test_choice(device, &tasks[i]);
     free(tasks);
     if (!device->lost)
         device_save_notes(device);

@@ -35,8 +35,8 @@ layout(constant_id = 7) const uint FRAGMENT_ROWS = 2;
 layout(constant_id = 8) const uint FRAGMENT_COLUMNS = 2;
 layout(constant_id = 9) const uint GRAIN_A = 1; // elements that one read takes: 1, or 8 where channels come in eights
 layout(constant_id = 10) const uint GRAIN_B = 1;
-
 layout(constant_id = 11) const uint DEPTH = 32; // a multiple of K and 8
+
 const uint ROWS = M * FRAGMENT_ROWS * SUBGROUP_ROWS, COLUMNS = N * FRAGMENT_COLUMNS * SUBGROUP_COLUMNS;
 
 #include "lib/conv_product.glsl"

@@ -393,7 +393,7 @@ static const struct kernel kernels[] = {
     {VKG_KERNELS_PLAIN, plan_plain, OF_EACH_DIRECTION("plain")},
 };
 enum { KERNEL_COUNT = sizeof kernels / sizeof *kernels };
-_Static_assert((int)KERNEL_COUNT + 8 <= (int)CONV_MAX_CANDIDATES, "every kernel may be a candidate, and eight tiles of matrices");
+_Static_assert((int)KERNEL_COUNT + 7 <= (int)CONV_MAX_CANDIDATES, "every kernel may be a candidate, and seven tiles of matrices");
 
 /* Does a tiled kernel of this tile waste little of it, and leave a large device busy? */
 static bool is_guessed(const struct question *question, const struct kernel *kernel)
@@ -536,8 +536,8 @@ static uint32_t add_matrices(const struct question *question, const struct conv_
     /* The best guess first: that for few columns, which suits no others, then what was the fastest most often. The larger a
      * tile, the less is read, and the fewer workgroups hide how late the memory answers. */
     static const struct matrix_tile tiles_tried[] = {
-        {4, 1, 2, 1, 64, 0}, {2, 2, 2, 2, 32, 0}, {2, 2, 4, 2, 64, 256}, {2, 2, 4, 4, 32, 256}, {2, 4, 4, 2, 32, 256},
-        {2, 2, 2, 2, 64, 0}, {2, 2, 4, 2, 32, 256}, {2, 2, 2, 2, 32, 1}};
+        {4, 1, 2, 1, 64, 0}, {2, 2, 2, 2, 32, 0}, {2, 2, 4, 2, 64, 256}, {2, 2, 4, 4, 32, 256}, {2, 2, 2, 2, 64, 0},
+        {2, 2, 4, 2, 32, 256}, {2, 2, 2, 2, 32, 1}};
     const vkg_matrix_shape none = {0}, shape = question->dtype == VKG_FLOAT16    ? question->caps->matrix_float16
                                                : question->dtype == VKG_BFLOAT16 ? question->caps->matrix_bfloat16
                                                                                  : none;

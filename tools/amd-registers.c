@@ -148,7 +148,8 @@ static void print_row(const struct compiler *compiler, const struct conv_plan *p
 /* A kernel that was printed for another problem, or with other splits, is not printed again. */
 static bool is_new(const struct conv_plan *plan, uint32_t direction)
 {
-    static char seen[256][112];
+    enum { MOST = 256 };
+    static char seen[MOST][112];
     static uint32_t count;
     char kernel[96], name[112];
     conv_kernel_name(plan, kernel, sizeof kernel);
@@ -156,7 +157,11 @@ static bool is_new(const struct conv_plan *plan, uint32_t direction)
     for (uint32_t i = 0; i < count; i++)
         if (strcmp(seen[i], name) == 0)
             return false;
-    memcpy(seen[count++ % 256], name, sizeof name);
+    if (count == MOST) {
+        fprintf(stderr, "more than %d kernels: make MOST larger\n", MOST);
+        exit(1);
+    }
+    memcpy(seen[count++], name, sizeof name);
     return true;
 }
 

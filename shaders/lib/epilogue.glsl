@@ -1,8 +1,9 @@
 // What a kernel does with an element of a convolution's result before it writes it: it adds a bias, applies a leaky ReLU,
 // multiplies by the slope of one (in the gradient, what an activation does to it). What is done is known when the pipeline
 // is made, so that what is not costs nothing. The twin of src/kernels/epilogue.h.
-// May be included once for each CELLS. To be defined before: CELL, a float, or a vec4 where CELLS is 4; EPILOGUE_BINDING of the bias, and the tensor that decides
-// the slopes is the next one; EPILOGUE_TEXEL, 1 where they are read through texel buffers; float slope and step_slope.
+// May be included once for each CELLS. To be defined before: CELL, a float, or a vec4 where CELLS is 4; EPILOGUE_BINDING of the
+// bias, and the tensor that decides the slopes is the next one; EPILOGUE_TEXEL, 1 where they are read through texel buffers; float
+// slope and step_slope.
 #ifndef EPILOGUE_BIAS
 layout(constant_id = 1) const uint EPILOGUE = 0;
 #define EPILOGUE_BIAS       1

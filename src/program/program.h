@@ -117,7 +117,7 @@ vkg_result program_submit_commands(struct vkg_program *program, uint32_t count, 
 /* record.c: pipelines, descriptor sets and command buffers out of planned dispatches. */
 vkg_result record_program(struct vkg_program *program, const struct lowering *lowering);
 void record_destroy(struct vkg_program *program);
-/* Says that the pipelines of these dispatches will be asked for. */
+/* Says that the pipelines of these dispatches will be asked for, their shaders compiled. */
 vkg_result record_want_pipelines(const struct lowering *lowering);
 
 #endif

@@ -192,7 +192,7 @@ static vkg_result prepare_dispatches(struct recorder *r)
     if (result == VKG_OK)
         result = make_descriptor_pool(r);
     if (result == VKG_OK)
-        result = record_want_pipelines(r->lowering);
+        result = pipelines_build_pays(r->device) ? record_want_pipelines(r->lowering) : shader_cache_compile(r->lowering->shaders);
     if (result == VKG_OK)
         pipelines_build(r->device);
     for (size_t i = 0; i < r->lowering->dispatch_count && result == VKG_OK; i++)

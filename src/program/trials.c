@@ -302,6 +302,8 @@ static void build_pipelines_of_candidates(vkg_device *device, const struct task 
 static void build_pipelines_of_choices(vkg_device *device, const struct task *tasks, size_t count)
 {
     const vkg_log log = device->log;
+    if (!pipelines_build_pays(device))
+        return;
     device->log = (vkg_log){0};
     for (size_t i = 0; i < count; i++)
         self_test_want(device, tasks[i].direction,

@@ -111,9 +111,9 @@ static void check(const struct conv_problem *p, enum conv_direction direction, v
 
 static struct conv_problem random_problem(void)
 {
-    static const uint32_t channels[] = {1, 3, 4, 5, 16, 20, 33, 64};
+    static const uint32_t channels[] = {1, 3, 4, 5, 16, 20, 33, 64, 100};
     struct conv_problem p = {.n = 1 + test_random(6), .ih = 4 + test_random(6), .iw = 4 + test_random(6),
-                             .ci = channels[test_random(8)], .co = channels[test_random(8)], .groups = 1,
+                             .ci = channels[test_random(9)], .co = channels[test_random(9)], .groups = 1,
                              .kh = 1 + test_random(4), .kw = 1 + test_random(4), .sh = 1 + test_random(2),
                              .sw = 1 + test_random(2), .ph = test_random(2), .pw = test_random(2), .dh = 1, .dw = 1};
     p.oh = (p.ih + 2 * p.ph - p.kh) / p.sh + 1;

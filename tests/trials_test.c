@@ -11,6 +11,7 @@
 #include "on_device.h"
 #include "ops/convolution.h"
 #include "program/kernel_checks.h"
+#include "program/self_test.h"
 
 static char folder[] = "/tmp/vkgan-trials-XXXXXX";
 static uint32_t warnings, errors, built; /* the last: how often kernels were built at once */
@@ -271,6 +272,42 @@ static void kernels_that_do_not_build_are_not_used(void **unused)
 {
     (void)unused;
     is_not_used(&(struct fault){"conv_forward_tiled_small", NULL});
+}
+
+/* A driver refuses one shader: the self-test of every candidate of this problem that is made of it must say so. */
+static void is_tested(enum conv_direction direction, const struct conv_problem *wide, const char *shader)
+{
+    struct conv_plan plans[CONV_MAX_CANDIDATES + 1];
+    remove_notes();
+    vkg_device *device = open_tiled(VKG_AUTOTUNE_OFF);
+    const uint32_t count = conv_candidates(vkg_device_get_caps(device), direction, wide, VKG_FLOAT32, plans);
+    uint32_t tested = 0;
+    break_driver(device, &(struct fault){shader, NULL}, 1);
+    for (uint32_t i = 0; i < count; i++)
+        if (strcmp(plans[i].step.shader, shader) == 0) {
+            assert_int_equal(self_test(device, direction, &plans[i]), VKG_OK);
+            if (conv_trust(device, &plans[i]) != TRUST_WRONG)
+                fail_msg("%s of %u to %u channels is trusted untested", shader, wide->ci, wide->co);
+            tested++;
+        }
+    assert_int_not_equal(tested, 0);
+    vkg_device_destroy(&device);
+    remove_notes();
+}
+
+/* Tiles that suit many columns only, by every way of reading. */
+static void large_tiles_are_tested(void **unused)
+{
+    (void)unused;
+    static const char *const tiles[] = {"tiled", "tiled_tall", "tiled_broad"}, *const directions[] = {"forward", "input_grad", "weight_grad"};
+    static const uint32_t channels[] = {128, 131};
+    for (uint32_t i = 0; i < 3 * 3 * 4; i++) {
+        char shader[64];
+        struct conv_problem wide = problem;
+        wide.ci = channels[i / 9 % 2], wide.co = channels[i / 18];
+        snprintf(shader, sizeof shader, "conv_%s_%s", directions[i / 3 % 3], tiles[i % 3]);
+        is_tested((enum conv_direction)(i / 3 % 3), &wide, shader);
+    }
 }
 
 /* All checks of other kernels but one are noted as passed. */
@@ -539,6 +576,7 @@ int main(void)
                                        cmocka_unit_test(noted_choices_count),
                                        cmocka_unit_test(wrong_kernels_are_not_used),
                                        cmocka_unit_test(kernels_that_do_not_build_are_not_used),
+                                       cmocka_unit_test(large_tiles_are_tested),
                                        cmocka_unit_test(wrong_parts_of_convolutions_are_found),
                                        cmocka_unit_test(wrong_epilogues_are_found),
                                        cmocka_unit_test(wrong_texel_reads_give_way_to_storage_reads),

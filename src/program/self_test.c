@@ -115,9 +115,10 @@ static bool find_candidate(const vkg_device *device, enum conv_direction directi
 static bool find_problem_of(const vkg_device *device, enum conv_direction direction, const struct conv_plan *plan,
                             bool parts, struct conv_problem *problem, uint32_t *candidate)
 {
-    static const uint32_t channels[] = {24, 8, 5, 1};
-    for (int i = 0; i < 16; i++) {
-        *problem = small_problem(channels[i / 4], channels[i % 4], 1);
+    static const uint32_t channels[] = {24, 8, 5, 1, 72, 65}; /* the last ones for tiles that do not suit few columns */
+    enum { COUNT = sizeof channels / sizeof *channels };
+    for (int i = 0; i < COUNT * COUNT; i++) {
+        *problem = small_problem(channels[i / COUNT], channels[i % COUNT], 1);
         if (find_candidate(device, direction, problem, plan, parts, candidate))
             return true;
     }

@@ -13,15 +13,10 @@
 #extension GL_KHR_cooperative_matrix : require
 #if BFLOAT
 #extension GL_EXT_bfloat16 : require
-#extension GL_EXT_shader_explicit_arithmetic_types_int16 : require
 #define HALF bfloat16_t
-#define HALVES bf16vec4
-#define halves_of(bits) uintBitsToBFloat16EXT(unpack16(bits))
 #else
 #extension GL_EXT_shader_explicit_arithmetic_types_float16 : require
 #define HALF float16_t
-#define HALVES f16vec4
-#define halves_of(bits) unpackFloat2x16(bits)
 #endif
 
 layout(local_size_x_id = 0) in;
@@ -39,13 +34,16 @@ layout(constant_id = 11) const uint DEPTH = 32; // a multiple of K and 8
 
 const uint ROWS = M * FRAGMENT_ROWS * SUBGROUP_ROWS, COLUMNS = N * FRAGMENT_COLUMNS * SUBGROUP_COLUMNS;
 
+layout(constant_id = 12) const bool BY_IMAGE = false; // the order of rows
+#define BY_IMAGE BY_IMAGE
+#define FIRST_CONSTANT 13
 #include "lib/conv_product.glsl"
 
 #define PIECE 8
 #include "lib/conv_fetch.glsl"
 
-// The tiles lie in shared memory as the tensors in memory: lines of what is side by side there, with a gap that spreads
-// neighbouring lines over the banks.
+// The tiles lie in shared memory as the tensors in memory, in pieces of eight halves: lines of what is side by side there, with a
+// gap that spreads neighbouring lines over the banks. A type of 16 bytes, as drivers load a matrix as fast as it is aligned.
 #if DIRECTION == 2
 const int LAYOUT_A = gl_CooperativeMatrixLayoutColumnMajor;
 #else
@@ -56,33 +54,33 @@ const int LAYOUT_B = gl_CooperativeMatrixLayoutColumnMajor;
 #else
 const int LAYOUT_B = gl_CooperativeMatrixLayoutRowMajor;
 #endif
-const uint PITCH_A = LENGTH_A / 4 + 2, PITCH_B = LENGTH_B / 4 + 2; // in fours
-shared HALVES tile_a[LINES_A * PITCH_A];
-shared HALVES tile_b[LINES_B * PITCH_B];
-shared vec4 results[SUBGROUP_ROWS * SUBGROUP_COLUMNS * M * N / 4]; // a matrix of each subgroup
-shared uint row_index[ROWS]; // where in the result each row of the tile begins
+const uint PITCH_A = LENGTH_A / PIECE + 1, PITCH_B = LENGTH_B / PIECE + 1, TILE_B = LINES_A * PITCH_A;
+const uint INPUT_PIECES = TILE_B + LINES_B * PITCH_B;
+// When all is summed, each subgroup's matrices of one column lie there, below each other, four numbers a piece.
+const uint SUBGROUPS = SUBGROUP_ROWS * SUBGROUP_COLUMNS, LANES = THREADS / SUBGROUPS;
+const uint FOURS = N / 4, PITCH_RESULT = FOURS + 1, SUBGROUP_RESULT = FRAGMENT_ROWS * M * PITCH_RESULT;
+const uint RESULT_PIECES = SUBGROUPS * SUBGROUP_RESULT;
+shared uvec4 tiles[INPUT_PIECES > RESULT_PIECES ? INPUT_PIECES : RESULT_PIECES];
+shared uint row_index[ROWS]; // where in the result each row of the tile begins,
+uint first_index, row_step;  // or the first one, and how far one is from the next, if that is the same for all, else 0
 
 void store_tiles()
 {
     [[unroll]] for (uint i = 0; i < LOADS_A && loads_a; i++)
-        [[unroll]] for (uint j = 0; j < 2; j++)
-            tile_a[(line_a + i * STRIDE_A) * PITCH_A + along_a / 4 + j] =
-                HALVES(halves_of(held_a[i][2 * j]), halves_of(held_a[i][2 * j + 1]));
+        tiles[(line_a + i * STRIDE_A) * PITCH_A + along_a / PIECE] = held_a[i];
     [[unroll]] for (uint i = 0; i < LOADS_B && loads_b; i++)
-        [[unroll]] for (uint j = 0; j < 2; j++)
-            tile_b[(line_b + i * STRIDE_B) * PITCH_B + along_b / 4 + j] =
-                HALVES(halves_of(held_b[i][2 * j]), halves_of(held_b[i][2 * j + 1]));
+        tiles[TILE_B + (line_b + i * STRIDE_B) * PITCH_B + along_b / PIECE] = held_b[i];
 }
 
-// where a matrix begins in its tile, in fours: at a place among rows or columns, and a summand
+// the piece that a matrix begins with, in its tile: at a place among rows or columns, and a summand
 uint place_in_a(uint row, uint k)
 {
-    return LAYOUT_A == gl_CooperativeMatrixLayoutRowMajor ? row * PITCH_A + k / 4 : k * PITCH_A + row / 4;
+    return LAYOUT_A == gl_CooperativeMatrixLayoutRowMajor ? row * PITCH_A + k / PIECE : k * PITCH_A + row / PIECE;
 }
 
 uint place_in_b(uint k, uint column)
 {
-    return LAYOUT_B == gl_CooperativeMatrixLayoutRowMajor ? k * PITCH_B + column / 4 : column * PITCH_B + k / 4;
+    return TILE_B + (LAYOUT_B == gl_CooperativeMatrixLayoutRowMajor ? k * PITCH_B + column / PIECE : column * PITCH_B + k / PIECE);
 }
 
 #define Matrix_a coopmat<HALF, gl_ScopeSubgroup, M, K, gl_MatrixUseA>
@@ -102,42 +100,110 @@ layout(std430, binding = 2) writeonly buffer result_fours_buffer { vec4 result_f
 #define CELL  vec4
 #define CELLS 4
 #include "lib/epilogue.glsl"
+layout(std430, binding = 5) restrict writeonly buffer moments_buffer { float moments[]; };
 #endif
 
-void write_four(uint at, uint column, vec4 sum)
+// A lane writes such fours of a column of matrices: all of them of the same columns, and read first what decides their slopes, as the
+// memory answers late.
+const uint FOURS_OF_LANE = FRAGMENT_ROWS * M * FOURS / LANES;
+vec4 written[FOURS_OF_LANE];
+bool is_row[FOURS_OF_LANE];
+
+// of those of its rows that lie in the result
+struct Moments {
+    float numbers;
+    vec4 mean, deviations;
+};
+
+uint index_of(uint row)
+{
+    return row_step != 0 ? first_index + row * row_step : row_index[row];
+}
+
+uint row_of_lane(uint i)
+{
+    return (gl_SubgroupInvocationID + i * LANES) / FOURS;
+}
+
+void write_fours(uint column, uint row_in_tile)
 {
 #if DIRECTION != 2
-    vec4 bias;
+    vec4 bias = vec4(0), step[FOURS_OF_LANE];
     read_bias(column / 4, bias);
-    sum = finished(sum, bias, at / 4);
+    [[unroll]] for (uint i = 0; i < FOURS_OF_LANE; i++)
+        if (is_row[i])
+            read_step((index_of(row_in_tile + row_of_lane(i)) + column) / 4, step[i]);
+    [[unroll]] for (uint i = 0; i < FOURS_OF_LANE; i++)
+        written[i] = finished(written[i], bias, step[i]);
 #endif
-    result_fours[at / 4] = sum;
+    [[unroll]] for (uint i = 0; i < FOURS_OF_LANE; i++)
+        if (is_row[i])
+            result_fours[(index_of(row_in_tile + row_of_lane(i)) + column) / 4] = written[i];
 }
 
-void write_each(uint at, uint column, vec4 sum)
+void write_each(uint column, uint row_in_tile)
 {
-    [[unroll]] for (uint j = 0; j < 4; j++)
-        if (column + j < columns) {
-            float bias;
-            read_bias(column + j, bias);
-            write_result(at + j, bias, sum[j]);
-        }
-}
-
-// Writes the matrix that lies in shared memory, since only whole matrices can be stored from registers.
-void write_results(uint row_in_tile, uint first_row, uint first_column)
-{
-    for (uint e = gl_SubgroupInvocationID; e < M * N / 4; e += gl_SubgroupSize) {
-        const uint row = row_in_tile + e / (N / 4), column = first_column + e % (N / 4) * 4, at = row_index[row] + column;
-        const vec4 sum = results[gl_SubgroupID * (M * N / 4) + e];
-        if (first_row + row < rows && column < columns) {
-            if (columns % 4 == 0)
-                write_four(at, column, sum);
-            else
-                write_each(at, column, sum);
-        }
+    [[unroll]] for (uint j = 0; j < 4; j++) {
+        float bias;
+        read_bias(min(column + j, columns - 1), bias);
+        [[unroll]] for (uint i = 0; i < FOURS_OF_LANE; i++)
+            if (is_row[i] && column + j < columns)
+                written[i][j] = write_result(index_of(row_in_tile + row_of_lane(i)) + column + j, bias, written[i][j]);
     }
 }
+
+#if DIRECTION != 2
+// Deviations are taken from the first number: far from zero they keep their digits.
+Moments moments_of_lane()
+{
+    vec4 sum = vec4(0), squares = vec4(0);
+    float numbers = 0;
+    [[unroll]] for (uint i = 0; i < FOURS_OF_LANE; i++)
+        if (is_row[i]) {
+            sum += written[i] - written[0];
+            squares += (written[i] - written[0]) * (written[i] - written[0]);
+            numbers++;
+        }
+    const vec4 shift = sum / max(numbers, 1);
+    return Moments(numbers, numbers > 0 ? written[0] + shift : vec4(0), max(squares - sum * shift, vec4(0)));
+}
+
+// Chan, Golub and LeVeque 1979, formula 2.1b
+Moments combine(Moments a, Moments b)
+{
+    const float all = a.numbers + b.numbers, share = all > 0 ? b.numbers / all : 0;
+    const vec4 difference = b.mean - a.mean;
+    return Moments(all, a.mean + difference * share,
+                   a.deviations + b.deviations + difference * difference * (a.numbers * share));
+}
+
+shared Moments of_threads[(EPILOGUE & EPILOGUE_MOMENTS) != 0 ? THREADS : 1];
+
+// Of the columns of one column of matrices, in the whole tile: those of lanes, then of subgroups that lie below each other.
+void write_moments(uint column, uint row_tile, uint row_tiles)
+{
+    const uint thread = gl_SubgroupID * LANES + gl_SubgroupInvocationID;
+    const uint part = gl_WorkGroupID.z * row_tiles + row_tile, parts = gl_NumWorkGroups.z * row_tiles;
+    Moments all = moments_of_lane();
+    of_threads[thread] = all;
+    for (uint rest = LANES / 2; rest >= FOURS; rest /= 2) {
+        barrier();
+        if (gl_SubgroupInvocationID < rest)
+            of_threads[thread] = all = combine(all, of_threads[thread + rest]);
+    }
+    barrier();
+    if (gl_SubgroupID < SUBGROUP_COLUMNS && gl_SubgroupInvocationID < FOURS) {
+        for (uint below = SUBGROUP_COLUMNS; below < SUBGROUPS; below += SUBGROUP_COLUMNS)
+            all = combine(all, of_threads[thread + below * LANES]);
+        [[unroll]] for (uint j = 0; j < 4; j++)
+            if (column + j < columns) {
+                moments[part * columns + column + j] = all.deviations[j];
+                moments[(parts + part) * columns + column + j] = all.mean[j];
+            }
+    }
+    barrier();
+}
+#endif
 
 void main()
 {
@@ -169,14 +235,14 @@ void main()
         [[unroll]] for (uint k = 0; k < DEPTH; k += K) {
 #define LOAD_A(i)                                                                                                      \
             if (i < FRAGMENT_ROWS)                                                                                     \
-                coopMatLoad(a_##i, tile_a, place_in_a(subgroup_row + i * M, k), PITCH_A, LAYOUT_A);
+                coopMatLoad(a_##i, tiles, place_in_a(subgroup_row + i * M, k), PITCH_A, LAYOUT_A);
             EACH_OF_FOUR(LOAD_A)
 #define MULTIPLY(i, j)                                                                                                 \
             if (i < FRAGMENT_ROWS)                                                                                     \
                 sum_##i##_##j = coopMatMulAdd(a_##i, b, sum_##i##_##j);
 #define MULTIPLY_COLUMN(j)                                                                                             \
             if (j < FRAGMENT_COLUMNS) {                                                                                \
-                coopMatLoad(b, tile_b, place_in_b(k, subgroup_column + j * N), PITCH_B, LAYOUT_B);                     \
+                coopMatLoad(b, tiles, place_in_b(k, subgroup_column + j * N), PITCH_B, LAYOUT_B);                     \
                 MULTIPLY(0, j) MULTIPLY(1, j) MULTIPLY(2, j) MULTIPLY(3, j)                                            \
             }
             EACH_OF_FOUR(MULTIPLY_COLUMN)
@@ -184,17 +250,36 @@ void main()
         barrier();
     }
 
-    for (uint row = gl_LocalInvocationID.x; row < ROWS; row += THREADS)
-        row_index[row] = result_index(min(first_row + row, rows - 1), 0);
-    barrier();
-    for (uint f = 0; f < FRAGMENT_ROWS * FRAGMENT_COLUMNS; f++) {
-#define STORE(i, j)                                                                                                    \
-        if (i < FRAGMENT_ROWS && j < FRAGMENT_COLUMNS && i * FRAGMENT_COLUMNS + j == f)                                \
-            coopMatStore(sum_##i##_##j, results, gl_SubgroupID * (M * N / 4), N / 4, gl_CooperativeMatrixLayoutRowMajor);
+#if DIRECTION == 2
+    row_step = w_pitch;
+#else
+    row_step = one_place ? uint(WRITE_SIZE.x * WRITE_SIZE.y) * WRITE_PITCH : 0;
+#endif
+    first_index = result_index(first_row, 0);
+    for (uint row = gl_LocalInvocationID.x; row < ROWS && row_step == 0; row += THREADS)
+        row_index[row] = result_index(LAST_BUT(first_row + row, rows, ROWS), 0);
+    if (row_step == 0)
+        barrier();
+    const uint results = gl_SubgroupID * SUBGROUP_RESULT, rows_left = rows - min(rows, first_row + subgroup_row);
+    for (uint j = 0; j < FRAGMENT_COLUMNS; j++) { // only whole matrices can be stored from registers
+#define STORE(i, of)                                                                                                   \
+        if (i < FRAGMENT_ROWS && of == j)                                                                              \
+            coopMatStore(sum_##i##_##of, tiles, results + i * M * PITCH_RESULT, PITCH_RESULT, gl_CooperativeMatrixLayoutRowMajor);
         EACH_SUM(STORE)
         subgroupBarrier();
-        write_results(subgroup_row + f / FRAGMENT_COLUMNS * M, first_row,
-                      first_column + subgroup_column + f % FRAGMENT_COLUMNS * N);
+        const uint column = first_column + subgroup_column + j * N + gl_SubgroupInvocationID % FOURS * 4;
+        [[unroll]] for (uint i = 0; i < FOURS_OF_LANE; i++) {
+            is_row[i] = IS_BELOW(row_of_lane(i), rows_left, rows, ROWS) && IS_BELOW(column, columns, columns, COLUMNS);
+            written[i] = uintBitsToFloat(tiles[results + row_of_lane(i) * PITCH_RESULT + gl_SubgroupInvocationID % FOURS]);
+        }
+        if (columns % 4 == 0)
+            write_fours(column, subgroup_row);
+        else
+            write_each(column, subgroup_row);
+#if DIRECTION != 2
+        if ((EPILOGUE & EPILOGUE_MOMENTS) != 0)
+            write_moments(column, first_row / ROWS, blocks / column_tiles);
+#endif
         subgroupBarrier();
     }
 }

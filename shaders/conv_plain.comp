@@ -127,9 +127,10 @@ void main()
         return;
     float sum = partial_sum(e, begin, min(begin + chunk, terms));
 #if DIRECTION != 2
-    float bias;
+    float bias, step;
     read_bias(e.channel, bias);
-    sum = finished(sum, bias, i);
+    read_step(i, step);
+    sum = finished(sum, bias, step);
 #endif
     result[gl_WorkGroupID.z * count + i] = sum;
 }

@@ -236,7 +236,9 @@ void main()
             if (first_row + i < rows && c < columns) {
                 uint at = uint((image[i] * WRITE_SIZE.x + place[i].x) * WRITE_SIZE.y + place[i].y) * write_pitch +
                           write_base + c;
-                result[at] = finished(sum[i][q], bias[q], at);
+                CELL step;
+                read_step(at, step);
+                result[at] = finished(sum[i][q], bias[q], step);
             }
         }
 }

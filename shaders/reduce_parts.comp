@@ -2,7 +2,8 @@
 // REDUCTION 0: the sum. 1: the greatest. 2: the sum of squared deviations from the mean of all; x holds the parts' own sums,
 //   and behind all of them their means. Part p of `reduced` numbers has every `parts`-th of them, from p on.
 // TILES 1: the parts are those that a convolution's tiles left (conv_tiled.comp), [part][inner] squared deviations, and
-//   means behind them, and a part has as many numbers as its tile has rows; the sum (REDUCTION 0) is that of all numbers.
+//   means behind them, and a part has as many numbers as its tile has rows. Writes (=) the sum of all numbers (where WANTED has 1)
+//   and that of their squared deviations (2).
 // FINISHED 1: y is a convolution's result, whose epilogue (lib/epilogue.glsl) follows the sum.
 // LANES invocations share an element of y, where there are few elements and many parts; neighbours have neighbouring ones.
 // Grid: elements of y, folded over y. READ_TEXEL as in optimizer.comp.
@@ -20,7 +21,13 @@ layout(binding = 0) uniform samplerBuffer x;
 layout(std430, binding = 0) restrict readonly buffer x_buffer { float x[]; };
 #define READ(i) x[i]
 #endif
+#if TILES
+layout(constant_id = 1) const uint WANTED = 3;
+layout(std430, binding = 1) restrict writeonly buffer sums_buffer { float sums[]; };
+layout(std430, binding = 2) restrict writeonly buffer deviations_buffer { float deviations[]; };
+#else
 layout(std430, binding = 1) restrict writeonly buffer y_buffer { float y[]; };
+#endif
 layout(push_constant) uniform push_constants
 {
     uint count, parts, inner;
@@ -52,12 +59,21 @@ struct Moments {
     float numbers, mean, deviations;
 };
 
+#if TILES
+uint rows_of_all; // of every phase, where these are equal; or 0
+
+uint rows_of(uint phase)
+{
+    const uint lines = (height - min(height, phase / pace_x) + pace_y - 1) / pace_y;
+    const uint places = (width - min(width, phase % pace_x) + pace_x - 1) / pace_x;
+    return n * lines * places;
+}
+#endif
+
 float numbers_of(uint part)
 {
 #if TILES
-    const uint phase = part / row_tiles, first = part % row_tiles * tile_rows;
-    const uint lines = (height - min(height, phase / pace_x) + pace_y - 1) / pace_y;
-    const uint places = (width - min(width, phase % pace_x) + pace_x - 1) / pace_x, rows = n * lines * places;
+    const uint rows = rows_of_all != 0 ? rows_of_all : rows_of(part / row_tiles), first = part % row_tiles * tile_rows;
     return float(min(rows - min(rows, first), tile_rows));
 #else
     return float((reduced - part + parts - 1) / parts);
@@ -82,12 +98,15 @@ Moments combine(Moments a, Moments b)
                    a.deviations + b.deviations + difference * difference * (a.numbers * share));
 }
 
-float result_of(Moments all, uint start, uint i)
+void write(uint i, uint start, Moments all)
 {
-#if REDUCTION == 0
-    return all.numbers * (all.mean + READ(count * parts + start));
+#if TILES
+    if ((WANTED & 1) != 0)
+        sums[i] = all.numbers * (all.mean + READ(count * parts + start));
+    if ((WANTED & 2) != 0)
+        deviations[i] = all.deviations;
 #else
-    return all.deviations;
+    y[i] = all.deviations;
 #endif
 }
 #else
@@ -107,15 +126,15 @@ float combine(float a, float b)
 #endif
 }
 
-float result_of(float all, uint start, uint i)
+void write(uint i, uint start, float all)
 {
 #if FINISHED
-    float bias;
+    float bias, step;
     read_bias(i % columns, bias);
-    return finished(all, bias, i);
-#else
-    return all;
+    read_step(i, step);
+    all = finished(all, bias, step);
 #endif
+    y[i] = all;
 }
 #endif
 
@@ -143,6 +162,9 @@ void main()
     const uint i = group * side_by_side + place;
     const uint start = i / inner * parts * inner + i % inner;
     Partial all;
+#if TILES
+    rows_of_all = height % pace_y == 0 && width % pace_x == 0 ? n * (height / pace_y) * (width / pace_x) : 0;
+#endif
     if (i < count && lane < parts)
         all = combine_parts(start, lane, LANES);
     if (LANES > 1) {
@@ -154,5 +176,5 @@ void main()
         }
     }
     if (i < count && lane == 0)
-        y[i] = result_of(all, start, i);
+        write(i, start, all);
 }

@@ -321,6 +321,12 @@ static void check_halves(vkg_dtype dtype)
         {33, 1, 1, 16, 1, 1, 24, 1, 1, 1, 1, 0, 0, 1, 1, 5, 1},  {260, 17, 16, 1, 17, 16, 4, 1, 1, 1, 1, 0, 0, 1, 1, 1, 0}};
     for (size_t i = 0; i < sizeof problems / sizeof problems[0]; i++)
         check_candidate_of(&problems[i], dtype, (uint32_t)i % 2);
+    /* whole tiles, of rows that lie at one place, or with more images than a tile has rows */
+    static const struct conv_problem whole[] = {{128, 6, 6, 64, 3, 3, 64, 4, 4, 2, 2, 1, 1, 1, 1, 1, 0},
+                                                {256, 3, 3, 64, 3, 3, 16, 3, 3, 1, 1, 1, 1, 1, 1, 1, 0}};
+    for (size_t i = 0; i < sizeof whole / sizeof whole[0]; i++)
+        for (uint32_t candidate = 0; candidate < 3; candidate++)
+            check_candidate_of(&whole[i], dtype, candidate + (candidate == 2 ? test_random(6) : 0));
 }
 
 static void halves(void **unused)

@@ -3,6 +3,38 @@
 //   input_grad   dx[n,ih,iw,ci]  = Σ dy[n,oh,ow,co] · w[kh,kw,ci,co]   over the same pairs of places
 //   weight_grad  dw[kh,kw,ci,co] = Σ x · dy
 // for each of `groups`, of which ci and co are the channels; where they lie: src/kernels/convolution_problem.h.
+#ifdef FIRST_CONSTANT // known when the pipeline is made: places cost no divisions then
+layout(constant_id = FIRST_CONSTANT + 0) const uint n = 1;
+layout(constant_id = FIRST_CONSTANT + 1) const uint ih = 1;
+layout(constant_id = FIRST_CONSTANT + 2) const uint iw = 1;
+layout(constant_id = FIRST_CONSTANT + 3) const uint ci = 1;
+layout(constant_id = FIRST_CONSTANT + 4) const uint oh = 1;
+layout(constant_id = FIRST_CONSTANT + 5) const uint ow = 1;
+layout(constant_id = FIRST_CONSTANT + 6) const uint co = 1;
+layout(constant_id = FIRST_CONSTANT + 7) const uint kh = 1;
+layout(constant_id = FIRST_CONSTANT + 8) const uint kw = 1;
+layout(constant_id = FIRST_CONSTANT + 9) const uint sh = 1;
+layout(constant_id = FIRST_CONSTANT + 10) const uint sw = 1;
+layout(constant_id = FIRST_CONSTANT + 11) const uint ph = 1;
+layout(constant_id = FIRST_CONSTANT + 12) const uint pw = 1;
+layout(constant_id = FIRST_CONSTANT + 13) const uint dh = 1;
+layout(constant_id = FIRST_CONSTANT + 14) const uint dw = 1;
+layout(constant_id = FIRST_CONSTANT + 15) const uint groups = 1;
+layout(constant_id = FIRST_CONSTANT + 16) const uint batched = 1;
+layout(constant_id = FIRST_CONSTANT + 17) const uint chunk = 1;
+layout(constant_id = FIRST_CONSTANT + 18) const uint split = 1;
+layout(constant_id = FIRST_CONSTANT + 19) const uint lane_columns = 1;
+layout(constant_id = FIRST_CONSTANT + 20) const uint lane_splits = 1;
+layout(constant_id = FIRST_CONSTANT + 21) const uint blocks = 1;
+layout(constant_id = FIRST_CONSTANT + 22) const uint x_group = 1;
+layout(constant_id = FIRST_CONSTANT + 23) const uint w_group = 1;
+layout(constant_id = FIRST_CONSTANT + 24) const uint y_group = 1;
+layout(constant_id = FIRST_CONSTANT + 25) const uint x_pitch = 1;
+layout(constant_id = FIRST_CONSTANT + 26) const uint w_pitch = 1;
+layout(constant_id = FIRST_CONSTANT + 27) const uint y_pitch = 1;
+layout(constant_id = FIRST_CONSTANT + 28) const float slope = 1;
+layout(constant_id = FIRST_CONSTANT + 29) const float step_slope = 1;
+#else
 layout(push_constant) uniform push_constants
 {
     uint n, ih, iw, ci, oh, ow, co, kh, kw;
@@ -17,6 +49,7 @@ layout(push_constant) uniform push_constants
     uint x_pitch, w_pitch, y_pitch; // elements from one place to the next; of w, from one ci to the next
     float slope, step_slope;        // lib/epilogue.glsl
 };
+#endif
 
 // The workgroup's place in a one-dimensional grid that is folded over y.
 uint folded_workgroup()
@@ -50,10 +83,13 @@ int greatest_common_divisor(int a, int b)
 // input_grad: the taps k with (place + pad − k · dilation) divisible by the stride
 Taps taps_input_grad(int place, int kernel, int stride, int pad, int dilation)
 {
-    int period = stride / greatest_common_divisor(stride, dilation);
-    int first = 0;
-    while (first < period && (place + pad - first * dilation + kernel * dilation * stride) % stride != 0)
-        first++;
+    int period = stride, first = (place + pad) % stride;
+    if (dilation != 1) {
+        period = stride / greatest_common_divisor(stride, dilation);
+        first = 0;
+        while (first < period && (place + pad - first * dilation + kernel * dilation * stride) % stride != 0)
+            first++;
+    }
     int count = first < period && first < kernel ? (kernel - first + period - 1) / period : 0;
     return Taps(first, period, count, -(period * dilation / stride));
 }

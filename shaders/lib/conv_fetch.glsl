@@ -63,7 +63,7 @@ uint next_a;
 void prepare_a(uint first_row)
 {
     [[unroll]] for (uint j = 0; j < PIECE; j += GRAIN_A) {
-        const uint row = min(first_row + along_a + j, rows - 1), tap = row / ci;
+        const uint row = LAST_BUT(first_row + along_a + j, rows, ROWS), tap = row / ci;
         row_source[j] = group * x_group + row % ci;
         tap_place[j] = ivec2(tap / kw * dh, tap % kw * dw) - ivec2(ph, pw);
     }
@@ -82,7 +82,7 @@ void fetch_a()
         held_a[i] = uvec4(0);
         [[unroll]] for (uint j = 0; j < PIECE; j += GRAIN_A) {
             const uvec2 at = uvec2(origin + tap_place[j]); // what is less than 0 becomes large
-            if (loads_a && next_a + i * STRIDE_A < end && all(lessThan(at, uvec2(ih, iw))))
+            if (loads_a && IS_BELOW(next_a + i * STRIDE_A, end, n * oh * ow, DEPTH) && all(lessThan(at, uvec2(ih, iw))))
                 hold_a(i, j, row_source[j] + ((image[i] * ih + at.x) * iw + at.y) * x_pitch);
         }
         place[i].y += DEPTH % ow;
@@ -107,20 +107,25 @@ struct Summand {
 };
 
 Summand next;          // the first of those that this thread loads next
-ivec2 origin[LOADS_A]; // of the rows that it loads: where tap 0 reads
+// Of the rows that it loads. Where all of a tile lie at one place, of images one behind the other, the first one stands for all.
+#define ROW_KIND(i) (one_place ? 0 : (i))
+#define ROW_STEP(i) (one_place ? (i) * int(STRIDE_A) * READ_SIZE.x * READ_SIZE.y * int(READ_PITCH) : 0)
+ivec2 origin[LOADS_A]; // where tap 0 reads
 int row_source[LOADS_A];
 int at_a[LOADS_A];     // where the pieces begin that it loads next; less than 0 where there is none
 const int NOWHERE = -0x40000000;
 
+Summand at_next_tap(Summand s)
+{
+    const bool same_line = s.tap.y + 1 < taps.y;
+    return Summand(ivec2(same_line ? s.tap.x : s.tap.x + 1, same_line ? s.tap.y + 1 : 0), s.channel - SUMMED);
+}
+
 void advance(inout Summand s, uint by)
 {
     s.channel += by;
-    while (s.channel >= SUMMED) {
-        s.channel -= SUMMED;
-        s.tap.y++;
-        if (s.tap.y == taps.y)
-            s.tap = ivec2(s.tap.x + 1, 0);
-    }
+    while (s.channel >= SUMMED)
+        s = at_next_tap(s);
 }
 
 // How far from tap 0 of a row the summand lies.
@@ -138,24 +143,24 @@ int offset_of(Summand s)
 bool is_inside(uint load, Summand s)
 {
     const uvec2 at = uvec2(origin[load] + moved_by(s)); // what is less than 0 becomes large
-    return loads_a && s.tap.x < taps.x && all(lessThan(at, uvec2(READ_SIZE)));
+    return loads_a && (IS_WHOLE(SUMMED, DEPTH) || s.tap.x < taps.x) && all(lessThan(at, uvec2(READ_SIZE)));
 }
 
 void find_pieces_of_a()
 {
     const int offset = offset_of(next);
-    [[unroll]] for (uint i = 0; i < LOADS_A; i++)
+    [[unroll]] for (uint i = 0; i < LOADS_A && (i == 0 || !one_place); i++)
         at_a[i] = is_inside(i, next) ? row_source[i] + offset : NOWHERE;
 }
 
 void prepare_a(uint first_row)
 {
-    [[unroll]] for (uint i = 0; i < LOADS_A; i++) {
+    [[unroll]] for (uint i = 0; i < LOADS_A && (i == 0 || !one_place); i++) {
         const uint row = first_row + line_a + i * STRIDE_A;
-        const ivec3 to = written_place(min(row, rows - 1));
+        const ivec3 to = written_place(LAST_BUT(row, rows, ROWS));
         const ivec2 from = read_origin(to.yz);
         row_source[i] = ((to.x * READ_SIZE.x + from.x) * READ_SIZE.y + from.y) * int(READ_PITCH) + int(group * READ_GROUP);
-        origin[i] = row < rows ? from : ivec2(NOWHERE);
+        origin[i] = IS_BELOW(row, rows, rows, ROWS) ? from : ivec2(NOWHERE);
     }
     const uint k = begin + along_a;
     const int tap = int(k / SUMMED), line = max(taps.y, 1); // no taps: nothing is fetched
@@ -169,17 +174,18 @@ void fetch_a()
         held_a[i] = uvec4(0);
     if (GRAIN_A == PIECE) {
         [[unroll]] for (uint i = 0; i < LOADS_A; i++) {
-            if (at_a[i] >= 0)
-                hold_a(i, 0, uint(at_a[i]));
-            at_a[i] += int(DEPTH);
+            if (at_a[ROW_KIND(i)] >= 0)
+                hold_a(i, 0, uint(at_a[ROW_KIND(i)] + ROW_STEP(int(i))));
         }
+        [[unroll]] for (uint i = 0; i < LOADS_A && (i == 0 || !one_place); i++)
+            at_a[i] += int(DEPTH);
     } else {
         Summand s = next;
         [[unroll]] for (uint j = 0; j < PIECE; j++) {
             const int offset = offset_of(s);
             [[unroll]] for (uint i = 0; i < LOADS_A; i++)
-                if (is_inside(i, s))
-                    hold_a(i, j, uint(row_source[i] + offset));
+                if (is_inside(ROW_KIND(i), s))
+                    hold_a(i, j, uint(row_source[ROW_KIND(i)] + offset + ROW_STEP(int(i))));
             advance(s, 1);
         }
     }
@@ -200,14 +206,14 @@ void find_pieces_of_b()
 {
     const int offset = weight_offset(next);
     [[unroll]] for (uint i = 0; i < LOADS_B; i++)
-        at_b[i] = column_source[i] >= 0 && next.tap.x < taps.x ? column_source[i] + offset : NOWHERE;
+        at_b[i] = column_source[i] >= 0 && (IS_WHOLE(SUMMED, DEPTH) || next.tap.x < taps.x) ? column_source[i] + offset : NOWHERE;
 }
 
 void prepare_b(uint first_column)
 {
     [[unroll]] for (uint i = 0; i < LOADS_B; i++) {
         const uint column = first_column + line_b + i * STRIDE_B;
-        column_source[i] = loads_b && column < columns ? int(group * w_group + column * w_pitch) : NOWHERE;
+        column_source[i] = loads_b && IS_BELOW(column, columns, columns, COLUMNS) ? int(group * w_group + column * w_pitch) : NOWHERE;
     }
 }
 
@@ -239,10 +245,12 @@ uint next_b, source_b, first_along_b;
 #if DIRECTION == 0
 #define PITCH_OF_B w_pitch
 #define GROUP_OF_B w_group
+#define SUMMED_BY_B SUMMED
 #define SKIPPED_B  (uint(first_tap.x) * kw * ci) // lines of the weight that no row of the tile can use
 #else
 #define PITCH_OF_B y_pitch
 #define GROUP_OF_B y_group
+#define SUMMED_BY_B (n * oh * ow)
 #define SKIPPED_B  0
 #endif
 
@@ -259,7 +267,8 @@ void fetch_b()
     [[unroll]] for (uint i = 0; i < LOADS_B; i++) {
         held_b[i] = uvec4(0);
         [[unroll]] for (uint j = 0; j < PIECE; j += GRAIN_B)
-            if (loads_b && next_b + i * STRIDE_B < end && first_along_b + j < columns)
+            if (loads_b && IS_BELOW(next_b + i * STRIDE_B, end, SUMMED_BY_B, DEPTH) &&
+                IS_BELOW(first_along_b + j, columns, columns, COLUMNS))
                 hold_b(i, j, source_b + i * STRIDE_B * PITCH_OF_B + j);
     }
     next_b += DEPTH;
@@ -287,7 +296,9 @@ void fetch()
 #if DIRECTION != 2
     next.channel += DEPTH;
     if (next.channel >= SUMMED) { // another tap
-        advance(next, 0);
+        next = at_next_tap(next);
+        if (!IS_WHOLE(SUMMED, DEPTH))
+            advance(next, 0);
         find_pieces_of_a();
 #if DIRECTION == 1
         find_pieces_of_b();

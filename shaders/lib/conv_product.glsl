@@ -3,11 +3,15 @@
 //   DIRECTION 0, forward   row (n, oh, ow)   k (kh, kw, ci)               column co
 //   1, input_grad          row (n, ih, iw)   k (the phase's taps, co)     column ci   z: phase (place modulo stride) · splits
 //   2, weight_grad         row (kh, kw, ci)  k (n, oh, ow)                column co
-// Rows go image by image, so that the rows of a tile lie at few places and taps that fall outside of the image are
-// skipped; place by place where so few channels are summed that neighbours in memory are neighbouring places.
+// Rows go place by place, so that the rows of a tile lie at few places and taps that fall outside of the image are
+// skipped; or (BY_IMAGE) image by image, so that neighbouring taps read once more what the first cache still holds.
 // Grid: x and y fold groups · row tiles · column tiles, column tiles fastest; z: split, in input_grad the phase slowest.
 // Writes go to binding 2.
 #include "conv.glsl"
+
+#ifndef BY_IMAGE
+#define BY_IMAGE (SUMMED < DEPTH) // neighbours in memory are neighbouring places
+#endif
 
 #if DIRECTION == 0
 #define READ_SIZE   ivec2(ih, iw)
@@ -27,12 +31,21 @@
 #define WRITE_GROUP x_group
 #endif
 
+// Is `all` made of whole tiles of that size, and is that known when the pipeline is made? Then no index is compared with it.
+#ifdef FIRST_CONSTANT
+#define IS_WHOLE(all, tile) ((all) % (tile) == 0)
+#else
+#define IS_WHOLE(all, tile) false
+#endif
+#define IS_BELOW(i, end, all, tile)  (IS_WHOLE(all, tile) || (i) < (end))
+#define LAST_BUT(i, all, tile) (IS_WHOLE(all, tile) ? (i) : min(i, (all) - 1))
 // What the whole workgroup shares: a matrix product of rows × columns, and the part [begin, end) of its summands.
 uint group, rows, columns, begin, end, part;
 #if DIRECTION != 2
 ivec2 phase, pace, grid; // which places are written
 Taps taps_y, taps_x;
 uint neighbours;         // images that follow one another at one place
+bool one_place;          // all rows of a tile lie there
 ivec2 first_tap, taps;   // those that some row of the tile can use
 #endif
 
@@ -53,9 +66,10 @@ void describe()
     taps_y = taps_input_grad(phase.x, int(kh), int(sh), int(ph), int(dh));
     taps_x = taps_input_grad(phase.y, int(kw), int(sw), int(pw), int(dw));
 #endif
-    grid = max((WRITE_SIZE - phase + pace - 1) / pace, 0);
+    grid = WRITE_SIZE % pace == ivec2(0) ? WRITE_SIZE / pace : max((WRITE_SIZE - phase + pace - 1) / pace, 0);
     rows = n * uint(grid.x * grid.y);
-    neighbours = SUMMED < DEPTH ? 1 : n;
+    neighbours = BY_IMAGE ? 1 : n;
+    one_place = IS_WHOLE(neighbours, ROWS);
 #endif
 }
 
@@ -130,7 +144,9 @@ uint result_index(uint row, uint column)
 float write_result(uint at, float bias, float sum)
 {
 #if DIRECTION != 2
-    sum = finished(sum, bias, at);
+    float step;
+    read_step(at, step);
+    sum = finished(sum, bias, step);
 #endif
     result[at] = sum;
     return sum;

@@ -46,16 +46,22 @@ void read_bias(uint column, out CELL bias)
         bias = READ_CELL(BIASES, column);
 }
 
-// The result's element of that index, or four. The formulas, also for what is no number, are those of lib/pointwise.glsl.
-CELL finished(CELL sum, CELL bias, uint index)
+// What decides the slope of the result's element of that index, or of four.
+void read_step(uint index, out CELL step)
+{
+    step = CELL(0);
+    if ((EPILOGUE & EPILOGUE_STEP) != 0)
+        step = READ_CELL(STEPS, index);
+}
+
+// The result's element, or four. The formulas, also for what is no number, are those of lib/pointwise.glsl.
+CELL finished(CELL sum, CELL bias, CELL step)
 {
     if ((EPILOGUE & EPILOGUE_BIAS) != 0)
         sum += bias;
     if ((EPILOGUE & EPILOGUE_ACTIVATION) != 0)
         sum = WHERE_NEGATIVE(sum, slope == 0 ? CELL(0) : slope * sum, sum);
-    if ((EPILOGUE & EPILOGUE_STEP) != 0) {
-        const CELL decides = READ_CELL(STEPS, index);
-        sum *= WHERE_NEGATIVE(-decides, CELL(1), CELL(step_slope));
-    }
+    if ((EPILOGUE & EPILOGUE_STEP) != 0)
+        sum *= WHERE_NEGATIVE(-step, CELL(1), CELL(step_slope));
     return sum;
 }

@@ -17,7 +17,7 @@ static bool is_useful(const struct cooperative_matrix_shape *s, int32_t componen
     return s->scope == SCOPE_SUBGROUP && !s->saturating && s->a == component && s->b == component &&
            s->c == COMPONENT_FLOAT32 && s->result == COMPONENT_FLOAT32 && is_power_of_two(s->m) &&
            is_power_of_two(s->n) && is_power_of_two(s->k) && s->m >= 8 && s->n >= 8 && s->m <= 32 && s->n <= 32 &&
-           s->k >= 4 && s->k <= 32;
+           s->k >= 8 && s->k <= 32;
 }
 
 /* Of several shapes the one of most products: fewer instructions for the same sums. The driver's first among equals. */

@@ -61,7 +61,7 @@ struct rearrangement {
 bool rearranged_axis_is_guarded(const struct rearranged_axis *axis, uint32_t size, uint32_t from_size);
 
 struct attributes {
-    float p, q;               /* pointwise operations' constants */
+    float p, q;               /* pointwise operations' constants; p of convolutions: the share of products that are not padding */
     uint32_t axes;            /* reductions */
     uint32_t axis;            /* what works along one axis: linear maps, gather, cumsum */
     uint32_t index;           /* random: which stream; state, assign: which declaration; others that update: which one */

@@ -22,9 +22,10 @@ static void choice_key(const vkg_device *device, enum conv_direction direction, 
 void conv_kernel_name(const struct conv_plan *plan, char *name, size_t bytes)
 {
     const struct conv_step *step = &plan->step;
-    char tile[48] = "", grains[32] = "";
+    char tile[64] = "", grains[32] = "";
     if (step->tile[0])
-        snprintf(tile, sizeof tile, " %ux%ux%u by %u", step->tile[0], step->tile[1], step->tile[2], step->workgroup);
+        snprintf(tile, sizeof tile, " %ux%ux%u by %u%s", step->tile[0], step->tile[1], step->tile[2], step->workgroup,
+                 step->by_image ? " image by image" : "");
     if (step->grains[0])
         snprintf(grains, sizeof grains, " reads %u and %u", step->grains[0], step->grains[1]);
     const bool halves = !step->tile[0] && plan->dtype != VKG_FLOAT32 && !plan->unpacks;

@@ -393,7 +393,6 @@ static const struct kernel kernels[] = {
     {VKG_KERNELS_PLAIN, plan_plain, OF_EACH_DIRECTION("plain")},
 };
 enum { KERNEL_COUNT = sizeof kernels / sizeof *kernels };
-_Static_assert((int)KERNEL_COUNT + 7 <= (int)CONV_MAX_CANDIDATES, "every kernel may be a candidate, and seven tiles of matrices");
 
 /* Does a tiled kernel of this tile waste little of it, and leave a large device busy? */
 static bool is_guessed(const struct question *question, const struct kernel *kernel)
@@ -416,6 +415,7 @@ static bool is_there(const struct conv_plan *plans, uint32_t count)
     for (uint32_t i = 0; i < count; i++)
         found |= plans[i].step.shader == plan->step.shader && plans[i].push.split == plan->push.split &&
                  plans[i].step.workgroup == plan->step.workgroup &&
+                 plans[i].step.by_image == plan->step.by_image &&
                  memcmp(plans[i].step.tile, plan->step.tile, sizeof plan->step.tile) == 0;
     return found;
 }
@@ -475,19 +475,22 @@ static struct conv_plan begin_plan(const struct question *question)
 
 /* --- cooperative matrices --- */
 
-/* Subgroups side by side, of so many matrices each, that take so many terms at a time; `workgroups` as in struct kernel. */
+/* Subgroups side by side, of so many matrices each, that take so many terms at a time; `workgroups` as in struct kernel.
+ * by_image: the order of rows (lib/conv_product.glsl). */
 struct matrix_tile {
     uint32_t subgroup_rows, subgroup_columns, fragment_rows, fragment_columns, depth, workgroups;
+    bool by_image;
 };
 
 /* The specialisation constants of conv_coopmat.comp from 2 on. */
 static void set_matrix_constants(const vkg_matrix_shape *shape, const struct matrix_tile *t, struct conv_plan *plan)
 {
     const uint32_t constants[] = {shape->m, shape->n, shape->k, t->subgroup_rows, t->subgroup_columns, t->fragment_rows,
-                                  t->fragment_columns, plan->step.grains[0], plan->step.grains[1], t->depth};
+                                  t->fragment_columns, plan->step.grains[0], plan->step.grains[1], t->depth, t->by_image};
     _Static_assert(sizeof constants <= sizeof plan->step.constants, "room for all");
     memcpy(plan->step.constants, constants, sizeof constants);
     plan->step.constant_count = sizeof constants / sizeof *constants;
+    plan->step.specialized = true;
 }
 
 /* Of the inputs in shared memory, lines with a gap behind each: along the terms, or where memory has them so along rows or
@@ -497,6 +500,12 @@ static uint32_t matrix_tile_bytes(enum conv_direction direction, uint32_t rows, 
     const uint32_t a = direction == CONV_WEIGHT_GRAD ? depth * (rows + 8) : rows * (depth + 8);
     const uint32_t b = direction == CONV_INPUT_GRAD ? columns * (depth + 8) : depth * (columns + 8);
     return 2 * (a + b);
+}
+
+/* And when they are summed, of a column of matrices of each subgroup. */
+static uint32_t matrix_result_bytes(const vkg_matrix_shape *shape, const struct matrix_tile *t)
+{
+    return t->subgroup_rows * t->subgroup_columns * t->fragment_rows * shape->m * (shape->n + 4) * 4;
 }
 
 static bool plan_matrices(const struct question *question, const vkg_matrix_shape *shape, const struct matrix_tile *t,
@@ -509,12 +518,14 @@ static bool plan_matrices(const struct question *question, const vkg_matrix_shap
     const uint32_t subgroups = t->subgroup_rows * t->subgroup_columns, threads = subgroups * caps->subgroup_size;
     const struct kernel tile = {.rows = shape->m * t->fragment_rows * t->subgroup_rows,
                                 .columns = shape->n * t->fragment_columns * t->subgroup_columns};
-    const uint32_t tile_bytes = matrix_tile_bytes(question->direction, tile.rows, tile.columns, t->depth);
-    /* the results of one matrix a subgroup, and where rows begin */
-    const uint32_t others = (subgroups * shape->m * shape->n + tile.rows) * 4;
-    if (!suits(&tile, s, 64) || threads > caps->max_workgroup_invocations || t->depth % shape->k || threads % (tile.rows / 8) ||
+    const uint32_t inputs = matrix_tile_bytes(question->direction, tile.rows, tile.columns, t->depth),
+                   results = matrix_result_bytes(shape, t);
+    const uint32_t others = tile.rows * 4 + threads * 36; /* where rows begin; moments */
+    const bool one_order = question->direction == CONV_WEIGHT_GRAD || p->n == 1;
+    if (!suits(&tile, s, 64) || (t->by_image && one_order) || threads > caps->max_workgroup_invocations || t->depth % shape->k || threads % (tile.rows / 8) ||
         threads % (tile.columns / 8) || threads % (t->depth / 8) ||
-        tile_bytes + others > caps->max_shared_memory)
+        t->fragment_rows * shape->m * shape->n / 4 % caps->subgroup_size || caps->subgroup_size % (shape->n / 4) ||
+        (inputs > results ? inputs : results) + others > caps->max_shared_memory)
         return false;
     struct sizes cut = *s; /* the terms of one phase */
     if (question->direction == CONV_INPUT_GRAD)
@@ -523,6 +534,9 @@ static bool plan_matrices(const struct question *question, const vkg_matrix_shap
     plan->step.workgroup = threads;
     plan->step.subgroup_size = caps->subgroup_size;
     plan->step.tile[0] = tile.rows, plan->step.tile[1] = tile.columns, plan->step.tile[2] = t->depth;
+    plan->step.by_image = t->by_image;
+    if (question->direction != CONV_WEIGHT_GRAD)
+        plan->step.moments_tile[0] = tile.rows, plan->step.moments_tile[1] = tile.columns;
     set_grains(question, 8, plan);
     set_matrix_constants(shape, t, plan);
     plan->step.formats[0] = plan->step.formats[1] = FORMAT_STORAGE;
@@ -536,8 +550,11 @@ static uint32_t add_matrices(const struct question *question, const struct conv_
     /* The best guess first: that for few columns, which suits no others, then what was the fastest most often. The larger a
      * tile, the less is read, and the fewer workgroups hide how late the memory answers. */
     static const struct matrix_tile tiles_tried[] = {
-        {4, 1, 2, 1, 64, 0}, {2, 2, 2, 2, 32, 0}, {2, 2, 4, 2, 64, 256}, {2, 2, 4, 4, 32, 256}, {2, 2, 2, 2, 64, 0},
-        {2, 2, 4, 2, 32, 256}, {2, 2, 2, 2, 32, 1}};
+        {4, 1, 2, 1, 64, 0, true}, {2, 2, 2, 2, 32, 0, false}, {2, 2, 4, 2, 64, 256, false}, {2, 2, 4, 4, 64, 256, true},
+        {2, 2, 4, 4, 64, 256, false}, {2, 2, 2, 4, 64, 256, false}, {2, 2, 2, 2, 64, 0, false}, {2, 2, 4, 2, 64, 256, true},
+        {4, 1, 4, 1, 64, 0, true}, {2, 2, 2, 2, 32, 1, false}};
+    _Static_assert((int)KERNEL_COUNT + (int)(sizeof tiles_tried / sizeof *tiles_tried) <= (int)CONV_MAX_CANDIDATES,
+                   "every kernel may be a candidate, and every tile of matrices");
     const vkg_matrix_shape none = {0}, shape = question->dtype == VKG_FLOAT16    ? question->caps->matrix_float16
                                                : question->dtype == VKG_BFLOAT16 ? question->caps->matrix_bfloat16
                                                                                  : none;

@@ -25,10 +25,12 @@ struct conv_push {
 struct conv_step {
     const char *shader;             /* a variant's name */
     uint32_t workgroup;             /* specialisation constant 0; 1 is the epilogue's */
-    uint32_t constants[10];         /* those from 2 on, */
+    uint32_t constants[11];         /* those from 2 on, */
     uint32_t constant_count;        /* and how many they are */
+    bool specialized;               /* the fields of conv_push are the constants that follow, instead of push constants */
     uint32_t subgroup_size;         /* as in pipeline_desc */
     uint32_t tile[3];               /* of a shader that has several: rows, columns, and terms at a time; else 0 */
+    bool by_image;                  /* rows of that tile go image by image */
     uint32_t grains[2];             /* of kernels that read pieces: elements of one read of each input; else 0 */
     uint32_t moments_tile[2]; /* the same, of a kernel that can leave the moments of its tiles (tile_moments.h); else 0 */
     enum binding_format formats[2]; /* of the two inputs */

@@ -131,10 +131,9 @@ static const char *parts_shader(const struct partial_results *partial, bool texe
     static const char *const names[][2] = {[REDUCE_SUM] = {"sum_parts_storage", "sum_parts_texel"},
                                            [REDUCE_MAX] = {"max_parts_storage", "max_parts_texel"},
                                            [REDUCE_DEVIATIONS] = {"deviations_parts_storage", "deviations_parts_texel"}},
-                             *const of_tiles[][2] = {[REDUCE_SUM] = {"tile_sums_storage", "tile_sums_texel"},
-                                                     [REDUCE_DEVIATIONS] = {"tile_deviations_storage", "tile_deviations_texel"}},
-                             *const finished[2] = {"finished_parts_storage", "finished_parts_texel"};
-    return (partial->epilogue ? finished : (partial->tiles ? of_tiles : names)[partial->reduction])[texel];
+                             *const of_tiles[] = {"tile_moments_storage", "tile_moments_texel"},
+                             *const finished[] = {"finished_parts_storage", "finished_parts_texel"};
+    return (partial->epilogue ? finished : partial->tiles ? of_tiles : names[partial->reduction])[texel];
 }
 
 /* The push constants of reduce_parts.comp. */
@@ -185,6 +184,19 @@ static uint32_t workgroup_of_lanes(const vkg_device_caps *caps, uint32_t lanes)
     return wanted > simple ? wanted < caps->max_workgroup_invocations ? wanted : caps->max_workgroup_invocations : simple;
 }
 
+static vkg_result bind_reduced(struct lowering *lowering, struct dispatch *dispatch, const struct partial_results *partial,
+                               const vkg_tensor *result_tensor, enum binding_format format)
+{
+    const vkg_tensor *const results[] = {result_tensor, partial->deviations};
+    vkg_result result = VKG_OK;
+    for (int i = 0; i < (partial->tiles ? 2 : 1) && result == VKG_OK; i++)
+        if (results[i])
+            result = lowering_bind_tensor(lowering, dispatch, results[i], FORMAT_STORAGE, false, true);
+        else
+            epilogue_bind_nothing(dispatch, 0, FORMAT_STORAGE);
+    return result == VKG_OK && partial->epilogue ? epilogue_bind(lowering, dispatch, partial->epilogue, format) : result;
+}
+
 vkg_result lowering_reduce_parts(struct lowering *lowering, const struct partial_results *partial,
                                  const vkg_tensor *result_tensor)
 {
@@ -199,13 +211,13 @@ vkg_result lowering_reduce_parts(struct lowering *lowering, const struct partial
     const uint32_t workgroup = workgroup_of_lanes(&lowering->device->caps, lanes);
     push_parts(dispatch, partial);
     dispatch->constants[0] = workgroup;
-    dispatch->constants[1] = partial->epilogue ? epilogue_constant(partial->epilogue) : 0;
+    dispatch->constants[1] = partial->epilogue ? epilogue_constant(partial->epilogue)
+                             : partial->tiles  ? (result_tensor ? 1u : 0) + (partial->deviations ? 2u : 0)
+                                               : 0;
     dispatch->constants[2] = lanes;
     dispatch->constant_count = 3;
     dispatch_bind(dispatch, partial->at, bytes, format, true, false);
-    vkg_result result = lowering_bind_tensor(lowering, dispatch, result_tensor, FORMAT_STORAGE, false, true);
-    if (result == VKG_OK && partial->epilogue)
-        result = epilogue_bind(lowering, dispatch, partial->epilogue, format);
+    const vkg_result result = bind_reduced(lowering, dispatch, partial, result_tensor, format);
     const uint32_t elements = workgroup / lanes; /* of a workgroup */
     return result == VKG_OK ? dispatch_grid(lowering, dispatch, (count + elements - 1) / elements) : result;
 }

@@ -118,7 +118,8 @@ struct partial_results {
     uint64_t outer, parts, inner;
     struct placement at;
     const struct epilogue *epilogue; /* of sums: what the kernel does then; or NULL */
-    const struct tile_moments *tiles; /* the parts are these, of sums too; or NULL */
+    const struct tile_moments *tiles; /* the parts are these; or NULL */
+    const vkg_tensor *deviations; /* of tiles: what these become, beside or (NULL) instead of the result, which is their sum */
 };
 vkg_result lowering_reduce_parts(struct lowering *lowering, const struct partial_results *partial,
                                  const vkg_tensor *result);

@@ -1,5 +1,7 @@
 #include "kernels/tile_moments.h"
 
+#include <string.h>
+
 #include "kernels/lowering.h"
 #include "ops/ops.h"
 
@@ -21,20 +23,34 @@ static const struct tile_moments *moments_for(const struct lowering *lowering, c
     return moments_are_of_columns(node) && moments->parts && shape->dims[shape->rank - 1] == moments->columns ? moments : NULL;
 }
 
+/* Takes the output of that operation that is made of these moments out of those from `from` on, if there is one. */
+static const vkg_tensor *take(const struct lowering *lowering, struct fused_kernel *kernel, uint32_t from, const struct op *op,
+                              const struct tile_moments *moments)
+{
+    for (uint32_t i = from; i < kernel->output_count; i++) {
+        const vkg_tensor *node = kernel->outputs[i];
+        if (node->op != op || moments_for(lowering, node) != moments)
+            continue;
+        memmove(&kernel->outputs[i], &kernel->outputs[i + 1], (--kernel->output_count - i) * sizeof kernel->outputs[0]);
+        return node;
+    }
+    return NULL;
+}
+
 vkg_result moments_lower(struct lowering *lowering, struct fused_kernel *kernel)
 {
     vkg_result result = VKG_OK;
-    const uint32_t count = kernel->output_count;
-    kernel->output_count = 0;
-    for (uint32_t i = 0; i < count && result == VKG_OK; i++) {
-        const vkg_tensor *node = kernel->outputs[i];
-        const struct tile_moments *moments = kernel->axes ? moments_for(lowering, node) : NULL;
-        if (!moments)
-            kernel->outputs[kernel->output_count++] = node;
-        else
-            result = lowering_reduce_parts(lowering, &(struct partial_results){
-                .reduction = node->op->reduction, .outer = 1, .parts = moments->parts, .inner = moments->columns,
-                .at.storage = moments->storage, .tiles = moments}, node);
+    for (uint32_t i = 0; i < kernel->output_count && result == VKG_OK && kernel->axes;) {
+        const struct tile_moments *moments = moments_for(lowering, kernel->outputs[i]);
+        if (!moments) {
+            i++;
+            continue;
+        }
+        const vkg_tensor *sum = take(lowering, kernel, i, &op_sum, moments);
+        result = lowering_reduce_parts(lowering, &(struct partial_results){
+            .reduction = REDUCE_DEVIATIONS, .outer = 1, .parts = moments->parts, .inner = moments->columns,
+            .at.storage = moments->storage, .tiles = moments,
+            .deviations = take(lowering, kernel, i, &op_deviations, moments)}, sum);
     }
     return result;
 }

@@ -17,9 +17,9 @@ static void convolution_gradient(vkg_graph *graph, vkg_tensor *node, vkg_tensor 
 {
     const struct conv_problem *p = &node->attributes.conv;
     if (wanted[0])
-        gradients[0] = conv_node(graph, CONV_INPUT_GRAD, dy, node->inputs[1], p);
+        gradients[0] = conv_in_precision(graph, CONV_INPUT_GRAD, dy, node->inputs[1], p);
     if (wanted[1])
-        gradients[1] = conv_node(graph, CONV_WEIGHT_GRAD, node->inputs[0], dy, p);
+        gradients[1] = conv_in_precision(graph, CONV_WEIGHT_GRAD, node->inputs[0], dy, p);
 }
 
 static void input_gradient_gradient(vkg_graph *graph, vkg_tensor *node, vkg_tensor *dx, const bool *wanted,
@@ -27,9 +27,9 @@ static void input_gradient_gradient(vkg_graph *graph, vkg_tensor *node, vkg_tens
 {
     const struct conv_problem *p = &node->attributes.conv;
     if (wanted[0])
-        gradients[0] = conv_node(graph, CONV_FORWARD, dx, node->inputs[1], p);
+        gradients[0] = conv_in_precision(graph, CONV_FORWARD, dx, node->inputs[1], p);
     if (wanted[1])
-        gradients[1] = conv_node(graph, CONV_WEIGHT_GRAD, dx, node->inputs[0], p);
+        gradients[1] = conv_in_precision(graph, CONV_WEIGHT_GRAD, dx, node->inputs[0], p);
 }
 
 static void weight_gradient_gradient(vkg_graph *graph, vkg_tensor *node, vkg_tensor *dw, const bool *wanted,
@@ -37,9 +37,9 @@ static void weight_gradient_gradient(vkg_graph *graph, vkg_tensor *node, vkg_ten
 {
     const struct conv_problem *p = &node->attributes.conv;
     if (wanted[0])
-        gradients[0] = conv_node(graph, CONV_INPUT_GRAD, node->inputs[1], dw, p);
+        gradients[0] = conv_in_precision(graph, CONV_INPUT_GRAD, node->inputs[1], dw, p);
     if (wanted[1])
-        gradients[1] = conv_node(graph, CONV_FORWARD, node->inputs[0], dw, p);
+        gradients[1] = conv_in_precision(graph, CONV_FORWARD, node->inputs[0], dw, p);
 }
 
 uint32_t conv_node_candidates(const vkg_device_caps *caps, const vkg_tensor *node, enum conv_direction direction,
@@ -111,10 +111,15 @@ static vkg_result add_dispatch(struct lowering *lowering, const vkg_tensor *node
     memcpy(dispatch->constants + 2, plan->step.constants, plan->step.constant_count * sizeof plan->step.constants[0]);
     dispatch->constant_count = 2 + plan->step.constant_count;
     dispatch->subgroup_size = plan->step.subgroup_size;
-    dispatch->flops = plan->flops;
+    dispatch->flops = plan->flops * (double)node->attributes.p;
     push.slope = epilogue->slope;
     push.step_slope = epilogue->step_slope;
-    dispatch_push(dispatch, &push, sizeof push);
+    if (plan->step.specialized) {
+        memcpy(dispatch->constants + dispatch->constant_count, &push, sizeof push);
+        dispatch->constant_count += sizeof push / sizeof dispatch->constants[0];
+    } else {
+        dispatch_push(dispatch, &push, sizeof push);
+    }
     *added = dispatch;
     return result;
 }
@@ -236,20 +241,72 @@ static bool is_half(const vkg_tensor *a)
 }
 
 /* float32 operands become the other's halves, so that gradients meet what they belong to, or the graph's precision. */
-static vkg_tensor *in_precision(vkg_graph *graph, vkg_tensor *a, const vkg_tensor *other)
+static vkg_dtype precision_of(const vkg_graph *graph, const vkg_tensor *a, const vkg_tensor *other)
 {
-    return a->dtype == VKG_FLOAT32 ? vkg_cast(graph, a, is_half(other) ? other->dtype : graph->precision) : a;
+    return a->dtype != VKG_FLOAT32 ? a->dtype : is_half(other) ? other->dtype : graph->precision;
+}
+
+static vkg_tensor *add_node(vkg_graph *graph, enum conv_direction direction, vkg_tensor *a, vkg_tensor *b,
+                            const struct conv_problem *p, float useful)
+{
+    if (a->poisoned || b->poisoned)
+        return graph->poison;
+    vkg_tensor *inputs[2] = {vkg_cast(graph, a, precision_of(graph, a, b)), vkg_cast(graph, b, precision_of(graph, b, a))};
+    return graph_add_node(graph, &(struct node_desc){
+        .op = &convolutions[direction], .shape = conv_operand_shape(p, conv_operands[direction][2]), .input_count = 2,
+        .inputs = inputs, .attributes = {.conv = *p, .p = useful}});
 }
 
 vkg_tensor *conv_node(vkg_graph *graph, enum conv_direction direction, vkg_tensor *a, vkg_tensor *b,
                       const struct conv_problem *p)
 {
-    if (a->poisoned || b->poisoned)
-        return graph->poison;
-    vkg_tensor *inputs[2] = {in_precision(graph, a, b), in_precision(graph, b, a)};
-    return graph_add_node(graph, &(struct node_desc){
-        .op = &convolutions[direction], .shape = conv_operand_shape(p, conv_operands[direction][2]), .input_count = 2,
-        .inputs = inputs, .attributes.conv = *p});
+    return add_node(graph, direction, a, b, p, 1);
+}
+
+/* --- halves in pieces --- */
+
+/* Kernels of cooperative matrices read eight halves at a time where these lie side by side, and one by one is several times slower
+ * than the products. So channels that do not come in eights get zeros for neighbours, where they are summed or where the lines of a
+ * weight or a gradient are so long. */
+static struct conv_problem in_pieces(const struct conv_problem *p, enum conv_direction direction)
+{
+    enum { PIECE = 8 };
+    struct conv_problem padded = *p;
+    if (p->groups > 1 && !p->batched) /* they lie side by side, and share pieces */
+        return padded;
+    padded.co = (p->co + PIECE - 1) / PIECE * PIECE;
+    if (direction != CONV_INPUT_GRAD)
+        padded.ci = (p->ci + PIECE - 1) / PIECE * PIECE;
+    return padded;
+}
+
+/* Zeros behind the last elements of an axis, or a cut, until it is so long. */
+static vkg_tensor *resize_axis(vkg_graph *graph, vkg_tensor *a, uint32_t axis, uint32_t size)
+{
+    return a->poisoned ? a : pad_with_zeros(graph, a, axis, 0, (int32_t)size - (int32_t)a->shape.dims[axis]);
+}
+
+/* An operand of one problem as that of another one, which differs in channels. */
+static vkg_tensor *resize_channels(vkg_graph *graph, vkg_tensor *a, enum conv_operand operand, const struct conv_problem *to)
+{
+    const vkg_shape shape = conv_operand_shape(to, operand);
+    for (uint32_t axis = shape.rank - 2; axis < shape.rank; axis++)
+        a = resize_axis(graph, a, axis, shape.dims[axis]);
+    return a;
+}
+
+vkg_tensor *conv_in_precision(vkg_graph *graph, enum conv_direction direction, vkg_tensor *a, vkg_tensor *b,
+                              const struct conv_problem *p)
+{
+    if (a->poisoned || b->poisoned || vkg_dtype_size(precision_of(graph, a, b)) != 2)
+        return conv_node(graph, direction, a, b, p);
+    const enum conv_operand *operands = conv_operands[direction];
+    const struct conv_problem padded = in_pieces(p, direction);
+    const float useful = (float)p->ci * (float)p->co / ((float)padded.ci * (float)padded.co);
+    const vkg_dtype dtype = precision_of(graph, a, b);
+    a = vkg_cast(graph, resize_channels(graph, a, operands[0], &padded), dtype);
+    b = vkg_cast(graph, resize_channels(graph, b, operands[1], &padded), dtype);
+    return resize_channels(graph, add_node(graph, direction, a, b, &padded, useful), operands[2], p);
 }
 
 /* --- the public calls --- */
@@ -261,7 +318,7 @@ static vkg_tensor *convolve(vkg_graph *graph, enum conv_direction direction, vkg
     const struct conv_problem p = conv_plane_problem(space);
     a = conv_to_plane(graph, space, operands[0], a);
     b = conv_to_plane(graph, space, operands[1], b);
-    return conv_from_plane(graph, space, operands[2], conv_node(graph, direction, a, b, &p));
+    return conv_from_plane(graph, space, operands[2], conv_in_precision(graph, direction, a, b, &p));
 }
 
 /* A size of every dimension of the convolution, for messages. */

@@ -34,5 +34,9 @@ uint32_t conv_node_candidates(const vkg_device_caps *caps, const vkg_tensor *nod
                               const struct epilogue *epilogue, struct conv_plan plans[CONV_MAX_CANDIDATES + 1]);
 vkg_tensor *conv_node(vkg_graph *graph, enum conv_direction direction, vkg_tensor *a, vkg_tensor *b,
                       const struct conv_problem *problem);
+/* The same for operations to use: of halves, a node of more channels where kernels would read these one by one, and what belongs
+ * to the problem of its result. */
+vkg_tensor *conv_in_precision(vkg_graph *graph, enum conv_direction direction, vkg_tensor *a, vkg_tensor *b,
+                              const struct conv_problem *problem);
 
 #endif

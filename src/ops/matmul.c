@@ -58,8 +58,8 @@ static vkg_tensor *product(vkg_graph *graph, const struct matrices *a, const str
     p.ci = a->transpose ? m : b->transpose ? n : k;
     p.co = b->transpose ? k : n;
     const enum conv_operand *operands = conv_operands[direction];
-    return conv_node(graph, direction, as_operand(graph, &p, operands[0], a->tensor),
-                     as_operand(graph, &p, operands[1], b->tensor), &p);
+    return conv_in_precision(graph, direction, as_operand(graph, &p, operands[0], a->tensor),
+                             as_operand(graph, &p, operands[1], b->tensor), &p);
 }
 
 /* Makes of two inputs of which one has no leading dimensions a product without batch, or repeats it. */

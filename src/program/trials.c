@@ -178,10 +178,16 @@ static void describe(char *text, size_t bytes, const struct conv_plan *plan, dou
 }
 
 /* The plain kernel, which is the last, is for what is small, and for devices that can run no other: on large problems it
- * takes so long that trying it could cost the device. */
+ * takes so long that trying it could cost the device. Where there are kernels of matrices, the best guess of the others stands
+ * for these. */
 static uint32_t candidates_to_time(const struct task *task)
 {
     const double small = 1e8;
+    uint32_t matrices = 0;
+    while (matrices < task->count && task->plans[matrices].step.subgroup_size)
+        matrices++;
+    if (matrices)
+        return matrices + 1 < task->count ? matrices + 1 : task->count;
     return task->count > 1 && task->plans[0].flops > small ? task->count - 1 : task->count;
 }
 

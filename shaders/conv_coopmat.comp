@@ -101,6 +101,9 @@ layout(std430, binding = 2) writeonly buffer result_fours_buffer { vec4 result_f
 #define CELLS 4
 #include "lib/epilogue.glsl"
 layout(std430, binding = 5) restrict writeonly buffer moments_buffer { float moments[]; };
+layout(std430, binding = 6) restrict writeonly buffer copies_buffer { uvec2 copies[]; };
+#define VECTOR 1
+#include "lib/pointwise.glsl"
 #endif
 
 // A lane writes such fours of a column of matrices: all of them of the same columns, and read first what decides their slopes, as the
@@ -135,6 +138,17 @@ void write_fours(uint column, uint row_in_tile)
             read_step((index_of(row_in_tile + row_of_lane(i)) + column) / 4, step[i]);
     [[unroll]] for (uint i = 0; i < FOURS_OF_LANE; i++)
         written[i] = finished(written[i], bias, step[i]);
+    if ((EPILOGUE & EPILOGUE_COPY) != 0) {
+        [[unroll]] for (uint i = 0; i < FOURS_OF_LANE; i++)
+            if (is_row[i])
+#if BFLOAT
+                copies[(index_of(row_in_tile + row_of_lane(i)) + column) / 4] = bfloat16s_from(round_to_bfloat16(written[i]));
+#else
+                copies[(index_of(row_in_tile + row_of_lane(i)) + column) / 4] = float16s_from(written[i]);
+#endif
+    }
+    if ((EPILOGUE & EPILOGUE_ONLY_COPY) != 0)
+        return;
 #endif
     [[unroll]] for (uint i = 0; i < FOURS_OF_LANE; i++)
         if (is_row[i])

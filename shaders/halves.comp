@@ -1,5 +1,5 @@
 // y = x in another type, between float32 and halves (BRAIN: 0 float16, 1 bfloat16), four elements an invocation; halves
-// lie in memory in pairs. PACK 1: to halves, of numbers that are rounded already; 0: to floats. Writes (=), also what is
+// lie in memory in pairs. PACK 1: to halves, rounded; 0: to floats. Writes (=), also what is
 // left of the last four. Grid: folded over y.
 #version 450
 #extension GL_GOOGLE_include_directive : require
@@ -10,9 +10,9 @@ layout(local_size_x_id = 0) in;
 #define FROM vec4
 #define TO uvec2
 #if BRAIN
-#define CONVERT bfloat16s_from
+#define CONVERT(a) bfloat16s_from(round_to_bfloat16(a))
 #else
-#define CONVERT float16s_from
+#define CONVERT(a) float16s_from(a)
 #endif
 #else
 #define FROM uvec2

@@ -45,7 +45,6 @@ static void chain_create(struct chain *c, enum conv_direction direction, const s
                                            : vkg_leaky_relu(c->graph, c->result, slopes.activation);
     if (parts & STEP) /* as the gradient of an activation of the step is made */
         c->result = vkg_mul(c->graph, c->result, pointwise_unary(c->graph, &op_leaky_step, c->inputs[3], slopes.step, 0));
-    vkg_output(c->graph, "result", c->result);
 }
 
 /* The same numbers for every program: of the seed. Sixteenths, which halves hold, some of them 0. */
@@ -56,6 +55,13 @@ static void fill(vkg_program *program, const vkg_tensor *input, uint64_t seed)
         seed = seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
         numbers[i] = (float)((int32_t)(seed >> 59) - 16) / 16;
     }
+}
+
+static void chain_create_read(struct chain *c, enum conv_direction direction, const struct conv_problem *p, vkg_dtype dtype,
+                              int parts, struct slopes slopes)
+{
+    chain_create(c, direction, p, dtype, parts, slopes);
+    vkg_output(c->graph, "result", c->result);
 }
 
 /* A program of the chain that has run. */
@@ -98,8 +104,8 @@ static void check(const struct conv_problem *p, enum conv_direction direction, v
 {
     const struct slopes slopes = random_slopes();
     struct chain alone, chain;
-    chain_create(&alone, direction, p, dtype, 0, slopes);
-    chain_create(&chain, direction, p, dtype, parts, slopes);
+    chain_create_read(&alone, direction, p, dtype, 0, slopes);
+    chain_create_read(&chain, direction, p, dtype, parts, slopes);
     vkg_program *plain = run(&alone, candidate), *finished = run(&chain, candidate);
     compare(p, candidate, parts, slopes, plain, &alone, finished, &chain);
     assert_int_equal(vkg_program_get_stats(finished).dispatches, vkg_program_get_stats(plain).dispatches);
@@ -126,8 +132,8 @@ static void check_moments(const struct conv_problem *p, enum conv_direction dire
                           bool by_tiles)
 {
     struct chain alone, c;
-    chain_create(&alone, direction, p, dtype, 0, (struct slopes){0, 0});
-    chain_create(&c, direction, p, dtype, BIAS | ACTIVATION, (struct slopes){0.2f, 0});
+    chain_create_read(&alone, direction, p, dtype, 0, (struct slopes){0, 0});
+    chain_create_read(&c, direction, p, dtype, BIAS | ACTIVATION, (struct slopes){0.2f, 0});
     const uint32_t axes = axes_all_but_last(c.result);
     vkg_tensor *sum = vkg_sum(c.graph, c.result, axes, false), *var = vkg_var(c.graph, c.result, axes, false, 0);
     vkg_output(c.graph, "sum", sum);
@@ -151,6 +157,34 @@ static void check_moments(const struct conv_problem *p, enum conv_direction dire
                      "%ux%u, stride %ux%u)", candidate, (uint32_t)k, (double)sums[k], (double)variances[k], total, variance,
                      p->n, p->ih, p->iw, p->ci, p->co, p->kh, p->kw, p->sh, p->sw);
     }
+    vkg_program_destroy(&plain);
+    vkg_program_destroy(&program);
+    vkg_graph_destroy(&alone.graph);
+    vkg_graph_destroy(&c.graph);
+}
+
+/* A result that the next convolution reads as halves is written as these, rounded as a cast rounds it; and in float32 where
+ * another reads that. Where the kernel can, in no dispatch more. */
+static void check_copy(const struct conv_problem *p, enum conv_direction direction, vkg_dtype dtype, uint32_t candidate,
+                       bool only_copy, bool by_kernel)
+{
+    struct chain alone, c;
+    chain_create_read(&alone, direction, p, dtype, BIAS | ACTIVATION, (struct slopes){0.2f, 0});
+    chain_create(&c, direction, p, dtype, BIAS | ACTIVATION, (struct slopes){0.2f, 0});
+    vkg_tensor *halves = vkg_cast(c.graph, c.result, dtype);
+    if (!only_copy)
+        vkg_output(c.graph, "result", c.result);
+    vkg_tensor *again = vkg_cast(c.graph, halves, VKG_FLOAT32);
+    vkg_output(c.graph, "halves", again);
+    vkg_program *plain = run(&alone, candidate), *program = run(&c, candidate);
+    const float *exact = vkg_program_output(plain, alone.result, 0), *found = vkg_program_output(program, again, 0);
+    const float unit = dtype == VKG_BFLOAT16 ? 0x1p-8f : 0x1p-11f;
+    for (uint64_t i = 0; i < vkg_tensor_elements(again); i++)
+        if (!(fabsf(found[i] - exact[i]) <= unit * fabsf(exact[i]) + 1e-7f))
+            fail_msg("candidate %u, element %llu: %g as %s, expected %g (n %u, in %ux%u, channels %u to %u)", candidate,
+                     (unsigned long long)i, (double)found[i], vkg_dtype_name(dtype), (double)exact[i], p->n, p->ih, p->iw, p->ci, p->co);
+    if (by_kernel && only_copy) /* one that makes float32 of them for this test */
+        assert_int_equal(vkg_program_get_stats(program).dispatches, vkg_program_get_stats(plain).dispatches + 1);
     vkg_program_destroy(&plain);
     vkg_program_destroy(&program);
     vkg_graph_destroy(&alone.graph);
@@ -202,6 +236,7 @@ static void of_halves(void **unused)
         check(&p, direction, dtype, 0, ALL);
         check(&p, direction, dtype, 1, 1 + (int)test_random(ALL));
         check_moments(&p, direction, dtype, 0, plans[0].step.moments_tile[0] && plans[0].push.split == 1);
+        check_copy(&p, direction, dtype, (uint32_t)i / 2, (i + i / 2) % 2, plans[i / 2].step.copies && plans[i / 2].push.split == 1);
     }
 }
 
@@ -227,7 +262,7 @@ static void of_what_is_no_number(void **unused)
     const struct conv_problem p = {1, 2, 2, 1, 2, 2, 4, 1, 1, 1, 1, 0, 0, 1, 1, 1, 0};
     struct chain c;
     vkg_program *program;
-    chain_create(&c, CONV_FORWARD, &p, VKG_FLOAT32, BIAS | ACTIVATION, (struct slopes){0, 0});
+    chain_create_read(&c, CONV_FORWARD, &p, VKG_FLOAT32, BIAS | ACTIVATION, (struct slopes){0, 0});
     assert_int_equal(vkg_program_create(test_device(), c.graph, NULL, NULL, &program), VKG_OK);
     for (uint64_t i = 0; i < 4; i++)
         fill(program, c.inputs[i], i);
@@ -260,10 +295,10 @@ static const struct conv_problem small = {2, 4, 4, 3, 4, 4, 4, 1, 1, 1, 1, 0, 0,
 static uint32_t count_more(void (*more)(struct chain *))
 {
     struct chain c;
-    chain_create(&c, CONV_FORWARD, &small, VKG_FLOAT32, 0, (struct slopes){0, 0});
+    chain_create_read(&c, CONV_FORWARD, &small, VKG_FLOAT32, 0, (struct slopes){0, 0});
     const uint32_t before = count_dispatches(c.graph);
     vkg_graph_destroy(&c.graph);
-    chain_create(&c, CONV_FORWARD, &small, VKG_FLOAT32, 0, (struct slopes){0, 0});
+    chain_create_read(&c, CONV_FORWARD, &small, VKG_FLOAT32, 0, (struct slopes){0, 0});
     c.graph->output_count = 0;
     more(&c);
     const uint32_t after = count_dispatches(c.graph);

@@ -9,7 +9,9 @@ layout(constant_id = 1) const uint EPILOGUE = 0;
 #define EPILOGUE_BIAS       1
 #define EPILOGUE_ACTIVATION 2
 #define EPILOGUE_STEP       4
-#define EPILOGUE_MOMENTS    8 // of every column of a tile: conv_tiled.comp
+#define EPILOGUE_MOMENTS    8 // of every column of a tile: conv_tiled.comp, conv_coopmat.comp
+#define EPILOGUE_COPY       16 // as halves: conv_coopmat.comp;
+#define EPILOGUE_ONLY_COPY  32 // and nothing else is written
 #define JOIN_NAMES(a, b)    a##b
 #define OF_CELLS(name, n)   JOIN_NAMES(name, n)
 #endif

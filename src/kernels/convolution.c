@@ -537,6 +537,7 @@ static bool plan_matrices(const struct question *question, const vkg_matrix_shap
     plan->step.by_image = t->by_image;
     if (question->direction != CONV_WEIGHT_GRAD)
         plan->step.moments_tile[0] = tile.rows, plan->step.moments_tile[1] = tile.columns;
+    plan->step.copies = question->direction != CONV_WEIGHT_GRAD && s->columns % 4 == 0; /* two halves share a word */
     set_grains(question, 8, plan);
     set_matrix_constants(shape, t, plan);
     plan->step.formats[0] = plan->step.formats[1] = FORMAT_STORAGE;

@@ -17,10 +17,19 @@ struct epilogue {
     float step_slope;       /* and by this where it is not; or NULL */
     const vkg_tensor *result; /* what is computed then; NULL: that is the convolution's own node */
     bool moments;             /* of the result, for its statistics: where the kernel can (tile_moments.h) */
+    const vkg_tensor *copy;   /* the result as the convolution's halves, for the next one to read; or NULL */
+    bool only_copy;           /* which alone is read */
 };
 
-/* The specialisation constant EPILOGUE, but for moments: the sum of these. */
-enum { EPILOGUE_BIAS = 1, EPILOGUE_ACTIVATION = 2, EPILOGUE_STEP = 4, EPILOGUE_MOMENTS = 8 };
+/* The specialisation constant EPILOGUE: the sum of these, and, but for what only some kernels can, moments and copies. */
+enum {
+    EPILOGUE_BIAS = 1,
+    EPILOGUE_ACTIVATION = 2,
+    EPILOGUE_STEP = 4,
+    EPILOGUE_MOMENTS = 8,
+    EPILOGUE_COPY = 16,
+    EPILOGUE_ONLY_COPY = 32
+};
 uint32_t epilogue_constant(const struct epilogue *epilogue);
 
 /* Binds what it reads, behind the kernel's own bindings; the kernel sees these tensors by that format. */

@@ -124,7 +124,7 @@ struct partial_results {
 vkg_result lowering_reduce_parts(struct lowering *lowering, const struct partial_results *partial,
                                  const vkg_tensor *result);
 
-/* y = x, `elements` of them, from halves of that type to float32 or, of numbers that are rounded already, back. */
+/* y = x, `elements` of them, from halves of that type to float32, or back, rounded. */
 vkg_result lowering_unpack_halves(struct lowering *lowering, vkg_dtype half, uint64_t elements, struct placement x,
                                   struct placement y);
 vkg_result lowering_pack_halves(struct lowering *lowering, vkg_dtype half, uint64_t elements, struct placement x,

@@ -47,8 +47,10 @@ uint32_t conv_node_candidates(const vkg_device_caps *caps, const vkg_tensor *nod
 {
     const uint32_t count = conv_candidates(caps, direction, &node->attributes.conv, node->inputs[0]->dtype, plans);
     for (uint32_t i = 0; i < count; i++) {
-        const bool moments = epilogue->moments && plans[i].step.moments_tile[0] && plans[i].push.split == 1;
-        plans[i].epilogue = epilogue_constant(epilogue) | (moments ? EPILOGUE_MOMENTS : 0);
+        const bool whole = plans[i].push.split == 1, copies = whole && epilogue->copy && plans[i].step.copies;
+        plans[i].epilogue = epilogue_constant(epilogue) |
+                            (whole && epilogue->moments && plans[i].step.moments_tile[0] ? EPILOGUE_MOMENTS : 0) |
+                            (copies ? EPILOGUE_COPY : 0) | (copies && epilogue->only_copy ? EPILOGUE_ONLY_COPY : 0);
     }
     return count;
 }
@@ -151,10 +153,14 @@ static vkg_result bind_moments(struct lowering *lowering, const vkg_tensor *writ
     return result;
 }
 
-/* Binds what the kernel writes: the result, or parts of it. */
-static vkg_result bind_written(struct lowering *lowering, struct dispatch *dispatch, const vkg_tensor *written,
-                               struct partial_results *parts)
+/* Binds what the kernel writes: the result, or parts of it, or nothing but its copy. */
+static vkg_result bind_written(struct lowering *lowering, struct dispatch *dispatch, const struct conv_plan *plan,
+                               const vkg_tensor *written, struct partial_results *parts)
 {
+    if (plan->epilogue & EPILOGUE_ONLY_COPY) {
+        epilogue_bind_nothing(dispatch, 0, FORMAT_STORAGE);
+        return VKG_OK;
+    }
     const uint64_t bytes = parts->parts * parts->inner * sizeof(float);
     if (parts->parts == 1)
         return lowering_bind_tensor(lowering, dispatch, written, FORMAT_STORAGE, false, true);
@@ -162,6 +168,27 @@ static vkg_result bind_written(struct lowering *lowering, struct dispatch *dispa
     if (result == VKG_OK)
         dispatch_bind(dispatch, parts->at, bytes, FORMAT_STORAGE, false, true);
     return result;
+}
+
+/* Binds the copy that a kernel can write, of halves. */
+static vkg_result bind_copy(struct lowering *lowering, const vkg_tensor *copy, const struct conv_plan *plan,
+                            struct dispatch *dispatch)
+{
+    if (plan->epilogue & EPILOGUE_COPY)
+        return lowering_bind_tensor(lowering, dispatch, copy, FORMAT_STORAGE, false, true);
+    if (plan->step.copies)
+        epilogue_bind_nothing(dispatch, 0, FORMAT_STORAGE);
+    return VKG_OK;
+}
+
+/* The copy that the kernel did not write. */
+static vkg_result copy_result(struct lowering *lowering, const vkg_tensor *written, const vkg_tensor *copy)
+{
+    struct placement from, to;
+    vkg_result result = lowering_place(lowering, written, &from);
+    if (result == VKG_OK)
+        result = lowering_place(lowering, copy, &to);
+    return result == VKG_OK ? lowering_pack_halves(lowering, copy->dtype, shape_elements(&copy->shape), from, to) : result;
 }
 
 /* One kernel writes the result, finished; or parts of it, which another one adds, and finishes. */
@@ -180,12 +207,18 @@ static vkg_result lower_convolution(struct lowering *lowering, const vkg_tensor 
                                     .epilogue = wanted->result ? wanted : NULL};
     result = add_dispatch(lowering, node, &plan, &dispatch);
     if (result == VKG_OK)
-        result = bind_written(lowering, dispatch, written, &parts);
+        result = bind_written(lowering, dispatch, &plan, written, &parts);
     if (result == VKG_OK && direction != CONV_WEIGHT_GRAD)
         result = epilogue_bind(lowering, dispatch, whole ? wanted : &none, plan.step.epilogue_format);
     if (result == VKG_OK)
         result = bind_moments(lowering, written, &plan, direction, dispatch);
-    return result == VKG_OK && !whole ? lowering_reduce_parts(lowering, &parts, written) : result;
+    if (result == VKG_OK)
+        result = bind_copy(lowering, wanted->copy, &plan, dispatch);
+    if (result == VKG_OK && !whole)
+        result = lowering_reduce_parts(lowering, &parts, written);
+    return result == VKG_OK && wanted->copy && !(plan.epilogue & EPILOGUE_COPY)
+               ? copy_result(lowering, written, wanted->copy)
+               : result;
 }
 
 static vkg_result lower_forward(struct lowering *lowering, const vkg_tensor *node)

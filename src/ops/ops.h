@@ -19,6 +19,8 @@ static inline vkg_dtype moved_dtype(const vkg_tensor *a)
 /* The shape that both are stretched to; false: there is none. */
 bool broadcast_shape(const vkg_shape *a, const vkg_shape *b, vkg_shape *shape);
 
+bool is_cast(const vkg_tensor *tensor);
+
 /* The same tensor as something new: what is computed from it is not merged with what was computed from `a` before, but
  * computed once more, so that the first results need not be kept. */
 vkg_tensor *read_again(vkg_graph *graph, vkg_tensor *a);

@@ -380,6 +380,11 @@ static const struct op casts[] = {
                       .gradient = cast_gradient},
 };
 
+bool is_cast(const vkg_tensor *tensor)
+{
+    return tensor->op >= casts && tensor->op < casts + sizeof casts / sizeof *casts;
+}
+
 vkg_tensor *vkg_cast(vkg_graph *graph, vkg_tensor *a, vkg_dtype dtype)
 {
     if ((size_t)dtype >= sizeof casts / sizeof casts[0])

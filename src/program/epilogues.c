@@ -4,6 +4,7 @@
 
 #include "kernels/tile_moments.h"
 #include "ops/convolution.h"
+#include "ops/ops.h"
 
 struct search {
     const vkg_graph *graph;
@@ -14,6 +15,7 @@ struct search {
     const vkg_tensor **reader;   /* the last live node that reads it */
     bool *stored;                /* read by a node that reads memory only */
     bool *measured;              /* its columns' deviations are wanted */
+    const vkg_tensor **halved;   /* the live node that reads it, element for element, and makes halves of it */
 };
 
 /* --- who reads whom --- */
@@ -29,6 +31,8 @@ static void look_at_readers(struct search *s)
             s->reader[read] = node;
             s->stored[read] |= !fused_can_compute(node);
             s->measured[read] |= node->op == &op_deviations && moments_are_of_columns(node);
+            if (vkg_dtype_size(node->dtype) == 2 && is_cast(node))
+                s->halved[read] = node;
         }
     }
     for (size_t i = 0; i < graph->output_count; i++) {
@@ -118,6 +122,16 @@ static void take_step(const struct search *s, const vkg_tensor *convolution, str
         s->live[factor->id] = false;
 }
 
+/* as the halves that the next convolution reads */
+static void take_copy(const struct search *s, const vkg_tensor *convolution, struct epilogue *epilogue, const vkg_tensor *latest)
+{
+    const vkg_tensor *copy = s->halved[latest->id];
+    if (!copy || copy->dtype != convolution->inputs[0]->dtype)
+        return;
+    epilogue->copy = copy;
+    epilogue->only_copy = s->uses[latest->id] == 1;
+}
+
 static const vkg_tensor *latest(const struct epilogue *epilogue, const vkg_tensor *convolution)
 {
     return epilogue->result ? epilogue->result : convolution;
@@ -136,6 +150,7 @@ static void find_of(const struct search *s, const vkg_tensor *convolution, struc
     take_activation(s, epilogue, latest(epilogue, convolution));
     take_step(s, convolution, epilogue, latest(epilogue, convolution));
     epilogue->moments = s->measured[latest(epilogue, convolution)->id];
+    take_copy(s, convolution, epilogue, latest(epilogue, convolution));
     uint32_t i;
     for (const vkg_tensor *node = convolution; epilogue->result && node != epilogue->result; node = sole_reader(s, node, &i))
         s->live[node->id] = node == convolution;
@@ -146,8 +161,9 @@ bool epilogues_find(const vkg_graph *graph, uint64_t most_elements, bool *live, 
     const size_t n = graph->tensor_count + 1;
     struct search s = {.graph = graph, .live = live, .finished = finished, .most_elements = most_elements,
                        .uses = calloc(n, sizeof *s.uses), .reader = calloc(n, sizeof *s.reader),
-                       .stored = calloc(n, sizeof *s.stored), .measured = calloc(n, sizeof *s.measured)};
-    const bool made = s.uses && s.reader && s.stored && s.measured;
+                       .stored = calloc(n, sizeof *s.stored), .measured = calloc(n, sizeof *s.measured),
+                       .halved = calloc(n, sizeof *s.halved)};
+    const bool made = s.uses && s.reader && s.stored && s.measured && s.halved;
     if (made)
         look_at_readers(&s);
     for (size_t id = 0; made && id < graph->tensor_count; id++) {
@@ -156,10 +172,13 @@ bool epilogues_find(const vkg_graph *graph, uint64_t most_elements, bool *live, 
         find_of(&s, graph->tensors[id], &epilogues[id]);
         if (epilogues[id].result)
             finished[epilogues[id].result->id] = true;
+        if (epilogues[id].copy)
+            finished[epilogues[id].copy->id] = true;
     }
     free(s.uses);
     free(s.reader);
     free(s.stored);
     free(s.measured);
+    free(s.halved);
     return made;
 }

@@ -258,9 +258,11 @@ static bool add_unit(struct analysis *a, const vkg_tensor *node)
         unit->fused = (struct fused_kernel){.space = *fused_space(node), .output_count = 1, .outputs = {node},
                                             .axes = node->op->kind == OP_REDUCE ? node->attributes.axes : 0};
     a->unit_of[node->id] = (uint32_t)fusion->unit_count++;
-    const vkg_tensor *finished = fusion->epilogues[node->id].result;
-    if (finished)
-        a->unit_of[finished->id] = a->unit_of[node->id];
+    const struct epilogue *epilogue = &fusion->epilogues[node->id];
+    if (epilogue->result)
+        a->unit_of[epilogue->result->id] = a->unit_of[node->id];
+    if (epilogue->copy)
+        a->unit_of[epilogue->copy->id] = a->unit_of[node->id];
     return true;
 }
 

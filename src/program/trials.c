@@ -55,7 +55,12 @@ static vkg_result build_graph(const vkg_log *log, const struct conv_trial *trial
     tensors[3] = epilogue & EPILOGUE_BIAS ? vkg_input(*graph, "bias", VKG_SHAPE(shape.dims[shape.rank - 1])) : NULL;
     tensors[4] = epilogue & EPILOGUE_STEP ? vkg_input(*graph, "step", shape) : NULL;
     tensors[5] = follow(*graph, tensors, epilogue);
-    vkg_output(*graph, "result", tensors[5]);
+    if (!(epilogue & EPILOGUE_ONLY_COPY))
+        vkg_output(*graph, "result", tensors[5]);
+    if (epilogue & EPILOGUE_COPY) {
+        tensors[8] = vkg_cast(*graph, vkg_cast(*graph, tensors[5], trial->dtype), VKG_FLOAT32);
+        vkg_output(*graph, "copy", tensors[8]);
+    }
     if (epilogue & EPILOGUE_MOMENTS) {
         tensors[6] = vkg_sum(*graph, tensors[5], axes_all_but_last(tensors[5]), false);
         tensors[7] = vkg_var(*graph, tensors[5], axes_all_but_last(tensors[5]), false, 0);

@@ -11,12 +11,15 @@
 #extension GL_KHR_memory_scope_semantics : require
 #extension GL_KHR_shader_subgroup_basic : require
 #extension GL_KHR_cooperative_matrix : require
+#extension GL_EXT_shader_16bit_storage : require
 #if BFLOAT
 #extension GL_EXT_bfloat16 : require
-#define HALF bfloat16_t
+#define HALF   bfloat16_t
+#define HALVES bf16vec4
 #else
 #extension GL_EXT_shader_explicit_arithmetic_types_float16 : require
-#define HALF float16_t
+#define HALF   float16_t
+#define HALVES f16vec4
 #endif
 
 layout(local_size_x_id = 0) in;
@@ -101,9 +104,7 @@ layout(std430, binding = 2) writeonly buffer result_fours_buffer { vec4 result_f
 #define CELLS 4
 #include "lib/epilogue.glsl"
 layout(std430, binding = 5) restrict writeonly buffer moments_buffer { float moments[]; };
-layout(std430, binding = 6) restrict writeonly buffer copies_buffer { uvec2 copies[]; };
-#define VECTOR 1
-#include "lib/pointwise.glsl"
+layout(std430, binding = 6) restrict writeonly buffer copies_buffer { HALVES copies[]; };
 #endif
 
 // A lane writes such fours of a column of matrices: all of them of the same columns, and read first what decides their slopes, as the
@@ -111,12 +112,6 @@ layout(std430, binding = 6) restrict writeonly buffer copies_buffer { uvec2 copi
 const uint FOURS_OF_LANE = FRAGMENT_ROWS * M * FOURS / LANES;
 vec4 written[FOURS_OF_LANE];
 bool is_row[FOURS_OF_LANE];
-
-// of those of its rows that lie in the result
-struct Moments {
-    float numbers;
-    vec4 mean, deviations;
-};
 
 uint index_of(uint row)
 {
@@ -141,11 +136,7 @@ void write_fours(uint column, uint row_in_tile)
     if ((EPILOGUE & EPILOGUE_COPY) != 0) {
         [[unroll]] for (uint i = 0; i < FOURS_OF_LANE; i++)
             if (is_row[i])
-#if BFLOAT
-                copies[(index_of(row_in_tile + row_of_lane(i)) + column) / 4] = bfloat16s_from(round_to_bfloat16(written[i]));
-#else
-                copies[(index_of(row_in_tile + row_of_lane(i)) + column) / 4] = float16s_from(written[i]);
-#endif
+                copies[(index_of(row_in_tile + row_of_lane(i)) + column) / 4] = HALVES(written[i]);
     }
     if ((EPILOGUE & EPILOGUE_ONLY_COPY) != 0)
         return;
@@ -167,55 +158,48 @@ void write_each(uint column, uint row_in_tile)
 }
 
 #if DIRECTION != 2
-// Deviations are taken from the first number: far from zero they keep their digits.
-Moments moments_of_lane()
-{
-    vec4 sum = vec4(0), squares = vec4(0);
-    float numbers = 0;
-    [[unroll]] for (uint i = 0; i < FOURS_OF_LANE; i++)
-        if (is_row[i]) {
-            sum += written[i] - written[0];
-            squares += (written[i] - written[0]) * (written[i] - written[0]);
-            numbers++;
-        }
-    const vec4 shift = sum / max(numbers, 1);
-    return Moments(numbers, numbers > 0 ? written[0] + shift : vec4(0), max(squares - sum * shift, vec4(0)));
-}
-
-// Chan, Golub and LeVeque 1979, formula 2.1b
-Moments combine(Moments a, Moments b)
-{
-    const float all = a.numbers + b.numbers, share = all > 0 ? b.numbers / all : 0;
-    const vec4 difference = b.mean - a.mean;
-    return Moments(all, a.mean + difference * share,
-                   a.deviations + b.deviations + difference * difference * (a.numbers * share));
-}
-
-shared Moments of_threads[(EPILOGUE & EPILOGUE_MOMENTS) != 0 ? THREADS : 1];
+const bool MOMENTS = (EPILOGUE & EPILOGUE_MOMENTS) != 0;
+shared vec4 first_row_of_columns[SUBGROUP_COLUMNS * FOURS], sums[MOMENTS ? THREADS : 1], squares[MOMENTS ? THREADS : 1];
 
 // Of the columns of one column of matrices, in the whole tile: those of lanes, then of subgroups that lie below each other.
-void write_moments(uint column, uint row_tile, uint row_tiles)
+// Taken from the first row on: far from zero they keep their digits.
+void write_moments(uint column, uint numbers, uint row_tile, uint row_tiles)
 {
-    const uint thread = gl_SubgroupID * LANES + gl_SubgroupInvocationID;
-    const uint part = gl_WorkGroupID.z * row_tiles + row_tile, parts = gl_NumWorkGroups.z * row_tiles;
-    Moments all = moments_of_lane();
-    of_threads[thread] = all;
+    const uint lane = gl_SubgroupInvocationID, thread = gl_SubgroupID * LANES + lane;
+    const uint four = gl_SubgroupID % SUBGROUP_COLUMNS * FOURS + lane % FOURS;
+    const bool is_first = gl_SubgroupID < SUBGROUP_COLUMNS && lane < FOURS;
+    if (is_first)
+        first_row_of_columns[four] = written[0];
+    barrier();
+    const vec4 first = first_row_of_columns[four];
+    vec4 sum = vec4(0), square = vec4(0);
+    [[unroll]] for (uint i = 0; i < FOURS_OF_LANE; i++) {
+        const vec4 from_first = is_row[i] ? written[i] - first : vec4(0);
+        sum += from_first;
+        square += from_first * from_first;
+    }
+    sums[thread] = sum, squares[thread] = square;
     for (uint rest = LANES / 2; rest >= FOURS; rest /= 2) {
-        barrier();
-        if (gl_SubgroupInvocationID < rest)
-            of_threads[thread] = all = combine(all, of_threads[thread + rest]);
+        subgroupBarrier();
+        if (lane < rest) {
+            sums[thread] = sum += sums[thread + rest];
+            squares[thread] = square += squares[thread + rest];
+        }
     }
     barrier();
-    if (gl_SubgroupID < SUBGROUP_COLUMNS && gl_SubgroupInvocationID < FOURS) {
-        for (uint below = SUBGROUP_COLUMNS; below < SUBGROUPS; below += SUBGROUP_COLUMNS)
-            all = combine(all, of_threads[thread + below * LANES]);
+    if (is_first) {
+        for (uint below = SUBGROUP_COLUMNS; below < SUBGROUPS; below += SUBGROUP_COLUMNS) {
+            sum += sums[thread + below * LANES];
+            square += squares[thread + below * LANES];
+        }
+        const vec4 mean = sum / numbers, deviations = max(square - sum * mean, vec4(0));
+        const uint part = gl_WorkGroupID.z * row_tiles + row_tile, parts = gl_NumWorkGroups.z * row_tiles;
         [[unroll]] for (uint j = 0; j < 4; j++)
             if (column + j < columns) {
-                moments[part * columns + column + j] = all.deviations[j];
-                moments[(parts + part) * columns + column + j] = all.mean[j];
+                moments[part * columns + column + j] = deviations[j];
+                moments[(parts + part) * columns + column + j] = first[j] + mean[j];
             }
     }
-    barrier();
 }
 #endif
 
@@ -291,8 +275,8 @@ void main()
         else
             write_each(column, subgroup_row);
 #if DIRECTION != 2
-        if ((EPILOGUE & EPILOGUE_MOMENTS) != 0)
-            write_moments(column, first_row / ROWS, blocks / column_tiles);
+        if (MOMENTS)
+            write_moments(column, min(rows - first_row, ROWS), first_row / ROWS, blocks / column_tiles);
 #endif
         subgroupBarrier();
     }

@@ -1,6 +1,7 @@
 /* Prints what AMD's compiler in Mesa makes of the convolution kernels for graphics cards, in every tile and both ways of reading:
  * registers, shared memory and spills, as a table. Needs no card: RADV_FORCE_FAMILY names the chip to compile for. See
  * tools/amd-registers. */
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +25,7 @@
     } while (0)
 
 /* Storage buffers, as many as the convolution kernels of this kind have at most, and the push constants of all. */
-enum { BINDINGS = 6, PUSH_BYTES = 128, CONSTANTS = 16 };
+enum { BINDINGS = 7, PUSH_BYTES = 128, CONSTANTS = 48 };
 
 struct compiler {
     vkg_device_caps caps; /* as vkgan sees the chip */
@@ -92,17 +93,20 @@ static void make_layout(struct compiler *compiler)
         .pushConstantRangeCount = 1, .pPushConstantRanges = &push}, NULL, &compiler->layout));
 }
 
-static VkPipeline compile(const struct compiler *compiler, const struct conv_step *step, uint32_t epilogue)
+static VkPipeline compile(const struct compiler *compiler, const struct conv_plan *plan, uint32_t epilogue)
 {
+    const struct conv_step *step = &plan->step;
     const struct shader *shader = shader_find(step->shader);
     VkShaderModule module;
     VkPipeline pipeline;
     VkSpecializationMapEntry entries[CONSTANTS];
     uint32_t numbers[CONSTANTS] = {step->workgroup, epilogue};
     memcpy(numbers + 2, step->constants, sizeof step->constants);
+    if (step->specialized)
+        memcpy(numbers + 2 + step->constant_count, &plan->push, offsetof(struct conv_push, slope));
     for (uint32_t i = 0; i < CONSTANTS; i++)
         entries[i] = (VkSpecializationMapEntry){i, i * 4, 4};
-    const VkSpecializationInfo constants = {2 + step->constant_count, entries, sizeof numbers, numbers};
+    const VkSpecializationInfo constants = {CONSTANTS, entries, sizeof numbers, numbers};
     const VkPipelineShaderStageRequiredSubgroupSizeCreateInfo size = {
         .sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_REQUIRED_SUBGROUP_SIZE_CREATE_INFO,
         .requiredSubgroupSize = step->subgroup_size};
@@ -130,7 +134,7 @@ static uint64_t statistic(const VkPipelineExecutableStatisticKHR *all, uint32_t 
 
 static void print_row(const struct compiler *compiler, const struct conv_plan *plan, uint32_t epilogue)
 {
-    const VkPipeline pipeline = compile(compiler, &plan->step, epilogue);
+    const VkPipeline pipeline = compile(compiler, plan, epilogue);
     char name[96];
     VkPipelineExecutableStatisticKHR all[64];
     uint32_t count = 64;
@@ -180,7 +184,7 @@ static void print_kernels(const struct compiler *compiler, enum conv_direction d
                 continue;
             print_row(compiler, &plans[i], 0);
             if (direction != CONV_WEIGHT_GRAD)
-                print_row(compiler, &plans[i], whole | (plans[i].step.moments_tile[0] ? EPILOGUE_MOMENTS : 0));
+                print_row(compiler, &plans[i], whole | (plans[i].step.moments_tile[0] ? EPILOGUE_MOMENTS : 0) | (plans[i].step.copies ? EPILOGUE_COPY : 0));
         }
     }
 }

@@ -32,8 +32,11 @@ layout(constant_id = FIRST_CONSTANT + 24) const uint y_group = 1;
 layout(constant_id = FIRST_CONSTANT + 25) const uint x_pitch = 1;
 layout(constant_id = FIRST_CONSTANT + 26) const uint w_pitch = 1;
 layout(constant_id = FIRST_CONSTANT + 27) const uint y_pitch = 1;
-layout(constant_id = FIRST_CONSTANT + 28) const float slope = 1;
-layout(constant_id = FIRST_CONSTANT + 29) const float step_slope = 1;
+layout(push_constant) uniform push_constants
+{
+    layout(offset = 112) float slope;
+    float step_slope;
+};
 #else
 layout(push_constant) uniform push_constants
 {

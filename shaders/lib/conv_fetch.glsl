@@ -88,11 +88,11 @@ void fetch_a()
         place[i].y += DEPTH % ow;
         place[i].x += DEPTH / ow % oh;
         image[i] += DEPTH / ow / oh;
-        if (place[i].y >= ow) {
+        if (!IS_WHOLE(DEPTH, ow) && place[i].y >= ow) {
             place[i].y -= ow;
             place[i].x++;
         }
-        if (place[i].x >= oh) {
+        if (!IS_WHOLE(DEPTH, ow * oh) && place[i].x >= oh) {
             place[i].x -= oh;
             image[i]++;
         }

@@ -27,7 +27,7 @@ struct conv_step {
     uint32_t workgroup;             /* specialisation constant 0; 1 is the epilogue's */
     uint32_t constants[11];         /* those from 2 on, */
     uint32_t constant_count;        /* and how many they are */
-    bool specialized;               /* the fields of conv_push are the constants that follow, instead of push constants */
+    bool specialized;               /* conv_push up to its slopes are the constants that follow, instead of push constants */
     uint32_t subgroup_size;         /* as in pipeline_desc */
     uint32_t tile[3];               /* of a shader that has several: rows, columns, and terms at a time; else 0 */
     bool by_image;                  /* rows of that tile go image by image */

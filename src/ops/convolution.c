@@ -1,4 +1,5 @@
 /* Convolution, its input gradient and its weight gradient: three operations whose gradients are one another. */
+#include <stddef.h>
 #include <string.h>
 
 #include "ops/convolution.h"
@@ -116,11 +117,10 @@ static vkg_result add_dispatch(struct lowering *lowering, const vkg_tensor *node
     dispatch->flops = plan->flops * (double)node->attributes.p;
     push.slope = epilogue->slope;
     push.step_slope = epilogue->step_slope;
+    dispatch_push(dispatch, &push, sizeof push);
     if (plan->step.specialized) {
-        memcpy(dispatch->constants + dispatch->constant_count, &push, sizeof push);
-        dispatch->constant_count += sizeof push / sizeof dispatch->constants[0];
-    } else {
-        dispatch_push(dispatch, &push, sizeof push);
+        memcpy(dispatch->constants + dispatch->constant_count, &push, offsetof(struct conv_push, slope));
+        dispatch->constant_count += offsetof(struct conv_push, slope) / sizeof dispatch->constants[0];
     }
     *added = dispatch;
     return result;

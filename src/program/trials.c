@@ -18,6 +18,7 @@ struct task {
     vkg_dtype dtype;
     struct conv_plan plans[CONV_MAX_CANDIDATES + 1];
     uint32_t count;
+    uint32_t epilogue;                       /* what is asked for: not every kernel can do all of it */
     bool tuned;                              /* its candidates are to be timed */
     double seconds[CONV_MAX_CANDIDATES + 1]; /* of each; 0 where it was not measured */
 };
@@ -146,7 +147,7 @@ static vkg_result time_program(struct vkg_program *program, double best, double 
 
 static struct conv_trial trial_of(const struct task *task, uint32_t candidate)
 {
-    return (struct conv_trial){task->direction, task->problem, task->dtype, candidate, 0, true};
+    return (struct conv_trial){task->direction, task->problem, task->dtype, candidate, task->epilogue, true};
 }
 
 static vkg_result time_candidate(vkg_device *device, const struct task *task, uint32_t candidate, double best, bool *warm,
@@ -282,11 +283,14 @@ static size_t list_tasks(const vkg_device *device, const struct fusion *fusion, 
     for (size_t u = 0; u < fusion->unit_count; u++) {
         const vkg_tensor *node = fusion->units[u].node;
         struct task *task = &tasks[count];
+        const struct epilogue *epilogue = node ? &fusion->epilogues[node->id] : NULL;
         if (!node || !conv_is_node(node, &task->direction))
             continue;
         task->problem = &node->attributes.conv;
         task->dtype = node->inputs[0]->dtype;
-        task->count = conv_node_candidates(&device->caps, node, task->direction, &fusion->epilogues[node->id], task->plans);
+        task->count = conv_node_candidates(&device->caps, node, task->direction, epilogue, task->plans);
+        task->epilogue = epilogue_constant(epilogue) | (epilogue->moments ? EPILOGUE_MOMENTS : 0) |
+                         (epilogue->copy ? EPILOGUE_COPY : 0) | (epilogue->only_copy ? EPILOGUE_ONLY_COPY : 0);
         count += task->count > 0;
     }
     qsort(tasks, count, sizeof *tasks, compare_work);

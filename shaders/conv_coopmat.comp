@@ -104,7 +104,7 @@ layout(std430, binding = 2) writeonly buffer result_fours_buffer { vec4 result_f
 #define CELLS 4
 #include "lib/epilogue.glsl"
 layout(std430, binding = 5) restrict writeonly buffer moments_buffer { float moments[]; };
-layout(std430, binding = 6) restrict writeonly buffer copies_buffer { HALVES copies[]; };
+layout(std430, binding = 6) restrict writeonly buffer copies_buffer { uvec2 copies[]; };
 #endif
 
 // A lane writes such fours of a column of matrices: all of them of the same columns, and read first what decides their slopes, as the
@@ -112,6 +112,18 @@ layout(std430, binding = 6) restrict writeonly buffer copies_buffer { HALVES cop
 const uint FOURS_OF_LANE = FRAGMENT_ROWS * M * FOURS / LANES;
 vec4 written[FOURS_OF_LANE];
 bool is_row[FOURS_OF_LANE];
+
+// Rounded to the nearest, ties to even: conversions of some drivers cut. A NaN stays one.
+uvec2 halves_of(vec4 a)
+{
+#if BFLOAT
+    const uvec4 bits = floatBitsToUint(a);
+    const uvec4 rounded = mix((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16, bits >> 16 | 1u, greaterThan(bits & 0x7fffffffu, uvec4(0x7f800000u)));
+    return uvec2(rounded.x | rounded.y << 16, rounded.z | rounded.w << 16);
+#else
+    return uvec2(packHalf2x16(a.xy), packHalf2x16(a.zw));
+#endif
+}
 
 uint index_of(uint row)
 {
@@ -136,7 +148,7 @@ void write_fours(uint column, uint row_in_tile)
     if ((EPILOGUE & EPILOGUE_COPY) != 0) {
         [[unroll]] for (uint i = 0; i < FOURS_OF_LANE; i++)
             if (is_row[i])
-                copies[(index_of(row_in_tile + row_of_lane(i)) + column) / 4] = HALVES(written[i]);
+                copies[(index_of(row_in_tile + row_of_lane(i)) + column) / 4] = halves_of(written[i]);
     }
     if ((EPILOGUE & EPILOGUE_ONLY_COPY) != 0)
         return;

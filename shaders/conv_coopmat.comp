@@ -104,6 +104,7 @@ layout(std430, binding = 2) writeonly buffer result_fours_buffer { vec4 result_f
 #define CELLS 4
 #include "lib/epilogue.glsl"
 layout(std430, binding = 5) restrict writeonly buffer moments_buffer { float moments[]; };
+layout(std430, binding = 4) readonly buffer half_steps_buffer { uvec2 half_steps[]; };
 layout(std430, binding = 6) restrict writeonly buffer copies_buffer { uvec2 copies[]; };
 #endif
 
@@ -125,6 +126,15 @@ uvec2 halves_of(vec4 a)
 #endif
 }
 
+vec4 floats_of(uvec2 halves)
+{
+#if BFLOAT
+    return uintBitsToFloat(uvec4(halves.x << 16, halves.x & 0xffff0000u, halves.y << 16, halves.y & 0xffff0000u));
+#else
+    return vec4(unpackHalf2x16(halves.x), unpackHalf2x16(halves.y));
+#endif
+}
+
 uint index_of(uint row)
 {
     return row_step != 0 ? first_index + row * row_step : row_index[row];
@@ -141,8 +151,13 @@ void write_fours(uint column, uint row_in_tile)
     vec4 bias = vec4(0), step[FOURS_OF_LANE];
     read_bias(column / 4, bias);
     [[unroll]] for (uint i = 0; i < FOURS_OF_LANE; i++)
-        if (is_row[i])
-            read_step((index_of(row_in_tile + row_of_lane(i)) + column) / 4, step[i]);
+        if (is_row[i]) {
+            const uint four = (index_of(row_in_tile + row_of_lane(i)) + column) / 4;
+            if ((EPILOGUE & EPILOGUE_HALF_STEP) != 0)
+                step[i] = floats_of(half_steps[four]);
+            else
+                read_step(four, step[i]);
+        }
     [[unroll]] for (uint i = 0; i < FOURS_OF_LANE; i++)
         written[i] = finished(written[i], bias, step[i]);
     if ((EPILOGUE & EPILOGUE_COPY) != 0) {

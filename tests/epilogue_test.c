@@ -224,6 +224,55 @@ static void of_random_problems(void **unused)
     }
 }
 
+enum { DECIDED = 3 };
+
+/* Two convolutions with an activation between them, and the gradients of both weights. */
+static vkg_program *run_decided(vkg_dtype dtype, uint32_t channels, bool keep_float32, vkg_graph **graph, vkg_tensor *results[DECIDED])
+{
+    const vkg_conv_geometry geometry = {.stride = {2, 2}, .padding = {1, 1}};
+    vkg_program *program;
+    assert_int_equal(vkg_graph_create(test_log(), graph), VKG_OK);
+    vkg_graph_set_precision(*graph, dtype);
+    vkg_tensor *inputs[] = {vkg_input(*graph, "x", VKG_SHAPE(3, 8, 8, 3)), vkg_input(*graph, "v", VKG_SHAPE(4, 4, 3, channels)),
+                            vkg_input(*graph, "w", VKG_SHAPE(4, 4, channels, 8))};
+    vkg_tensor *hidden = vkg_leaky_relu(*graph, vkg_convolution(*graph, inputs[0], inputs[1], geometry), 0.2f);
+    results[0] = vkg_convolution(*graph, hidden, inputs[2], geometry);
+    vkg_gradients(*graph, vkg_sum(*graph, vkg_square(*graph, results[0]), VKG_ALL_AXES, false), inputs + 1, 2, results + 1);
+    for (int i = 0; i < DECIDED; i++)
+        vkg_output(*graph, "result", results[i]);
+    if (keep_float32)
+        vkg_output(*graph, "hidden", hidden);
+    assert_int_equal(vkg_program_create(test_device(), *graph, NULL, NULL, &program), VKG_OK);
+    for (uint64_t i = 0; i < 3; i++)
+        fill(program, inputs[i], i + 11);
+    assert_int_equal(vkg_program_run(program), VKG_OK);
+    return program;
+}
+
+/* Of a result that the next convolution reads, and that decides the slopes of its gradient, the halves are all that is kept. */
+static void copies_decide(void **unused)
+{
+    (void)unused;
+    for (int i = 0; i < 4; i++) {
+        const uint32_t channels = i < 2 ? 16 : 5;
+        vkg_graph *graphs[2];
+        vkg_tensor *results[2][DECIDED];
+        vkg_program *programs[2];
+        for (int k = 0; k < 2; k++)
+            programs[k] = run_decided(i % 2 ? VKG_BFLOAT16 : VKG_FLOAT16, channels, k, &graphs[k], results[k]);
+        for (int r = 0; r < DECIDED; r++) {
+            const float *found = vkg_program_output(programs[0], results[0][r], 0),
+                        *expected = vkg_program_output(programs[1], results[1][r], 0);
+            for (uint64_t e = 0; e < vkg_tensor_elements(results[0][r]); e++)
+                assert_true(fabsf(found[e] - expected[e]) <= 1e-5f * fmaxf(1, fabsf(expected[e])));
+        }
+        for (int k = 0; k < 2; k++) {
+            vkg_program_destroy(&programs[k]);
+            vkg_graph_destroy(&graphs[k]);
+        }
+    }
+}
+
 static void of_halves(void **unused)
 {
     (void)unused;
@@ -397,7 +446,7 @@ static void of_layers_and_their_gradients(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(of_every_candidate), cmocka_unit_test(of_random_problems), cmocka_unit_test(of_halves), cmocka_unit_test(of_sums_in_parts),
+        cmocka_unit_test(of_every_candidate), cmocka_unit_test(of_random_problems), cmocka_unit_test(of_halves), cmocka_unit_test(copies_decide), cmocka_unit_test(of_sums_in_parts),
         cmocka_unit_test(of_what_is_no_number), cmocka_unit_test(only_where_it_is_right),
         cmocka_unit_test(of_layers_and_their_gradients)};
     return cmocka_run_group_tests(tests, NULL, test_device_close);

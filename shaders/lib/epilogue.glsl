@@ -12,6 +12,7 @@ layout(constant_id = 1) const uint EPILOGUE = 0;
 #define EPILOGUE_MOMENTS    8 // of every column of a tile: conv_tiled.comp, conv_coopmat.comp
 #define EPILOGUE_COPY       16 // as halves: conv_coopmat.comp;
 #define EPILOGUE_ONLY_COPY  32 // and nothing else is written
+#define EPILOGUE_HALF_STEP  64 // what decides the slopes is halves: conv_coopmat.comp
 #define JOIN_NAMES(a, b)    a##b
 #define OF_CELLS(name, n)   JOIN_NAMES(name, n)
 #endif

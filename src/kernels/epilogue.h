@@ -7,6 +7,8 @@
 #include "kernels/binding_format.h"
 
 struct dispatch;
+struct lowering;
+struct placement;
 
 /* In this order, each where it is there. */
 struct epilogue {
@@ -14,7 +16,7 @@ struct epilogue {
     bool activates;         /* leaky ReLU */
     float slope;            /* of that; 0: ReLU */
     const vkg_tensor *step; /* an element an element of the result, which is multiplied by 1 where that is positive, */
-    float step_slope;       /* and by this where it is not; or NULL */
+    float step_slope;       /* and by this where it is not; or NULL. float32, or the convolution's halves */
     const vkg_tensor *result; /* what is computed then; NULL: that is the convolution's own node */
     bool moments;             /* of the result, for its statistics: where the kernel can (tile_moments.h) */
     const vkg_tensor *copy;   /* the result as the convolution's halves, for the next one to read; or NULL */
@@ -28,13 +30,22 @@ enum {
     EPILOGUE_STEP = 4,
     EPILOGUE_MOMENTS = 8,
     EPILOGUE_COPY = 16,
-    EPILOGUE_ONLY_COPY = 32
+    EPILOGUE_ONLY_COPY = 32,
+    EPILOGUE_HALF_STEP = 64
 };
 uint32_t epilogue_constant(const struct epilogue *epilogue);
 
-/* Binds what it reads, behind the kernel's own bindings; the kernel sees these tensors by that format. */
+/* Everything that is asked for. */
+uint32_t epilogue_wanted(const struct epilogue *epilogue);
+
+/* For kernels that read float32: a copy of a step of halves, for epilogue_bind; to be called before the kernel's dispatch is
+ * begun. Nothing where there is none. */
+vkg_result epilogue_unpack_step(struct lowering *lowering, const struct epilogue *epilogue, struct placement *floats);
+
+/* Binds what it reads, behind the kernel's own bindings; the kernel sees these tensors by that format. floats: what
+ * epilogue_unpack_step left, or NULL. */
 vkg_result epilogue_bind(struct lowering *lowering, struct dispatch *dispatch, const struct epilogue *epilogue,
-                         enum binding_format format);
+                         enum binding_format format, const struct placement *floats);
 
 /* Where a kernel declares a binding that it does not use, something has to be there: a piece of what another one has,
  * which the kernel reads or writes as well. */

@@ -194,7 +194,8 @@ static vkg_result bind_reduced(struct lowering *lowering, struct dispatch *dispa
             result = lowering_bind_tensor(lowering, dispatch, results[i], FORMAT_STORAGE, false, true);
         else
             epilogue_bind_nothing(dispatch, 0, FORMAT_STORAGE);
-    return result == VKG_OK && partial->epilogue ? epilogue_bind(lowering, dispatch, partial->epilogue, format) : result;
+    return result == VKG_OK && partial->epilogue ? epilogue_bind(lowering, dispatch, partial->epilogue, format, &partial->step)
+                                                  : result;
 }
 
 vkg_result lowering_reduce_parts(struct lowering *lowering, const struct partial_results *partial,

@@ -118,6 +118,7 @@ struct partial_results {
     uint64_t outer, parts, inner;
     struct placement at;
     const struct epilogue *epilogue; /* of sums: what the kernel does then; or NULL */
+    struct placement step;           /* of that: see epilogue_unpack_step */
     const struct tile_moments *tiles; /* the parts are these; or NULL */
     const vkg_tensor *deviations; /* of tiles: what these become, beside or (NULL) instead of the result, which is their sum */
 };

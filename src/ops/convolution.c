@@ -51,7 +51,8 @@ uint32_t conv_node_candidates(const vkg_device_caps *caps, const vkg_tensor *nod
         const bool whole = plans[i].push.split == 1, copies = whole && epilogue->copy && plans[i].step.copies;
         plans[i].epilogue = epilogue_constant(epilogue) |
                             (whole && epilogue->moments && plans[i].step.moments_tile[0] ? EPILOGUE_MOMENTS : 0) |
-                            (copies ? EPILOGUE_COPY : 0) | (copies && epilogue->only_copy ? EPILOGUE_ONLY_COPY : 0);
+                            (copies ? EPILOGUE_COPY : 0) | (copies && epilogue->only_copy ? EPILOGUE_ONLY_COPY : 0) |
+                            (whole && plans[i].step.copies ? epilogue_wanted(epilogue) & EPILOGUE_HALF_STEP : 0);
     }
     return count;
 }
@@ -205,11 +206,16 @@ static vkg_result lower_convolution(struct lowering *lowering, const vkg_tensor 
     const bool whole = plan.push.split == 1;
     struct partial_results parts = {.outer = 1, .parts = plan.push.split, .inner = shape_elements(&node->shape),
                                     .epilogue = wanted->result ? wanted : NULL};
-    result = add_dispatch(lowering, node, &plan, &dispatch);
+    const bool reads_halves = plan.epilogue & EPILOGUE_HALF_STEP;
+    if (!reads_halves)
+        result = epilogue_unpack_step(lowering, wanted, &parts.step);
+    if (result == VKG_OK)
+        result = add_dispatch(lowering, node, &plan, &dispatch);
     if (result == VKG_OK)
         result = bind_written(lowering, dispatch, &plan, written, &parts);
     if (result == VKG_OK && direction != CONV_WEIGHT_GRAD)
-        result = epilogue_bind(lowering, dispatch, whole ? wanted : &none, plan.step.epilogue_format);
+        result = epilogue_bind(lowering, dispatch, whole ? wanted : &none, plan.step.epilogue_format,
+                               reads_halves ? NULL : &parts.step);
     if (result == VKG_OK)
         result = bind_moments(lowering, written, &plan, direction, dispatch);
     if (result == VKG_OK)

@@ -16,6 +16,8 @@ struct search {
     bool *stored;                /* read by a node that reads memory only */
     bool *measured;              /* its columns' deviations are wanted */
     const vkg_tensor **halved;   /* the live node that reads it, element for element, and makes halves of it */
+    uint32_t *decides;           /* so many slopes of epilogues that nobody else asks for */
+    const vkg_tensor **copied;   /* the halves that are all that is kept of it */
 };
 
 /* --- who reads whom --- */
@@ -66,7 +68,7 @@ static bool is_older(const vkg_graph *graph, const vkg_tensor *tensor, const vkg
 static bool is_there(const struct search *s, const vkg_tensor *read, const vkg_tensor *convolution)
 {
     const vkg_tensor *storage = tensor_storage(read);
-    return is_older(s->graph, storage, convolution) && storage->dtype == VKG_FLOAT32 &&
+    return is_older(s->graph, storage, convolution) &&
            shape_elements(&read->shape) <= s->most_elements &&
            (!fused_can_compute(storage) || s->stored[storage->id] || s->finished[storage->id]);
 }
@@ -88,7 +90,7 @@ static void take_bias(const struct search *s, const vkg_tensor *convolution, str
     const vkg_tensor *bias = reader->inputs[1 - i];
     const uint32_t columns = last_dimension(convolution);
     if (shape_elements(&bias->shape) != columns || last_dimension(bias) != columns ||
-        last_dimension(reader) != columns || !is_there(s, bias, convolution))
+        last_dimension(reader) != columns || tensor_storage(bias)->dtype != VKG_FLOAT32 || !is_there(s, bias, convolution))
         return;
     epilogue->bias = bias;
     epilogue->result = reader;
@@ -105,6 +107,11 @@ static void take_activation(const struct search *s, struct epilogue *epilogue, c
     epilogue->result = reader;
 }
 
+static bool may_decide(const vkg_tensor *step, const vkg_tensor *convolution)
+{
+    return step->dtype == VKG_FLOAT32 || (vkg_dtype_size(step->dtype) == 2 && step->dtype == convolution->inputs[0]->dtype);
+}
+
 /* before · leaky_step(step) */
 static void take_step(const struct search *s, const vkg_tensor *convolution, struct epilogue *epilogue,
                       const vkg_tensor *before)
@@ -113,13 +120,15 @@ static void take_step(const struct search *s, const vkg_tensor *convolution, str
     const vkg_tensor *reader = sole_reader(s, before, &i);
     const vkg_tensor *factor = reader && reader->op == &op_mul ? reader->inputs[1 - i] : NULL;
     if (!factor || factor->op != &op_leaky_step || !shape_equal(&factor->shape, &reader->shape) ||
-        !is_there(s, factor->inputs[0], convolution))
+        !may_decide(factor->inputs[0], convolution) || !is_there(s, factor->inputs[0], convolution))
         return;
     epilogue->step = factor->inputs[0];
     epilogue->step_slope = factor->attributes.p;
     epilogue->result = reader;
-    if (s->uses[factor->id] == 1)
+    if (s->uses[factor->id] == 1) {
         s->live[factor->id] = false;
+        s->decides[tensor_storage(factor->inputs[0])->id]++;
+    }
 }
 
 /* as the halves that the next convolution reads */
@@ -129,7 +138,6 @@ static void take_copy(const struct search *s, const vkg_tensor *convolution, str
     if (!copy || copy->dtype != convolution->inputs[0]->dtype)
         return;
     epilogue->copy = copy;
-    epilogue->only_copy = s->uses[latest->id] == 1;
 }
 
 static const vkg_tensor *latest(const struct epilogue *epilogue, const vkg_tensor *convolution)
@@ -156,14 +164,34 @@ static void find_of(const struct search *s, const vkg_tensor *convolution, struc
         s->live[node->id] = node == convolution;
 }
 
+/* Results that are read as halves, and else only decide slopes, are not kept in float32: their halves can do that, as rounding changes
+ * no sign. (What float16 cannot hold is 0 to the next convolution, and has the slope of 0.) */
+static void decide_by_copies(const struct search *s, struct epilogue *epilogues)
+{
+    const vkg_graph *graph = s->graph;
+    for (size_t id = 0; id < graph->tensor_count; id++) {
+        const vkg_tensor *result = latest(&epilogues[id], graph->tensors[id]);
+        const bool only = epilogues[id].copy && s->uses[result->id] == 1 + s->decides[result->id];
+        epilogues[id].only_copy = only;
+        if (only)
+            s->copied[result->id] = epilogues[id].copy;
+    }
+    for (size_t id = 0; id < graph->tensor_count; id++) {
+        const vkg_tensor *step = epilogues[id].step ? tensor_storage(epilogues[id].step) : NULL;
+        if (step && s->copied[step->id])
+            epilogues[id].step = s->copied[step->id];
+    }
+}
+
 bool epilogues_find(const vkg_graph *graph, uint64_t most_elements, bool *live, struct epilogue *epilogues, bool *finished)
 {
     const size_t n = graph->tensor_count + 1;
     struct search s = {.graph = graph, .live = live, .finished = finished, .most_elements = most_elements,
                        .uses = calloc(n, sizeof *s.uses), .reader = calloc(n, sizeof *s.reader),
                        .stored = calloc(n, sizeof *s.stored), .measured = calloc(n, sizeof *s.measured),
-                       .halved = calloc(n, sizeof *s.halved)};
-    const bool made = s.uses && s.reader && s.stored && s.measured && s.halved;
+                       .halved = calloc(n, sizeof *s.halved), .decides = calloc(n, sizeof *s.decides),
+                       .copied = calloc(n, sizeof *s.copied)};
+    const bool made = s.uses && s.reader && s.stored && s.measured && s.halved && s.decides && s.copied;
     if (made)
         look_at_readers(&s);
     for (size_t id = 0; made && id < graph->tensor_count; id++) {
@@ -175,10 +203,14 @@ bool epilogues_find(const vkg_graph *graph, uint64_t most_elements, bool *live, 
         if (epilogues[id].copy)
             finished[epilogues[id].copy->id] = true;
     }
+    if (made)
+        decide_by_copies(&s, epilogues);
     free(s.uses);
     free(s.reader);
     free(s.stored);
     free(s.measured);
     free(s.halved);
+    free(s.decides);
+    free(s.copied);
     return made;
 }

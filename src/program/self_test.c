@@ -242,9 +242,9 @@ static vkg_result compare(vkg_program *program, enum conv_direction direction, v
     for (int i = 0; i < 3; i++)
         counts[i] = shape_elements(&tensors[i]->shape);
     const uint64_t columns = tensors[2]->shape.dims[tensors[2]->shape.rank - 1];
-    float *numbers = calloc(counts[0] + counts[1], sizeof *numbers),
+    float *numbers = calloc(counts[0] + counts[1] + counts[2], sizeof *numbers),
           *bias = tensors[3] ? vkg_program_input(program, tensors[3], 0) : NULL,
-          *step = tensors[4] ? vkg_program_input(program, tensors[4], 0) : NULL;
+          *step = tensors[4] ? numbers + counts[0] + counts[1] : NULL;
     struct expected expected = {.operands = conv_operands[direction], .inputs = {numbers, numbers + counts[0]},
                                 .sums = calloc(counts[2], sizeof(double))};
     vkg_result result = VKG_OK;
@@ -256,7 +256,8 @@ static vkg_result compare(vkg_program *program, enum conv_direction direction, v
         fill_typed(vkg_program_input(program, tensors[i], 0), tensors[i]->dtype, numbers + (i ? counts[0] : 0), counts[i],
                    hash_text(HASH_START + i, kernel));
     fill(bias, bias ? columns : 0, hash_text(HASH_START + 2, kernel));
-    fill(step, step ? counts[2] : 0, hash_text(HASH_START + 3, kernel));
+    if (step)
+        fill_typed(vkg_program_input(program, tensors[4], 0), tensors[4]->dtype, step, counts[2], hash_text(HASH_START + 3, kernel));
     result = vkg_program_run(program);
     each_product(p, add_product, &expected);
     finish(expected.sums, counts[2], bias, columns, step, epilogue & EPILOGUE_ACTIVATION);

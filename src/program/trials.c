@@ -54,7 +54,9 @@ static vkg_result build_graph(const vkg_log *log, const struct conv_trial *trial
     const vkg_shape shape = conv_operand_shape(problem, conv_operands[trial->direction][2]);
     tensors[2] = conv_node(*graph, trial->direction, tensors[0], tensors[1], problem);
     tensors[3] = epilogue & EPILOGUE_BIAS ? vkg_input(*graph, "bias", VKG_SHAPE(shape.dims[shape.rank - 1])) : NULL;
-    tensors[4] = epilogue & EPILOGUE_STEP ? vkg_input(*graph, "step", shape) : NULL;
+    tensors[4] = epilogue & EPILOGUE_STEP
+                     ? vkg_input_typed(*graph, "step", shape, epilogue & EPILOGUE_HALF_STEP ? trial->dtype : VKG_FLOAT32)
+                     : NULL;
     tensors[5] = follow(*graph, tensors, epilogue);
     if (!(epilogue & EPILOGUE_ONLY_COPY))
         vkg_output(*graph, "result", tensors[5]);
@@ -289,8 +291,7 @@ static size_t list_tasks(const vkg_device *device, const struct fusion *fusion, 
         task->problem = &node->attributes.conv;
         task->dtype = node->inputs[0]->dtype;
         task->count = conv_node_candidates(&device->caps, node, task->direction, epilogue, task->plans);
-        task->epilogue = epilogue_constant(epilogue) | (epilogue->moments ? EPILOGUE_MOMENTS : 0) |
-                         (epilogue->copy ? EPILOGUE_COPY : 0) | (epilogue->only_copy ? EPILOGUE_ONLY_COPY : 0);
+        task->epilogue = epilogue_wanted(epilogue);
         count += task->count > 0;
     }
     qsort(tasks, count, sizeof *tasks, compare_work);

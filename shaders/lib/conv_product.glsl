@@ -66,7 +66,11 @@ void describe()
     taps_y = taps_input_grad(phase.x, int(kh), int(sh), int(ph), int(dh));
     taps_x = taps_input_grad(phase.y, int(kw), int(sw), int(pw), int(dw));
 #endif
-    grid = WRITE_SIZE % pace == ivec2(0) ? WRITE_SIZE / pace : max((WRITE_SIZE - phase + pace - 1) / pace, 0);
+    grid = max((WRITE_SIZE - phase + pace - 1) / pace, 0);
+#ifdef FIRST_CONSTANT
+    if (WRITE_SIZE % pace == ivec2(0)) // the same for all phases, and known
+        grid = WRITE_SIZE / pace;
+#endif
     rows = n * uint(grid.x * grid.y);
     neighbours = BY_IMAGE ? 1 : n;
     one_place = IS_WHOLE(neighbours, ROWS);

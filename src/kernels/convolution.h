@@ -46,6 +46,7 @@ struct conv_plan {
     struct conv_step step;
     struct conv_push push;
     double flops; /* products with padding do not count */
+    bool unlikely; /* to be the fastest: not worth a trial */
     uint32_t epilogue; /* that the result is to have: its constant (kernels/epilogue.h); for the caller to set */
 };
 

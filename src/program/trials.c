@@ -185,15 +185,21 @@ static void describe(char *text, size_t bytes, const struct conv_plan *plan, dou
     snprintf(text + length, bytes - length, "%s%s %.4f ms", length ? ", " : "", name, 1e3 * seconds);
 }
 
+static uint32_t count_matrices(const struct task *task)
+{
+    uint32_t matrices = 0;
+    while (matrices < task->count && task->plans[matrices].step.subgroup_size)
+        matrices++;
+    return matrices;
+}
+
 /* The plain kernel, which is the last, is for what is small, and for devices that can run no other: on large problems it
  * takes so long that trying it could cost the device. Where there are kernels of matrices, the best guess of the others stands
  * for these. */
 static uint32_t candidates_to_time(const struct task *task)
 {
     const double small = 1e8;
-    uint32_t matrices = 0;
-    while (matrices < task->count && task->plans[matrices].step.subgroup_size)
-        matrices++;
+    const uint32_t matrices = count_matrices(task);
     if (matrices)
         return matrices + 1 < task->count ? matrices + 1 : task->count;
     return task->count > 1 && task->plans[0].flops > small ? task->count - 1 : task->count;
@@ -215,7 +221,7 @@ static vkg_result time_candidates(vkg_device *device, struct task *task, double 
     device->log = (vkg_log){0}; /* a candidate that fails is no error */
     for (uint32_t i = 0; i < candidates_to_time(task) && seconds_now() < deadline && !device->lost; i++) {
         double seconds = 0;
-        if (conv_trust(device, &task->plans[i]) == TRUST_WRONG ||
+        if (task->plans[i].unlikely || conv_trust(device, &task->plans[i]) == TRUST_WRONG ||
             time_candidate(device, task, i, best, warm, &seconds) != VKG_OK)
             continue;
         task->seconds[i] = seconds;
@@ -308,7 +314,8 @@ static void build_pipelines_of_candidates(vkg_device *device, const struct task 
     for (size_t i = 0; i < count; i++)
         for (uint32_t c = 0; tasks[i].tuned && c < candidates_to_time(&tasks[i]); c++) {
             const struct conv_trial trial = trial_of(&tasks[i], c);
-            conv_trial_want(device, &trial);
+            if (!tasks[i].plans[c].unlikely)
+                conv_trial_want(device, &trial);
         }
     device->log = log;
     pipelines_build(device);

@@ -11,15 +11,12 @@
 #extension GL_KHR_memory_scope_semantics : require
 #extension GL_KHR_shader_subgroup_basic : require
 #extension GL_KHR_cooperative_matrix : require
-#extension GL_EXT_shader_16bit_storage : require
 #if BFLOAT
 #extension GL_EXT_bfloat16 : require
-#define HALF   bfloat16_t
-#define HALVES bf16vec4
+#define HALF bfloat16_t
 #else
 #extension GL_EXT_shader_explicit_arithmetic_types_float16 : require
-#define HALF   float16_t
-#define HALVES f16vec4
+#define HALF float16_t
 #endif
 
 layout(local_size_x_id = 0) in;
@@ -106,6 +103,15 @@ layout(std430, binding = 2) writeonly buffer result_fours_buffer { vec4 result_f
 layout(std430, binding = 5) restrict writeonly buffer moments_buffer { float moments[]; };
 layout(std430, binding = 4) readonly buffer half_steps_buffer { uvec2 half_steps[]; };
 layout(std430, binding = 6) restrict writeonly buffer copies_buffer { uvec2 copies[]; };
+#define VECTOR 1
+#include "lib/pointwise.glsl"
+#if BFLOAT // conversions of drivers may cut, these round
+#define HALVES_FROM(a) bfloat16s_from(round_to_bfloat16(a))
+#define HALVES_OF(words) bfloat16s_of(words)
+#else
+#define HALVES_FROM(a) float16s_from(a)
+#define HALVES_OF(words) float16s_of(words)
+#endif
 #endif
 
 // A lane writes such fours of a column of matrices: all of them of the same columns, and read first what decides their slopes, as the
@@ -113,27 +119,6 @@ layout(std430, binding = 6) restrict writeonly buffer copies_buffer { uvec2 copi
 const uint FOURS_OF_LANE = FRAGMENT_ROWS * M * FOURS / LANES;
 vec4 written[FOURS_OF_LANE];
 bool is_row[FOURS_OF_LANE];
-
-// Rounded to the nearest, ties to even: conversions of some drivers cut. A NaN stays one.
-uvec2 halves_of(vec4 a)
-{
-#if BFLOAT
-    const uvec4 bits = floatBitsToUint(a);
-    const uvec4 rounded = mix((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16, bits >> 16 | 1u, greaterThan(bits & 0x7fffffffu, uvec4(0x7f800000u)));
-    return uvec2(rounded.x | rounded.y << 16, rounded.z | rounded.w << 16);
-#else
-    return uvec2(packHalf2x16(a.xy), packHalf2x16(a.zw));
-#endif
-}
-
-vec4 floats_of(uvec2 halves)
-{
-#if BFLOAT
-    return uintBitsToFloat(uvec4(halves.x << 16, halves.x & 0xffff0000u, halves.y << 16, halves.y & 0xffff0000u));
-#else
-    return vec4(unpackHalf2x16(halves.x), unpackHalf2x16(halves.y));
-#endif
-}
 
 uint index_of(uint row)
 {
@@ -154,7 +139,7 @@ void write_fours(uint column, uint row_in_tile)
         if (is_row[i]) {
             const uint four = (index_of(row_in_tile + row_of_lane(i)) + column) / 4;
             if ((EPILOGUE & EPILOGUE_HALF_STEP) != 0)
-                step[i] = floats_of(half_steps[four]);
+                step[i] = HALVES_OF(half_steps[four]);
             else
                 read_step(four, step[i]);
         }
@@ -163,7 +148,7 @@ void write_fours(uint column, uint row_in_tile)
     if ((EPILOGUE & EPILOGUE_COPY) != 0) {
         [[unroll]] for (uint i = 0; i < FOURS_OF_LANE; i++)
             if (is_row[i])
-                copies[(index_of(row_in_tile + row_of_lane(i)) + column) / 4] = halves_of(written[i]);
+                copies[(index_of(row_in_tile + row_of_lane(i)) + column) / 4] = HALVES_FROM(written[i]);
     }
     if ((EPILOGUE & EPILOGUE_ONLY_COPY) != 0)
         return;

@@ -41,7 +41,7 @@ typedef struct vkg_device_adopt_desc {
     bool robust_buffer_access;  /* VkPhysicalDeviceFeatures::robustBufferAccess */
     /* VK_KHR_cooperative_matrix, VkPhysicalDeviceCooperativeMatrixFeaturesKHR::cooperativeMatrix,
      * VkPhysicalDeviceVulkanMemoryModelFeatures::vulkanMemoryModel and
-     * VkPhysicalDeviceSubgroupSizeControlFeatures::computeFullSubgroups, all of them; used with fp16_storage, shader_float16 and
+     * VkPhysicalDeviceSubgroupSizeControlFeatures::computeFullSubgroups, all of them; used with shader_float16 and
      * subgroup_size_control only. Where vulkanMemoryModel is enabled, for this or for the application's own sake,
      * vulkanMemoryModelDeviceScope must be too: kernels use atomics. */
     bool cooperative_matrix;

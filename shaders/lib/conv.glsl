@@ -3,7 +3,7 @@
 //   input_grad   dx[n,ih,iw,ci]  = Σ dy[n,oh,ow,co] · w[kh,kw,ci,co]   over the same pairs of places
 //   weight_grad  dw[kh,kw,ci,co] = Σ x · dy
 // for each of `groups`, of which ci and co are the channels; where they lie: src/kernels/convolution_problem.h.
-#ifdef FIRST_CONSTANT // known when the pipeline is made: places cost no divisions then
+#ifdef FIRST_CONSTANT // what is pushed below, known when the pipeline is made: places cost no divisions then
 layout(constant_id = FIRST_CONSTANT + 0) const uint n = 1;
 layout(constant_id = FIRST_CONSTANT + 1) const uint ih = 1;
 layout(constant_id = FIRST_CONSTANT + 2) const uint iw = 1;

@@ -39,6 +39,7 @@
 #endif
 #define IS_BELOW(i, end, all, tile)  (IS_WHOLE(all, tile) || (i) < (end))
 #define LAST_BUT(i, all, tile) (IS_WHOLE(all, tile) ? (i) : min(i, (all) - 1))
+
 // What the whole workgroup shares: a matrix product of rows × columns, and the part [begin, end) of its summands.
 uint group, rows, columns, begin, end, part;
 #if DIRECTION != 2

@@ -45,7 +45,7 @@ static bool computes_with_them(vkg_device *device, VkPhysicalDevice physical)
 static bool can_run_kernels(const struct candidate *candidate)
 {
     const vkg_device_caps *caps = &candidate->caps;
-    return candidate->version >= VK_API_VERSION_1_2 && candidate->vulkan_memory_model && caps->subgroup_basic && caps->fp16_storage &&
+    return candidate->version >= VK_API_VERSION_1_2 && candidate->vulkan_memory_model && caps->subgroup_basic &&
            caps->subgroup_size_control && candidate->full_subgroups &&
            caps->subgroup_size >= caps->min_subgroup_size && caps->subgroup_size <= caps->max_subgroup_size;
 }

@@ -298,7 +298,7 @@ static void limit_to_enabled(vkg_device_caps *caps, const vkg_device_adopt_desc 
     caps->timeline_semaphore = caps->timeline_semaphore && desc->timeline_semaphore;
     caps->subgroup_size_control = caps->subgroup_size_control && desc->subgroup_size_control;
     caps->robust_buffer_access = desc->robust_buffer_access;
-    if (!desc->cooperative_matrix || !caps->subgroup_size_control || !caps->shader_float16 || !caps->fp16_storage) {
+    if (!desc->cooperative_matrix || !caps->subgroup_size_control || !caps->shader_float16) {
         caps->cooperative_matrix = false;
         caps->matrix_float16 = caps->matrix_bfloat16 = (vkg_matrix_shape){0};
     }

@@ -522,8 +522,9 @@ static bool plan_matrices(const struct question *question, const vkg_matrix_shap
                    results = matrix_result_bytes(shape, t);
     const uint32_t others = tile.rows * 4 + threads * 36; /* where rows begin; moments */
     const bool one_order = question->direction == CONV_WEIGHT_GRAD || p->n == 1;
-    if (!suits(&tile, s, 64) || (t->by_image && one_order) || threads > caps->max_workgroup_invocations || t->depth % shape->k || threads % (tile.rows / 8) ||
-        threads % (tile.columns / 8) || threads % (t->depth / 8) ||
+    if (!suits(&tile, s, 64) || (t->by_image && one_order) || threads > caps->max_workgroup_invocations ||
+        t->depth % shape->k || threads % (tile.rows / 8) || threads % (tile.columns / 8) || threads % (t->depth / 8) ||
+        /* in fours, the results of a column of a subgroup's matrices come out even, and lanes keep to their columns */
         t->fragment_rows * shape->m * shape->n / 4 % caps->subgroup_size || caps->subgroup_size % (shape->n / 4) ||
         (inputs > results ? inputs : results) + others > caps->max_shared_memory)
         return false;

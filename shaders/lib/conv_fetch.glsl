@@ -296,8 +296,9 @@ void fetch()
 #if DIRECTION != 2
     next.channel += DEPTH;
     if (next.channel >= SUMMED) { // another tap
-        next = at_next_tap(next);
-        if (!IS_WHOLE(SUMMED, DEPTH))
+        if (IS_WHOLE(SUMMED, DEPTH))
+            next = at_next_tap(next);
+        else
             advance(next, 0);
         find_pieces_of_a();
 #if DIRECTION == 1

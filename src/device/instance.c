@@ -11,7 +11,8 @@
 #include "device/internal.h"
 
 /* For volk's globals, which loading writes, and for the loader's lists of instances and devices: Debian 12's (1.3.239) walks
- * them without a lock of its own to find a function of a device, and crashes where another thread closes one meanwhile. */
+ * them without a lock of its own to find a function of a device, and to name an object, and crashes where another thread closes one
+ * meanwhile. */
 static pthread_mutex_t loader_lock = PTHREAD_MUTEX_INITIALIZER;
 
 vkg_result loader_open(const vkg_log *log, PFN_vkGetInstanceProcAddr *get)
@@ -147,6 +148,13 @@ void instance_close(struct vkg_device *device)
     device->messenger = NULL;
     device->instance = NULL;
     device->handle = NULL;
+}
+
+void instance_name_object(struct vkg_device *device, const VkDebugUtilsObjectNameInfoEXT *info)
+{
+    pthread_mutex_lock(&loader_lock);
+    device->instance_vk.vkSetDebugUtilsObjectNameEXT(device->handle, info); /* a name lost costs nothing */
+    pthread_mutex_unlock(&loader_lock);
 }
 
 static void load_functions(struct vkg_device *device)

@@ -48,6 +48,8 @@ vkg_result instance_open(struct vkg_device *device, bool validation);
 VkResult logical_device_create(struct vkg_device *device, VkPhysicalDevice physical, const VkDeviceCreateInfo *info);
 /* Closes the logical device, where there is one, and the instance, unless they are an application's. */
 void instance_close(struct vkg_device *device);
+/* vkSetDebugUtilsObjectNameEXT, from any thread. */
+void instance_name_object(struct vkg_device *device, const VkDebugUtilsObjectNameInfoEXT *info);
 /* Fills device->vk of a device that an application made. */
 void device_functions_load(struct vkg_device *device);
 

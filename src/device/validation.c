@@ -118,5 +118,5 @@ void validation_name(struct vkg_device *device, VkObjectType type, uint64_t obje
         .objectHandle = object,
         .pObjectName = name,
     };
-    device->instance_vk.vkSetDebugUtilsObjectNameEXT(device->handle, &info); /* a name lost costs nothing */
+    instance_name_object(device, &info);
 }

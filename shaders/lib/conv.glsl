@@ -3,56 +3,35 @@
 //   input_grad   dx[n,ih,iw,ci]  = Σ dy[n,oh,ow,co] · w[kh,kw,ci,co]   over the same pairs of places
 //   weight_grad  dw[kh,kw,ci,co] = Σ x · dy
 // for each of `groups`, of which ci and co are the channels; where they lie: src/kernels/convolution_problem.h.
-#ifdef FIRST_CONSTANT // what is pushed below, known when the pipeline is made: places cost no divisions then
-layout(constant_id = FIRST_CONSTANT + 0) const uint n = 1;
-layout(constant_id = FIRST_CONSTANT + 1) const uint ih = 1;
-layout(constant_id = FIRST_CONSTANT + 2) const uint iw = 1;
-layout(constant_id = FIRST_CONSTANT + 3) const uint ci = 1;
-layout(constant_id = FIRST_CONSTANT + 4) const uint oh = 1;
-layout(constant_id = FIRST_CONSTANT + 5) const uint ow = 1;
-layout(constant_id = FIRST_CONSTANT + 6) const uint co = 1;
-layout(constant_id = FIRST_CONSTANT + 7) const uint kh = 1;
-layout(constant_id = FIRST_CONSTANT + 8) const uint kw = 1;
-layout(constant_id = FIRST_CONSTANT + 9) const uint sh = 1;
-layout(constant_id = FIRST_CONSTANT + 10) const uint sw = 1;
-layout(constant_id = FIRST_CONSTANT + 11) const uint ph = 1;
-layout(constant_id = FIRST_CONSTANT + 12) const uint pw = 1;
-layout(constant_id = FIRST_CONSTANT + 13) const uint dh = 1;
-layout(constant_id = FIRST_CONSTANT + 14) const uint dw = 1;
-layout(constant_id = FIRST_CONSTANT + 15) const uint groups = 1;
-layout(constant_id = FIRST_CONSTANT + 16) const uint batched = 1;
-layout(constant_id = FIRST_CONSTANT + 17) const uint chunk = 1;
-layout(constant_id = FIRST_CONSTANT + 18) const uint split = 1;
-layout(constant_id = FIRST_CONSTANT + 19) const uint lane_columns = 1;
-layout(constant_id = FIRST_CONSTANT + 20) const uint lane_splits = 1;
-layout(constant_id = FIRST_CONSTANT + 21) const uint blocks = 1;
-layout(constant_id = FIRST_CONSTANT + 22) const uint x_group = 1;
-layout(constant_id = FIRST_CONSTANT + 23) const uint w_group = 1;
-layout(constant_id = FIRST_CONSTANT + 24) const uint y_group = 1;
-layout(constant_id = FIRST_CONSTANT + 25) const uint x_pitch = 1;
-layout(constant_id = FIRST_CONSTANT + 26) const uint w_pitch = 1;
-layout(constant_id = FIRST_CONSTANT + 27) const uint y_pitch = 1;
-layout(push_constant) uniform push_constants
-{
-    layout(offset = 112) float slope;
-    float step_slope;
-};
+// Kernels that know them when the pipeline is made, so that places cost no divisions, define FIRST_CONSTANT: constants from there on.
+//   chunk                        terms of the sum that one split adds up: (kh, kw, channel), in weight_grad (n, oh, ow)
+//   split                        splits; their results lie one after the other
+//   lane_columns                 texel kernels: so many lanes, a power of two, lie side by side over the columns;
+//   lane_splits                  so many, a power of two, take splits of their own; the others lie one below the other
+//   blocks                       workgroups of one group; those of the next one follow
+//   x_group, w_group, y_group    elements from one group to the next
+//   x_pitch, w_pitch, y_pitch    elements from one place to the next; of w, from one ci to the next
+#define EACH_SIZE(DO)                                                                                                  \
+    DO(0, n) DO(1, ih) DO(2, iw) DO(3, ci) DO(4, oh) DO(5, ow) DO(6, co) DO(7, kh) DO(8, kw)                           \
+    DO(9, sh) DO(10, sw) DO(11, ph) DO(12, pw) DO(13, dh) DO(14, dw) DO(15, groups) DO(16, batched)                    \
+    DO(17, chunk) DO(18, split) DO(19, lane_columns) DO(20, lane_splits) DO(21, blocks)                                \
+    DO(22, x_group) DO(23, w_group) DO(24, y_group) DO(25, x_pitch) DO(26, w_pitch) DO(27, y_pitch)
+#ifdef FIRST_CONSTANT
+#define CONSTANT(i, name) layout(constant_id = FIRST_CONSTANT + i) const uint name = 1;
+EACH_SIZE(CONSTANT)
 #else
+#define PUSHED(i, name) uint name;
+#endif
 layout(push_constant) uniform push_constants
 {
-    uint n, ih, iw, ci, oh, ow, co, kh, kw;
-    uint sh, sw, ph, pw, dh, dw;
-    uint groups, batched;
-    uint chunk;        // terms of the sum that one split adds up: (kh, kw, channel), in weight_grad (n, oh, ow)
-    uint split;        // splits; their results lie one after the other
-    uint lane_columns; // texel kernels: so many lanes, a power of two, lie side by side over the columns;
-    uint lane_splits;  // so many, a power of two, take splits of their own; the others lie one below the other
-    uint blocks;       // workgroups of one group; those of the next one follow
-    uint x_group, w_group, y_group; // elements from one group to the next
-    uint x_pitch, w_pitch, y_pitch; // elements from one place to the next; of w, from one ci to the next
-    float slope, step_slope;        // lib/epilogue.glsl
-};
+#ifdef FIRST_CONSTANT
+    layout(offset = 112) float slope; // behind the 28 sizes
+#else
+    EACH_SIZE(PUSHED)
+    float slope;
 #endif
+    float step_slope; // lib/epilogue.glsl
+};
 
 // The workgroup's place in a one-dimensional grid that is folded over y.
 uint folded_workgroup()

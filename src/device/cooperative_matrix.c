@@ -11,7 +11,7 @@ static bool is_power_of_two(uint32_t a)
     return a && (a & (a - 1)) == 0;
 }
 
-/* Sums in float32 by a subgroup. conv_coopmat.comp takes 32 summands at a time, or 64, and eights and fours of halves. */
+/* Sums in float32 by a subgroup. conv_coopmat.comp takes 32 summands at a time, or 64, in eights of halves. */
 static bool is_useful(const struct cooperative_matrix_shape *s, int32_t component)
 {
     return s->scope == SCOPE_SUBGROUP && !s->saturating && s->a == component && s->b == component &&

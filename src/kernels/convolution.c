@@ -480,6 +480,7 @@ static struct conv_plan begin_plan(const struct question *question)
 struct matrix_tile {
     uint32_t subgroup_rows, subgroup_columns, fragment_rows, fragment_columns, depth, workgroups;
     bool by_image;
+    enum { SMALL = 1, LARGE = 2, ANY = SMALL | LARGE } likely; /* for problems of this size; the others are not worth a trial */
 };
 
 /* The specialisation constants of conv_coopmat.comp from 2 on. */
@@ -547,33 +548,28 @@ static bool plan_matrices(const struct question *question, const vkg_matrix_shap
            set_grid(caps, plan, tiles(s, &tile), s->groups, s->phases * plan->push.split);
 }
 
-/* What was the fastest of large problems, or of small ones, on an H200. The larger a tile, the less is read; where there is little to
- * compute, the sooner it is done the better. */
-static bool is_likely(const struct matrix_tile *tile, double flops)
-{
-    const double large = 1e9;
-    const bool is_small = tile->fragment_rows * tile->fragment_columns <= 4, is_middle = tile->fragment_columns == 2 && !tile->by_image;
-    const bool is_narrow = tile->fragment_columns == 1;
-    return is_narrow || (flops >= large ? !is_small : is_small || is_middle);
-}
-
 static uint32_t add_matrices(const struct question *question, const struct conv_plan *unfinished, struct conv_plan *plans)
 {
-    /* the best guess first: that for few columns, which suits no others */
+    /* The best guess first: that for few columns, which suits no others. What was the fastest of large problems, or of small ones, on
+     * an H200: the larger a tile, the less is read; where there is little to compute, the sooner it is done the better. */
     static const struct matrix_tile tiles_tried[] = {
-        {4, 1, 2, 1, 64, 0, true}, {2, 2, 2, 2, 32, 1, false}, {2, 2, 2, 2, 32, 0, false}, {2, 2, 4, 2, 64, 256, false},
-        {2, 2, 4, 4, 64, 256, true}, {2, 2, 4, 4, 64, 256, false}, {2, 2, 4, 2, 64, 256, true}};
+        {4, 1, 2, 1, 64, 0, true, ANY},      {2, 2, 2, 2, 32, 1, false, SMALL},   {2, 2, 2, 2, 32, 0, false, SMALL},
+        {2, 2, 4, 2, 64, 256, false, ANY},   {2, 2, 4, 4, 64, 256, true, LARGE},  {2, 2, 4, 4, 64, 256, false, LARGE},
+        {2, 2, 4, 2, 64, 256, true, LARGE}};
     enum { TILES = sizeof tiles_tried / sizeof *tiles_tried };
     _Static_assert((int)KERNEL_COUNT + (int)TILES <= (int)CONV_MAX_CANDIDATES, "every kernel may be a candidate, and every tile");
     const vkg_matrix_shape none = {0}, shape = question->dtype == VKG_FLOAT16    ? question->caps->matrix_float16
                                                : question->dtype == VKG_BFLOAT16 ? question->caps->matrix_bfloat16
                                                                                  : none;
+    const double large = 1e9;
+    const uint32_t size = unfinished->flops >= large ? LARGE : SMALL;
     uint32_t count = 0;
     for (uint32_t i = 0; i < 2 * TILES && shape.m; i++) { /* the likely ones, then the others */
         const struct matrix_tile *tile = &tiles_tried[i % TILES];
+        const bool unlikely = i >= TILES;
         plans[count] = *unfinished;
-        plans[count].unlikely = i >= TILES;
-        if (is_likely(tile, unfinished->flops) == (i < TILES) && plan_matrices(question, &shape, tile, &plans[count]) &&
+        plans[count].unlikely = unlikely;
+        if (unlikely == !(tile->likely & size) && plan_matrices(question, &shape, tile, &plans[count]) &&
             !is_there(plans, count))
             count++;
     }

@@ -48,11 +48,12 @@ uint32_t conv_node_candidates(const vkg_device_caps *caps, const vkg_tensor *nod
 {
     const uint32_t count = conv_candidates(caps, direction, &node->attributes.conv, node->inputs[0]->dtype, plans);
     for (uint32_t i = 0; i < count; i++) {
-        const bool whole = plans[i].push.split == 1, copies = whole && epilogue->copy && plans[i].step.copies;
-        plans[i].epilogue = epilogue_constant(epilogue) |
-                            (whole && epilogue->moments && plans[i].step.moments_tile[0] ? EPILOGUE_MOMENTS : 0) |
-                            (copies ? EPILOGUE_COPY : 0) | (copies && epilogue->only_copy ? EPILOGUE_ONLY_COPY : 0) |
-                            (whole && plans[i].step.copies ? epilogue_wanted(epilogue) & EPILOGUE_HALF_STEP : 0);
+        const struct conv_step *step = &plans[i].step;
+        const bool whole = plans[i].push.split == 1;
+        uint32_t able = EPILOGUE_BIAS | EPILOGUE_ACTIVATION | EPILOGUE_STEP;
+        able |= whole && step->moments_tile[0] ? EPILOGUE_MOMENTS : 0;
+        able |= whole && step->copies ? EPILOGUE_COPY | EPILOGUE_ONLY_COPY | EPILOGUE_HALF_STEP : 0;
+        plans[i].epilogue = epilogue_wanted(epilogue) & able;
     }
     return count;
 }

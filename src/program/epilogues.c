@@ -135,9 +135,8 @@ static void take_step(const struct search *s, const vkg_tensor *convolution, str
 static void take_copy(const struct search *s, const vkg_tensor *convolution, struct epilogue *epilogue, const vkg_tensor *latest)
 {
     const vkg_tensor *copy = s->halved[latest->id];
-    if (!copy || copy->dtype != convolution->inputs[0]->dtype)
-        return;
-    epilogue->copy = copy;
+    if (copy && copy->dtype == convolution->inputs[0]->dtype)
+        epilogue->copy = copy;
 }
 
 static const vkg_tensor *latest(const struct epilogue *epilogue, const vkg_tensor *convolution)

@@ -103,7 +103,8 @@ struct conv_trial {
 
 /* A program that is that convolution, run by that candidate; tensors: its two inputs, the convolution, the inputs for a bias
  * and for what decides the slopes, or NULL, the result, with EPILOGUE_MOMENTS the sums and variances of its columns, with
- * EPILOGUE_COPY the copy as float32; with EPILOGUE_ONLY_COPY the result itself is no output. Destroy the program, then the graph, after an error too. */
+ * EPILOGUE_COPY the copy as float32; with EPILOGUE_ONLY_COPY the result itself is no output. Destroy the program, then the
+ * graph, after an error too. */
 enum { CONV_TRIAL_TENSORS = 9 };
 #define TRIAL_SLOPE 0.25f
 vkg_result conv_trial_create(vkg_device *device, const struct conv_trial *trial, vkg_graph **graph, vkg_program **program,

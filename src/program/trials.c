@@ -304,33 +304,33 @@ static size_t list_tasks(const vkg_device *device, const struct fusion *fusion, 
     return count;
 }
 
-/* Has the pipelines of all trials built at once; what goes wrong here goes wrong in the trial, too, and is passed over there. */
-static void build_pipelines_of_candidates(vkg_device *device, const struct task *tasks, size_t count)
+/* The pipelines of a task's trials, */
+static void want_candidates(vkg_device *device, const struct task *task)
 {
-    const vkg_log log = device->log;
-    if (!pipelines_build_pays(device))
-        return;
-    device->log = (vkg_log){0};
-    for (size_t i = 0; i < count; i++)
-        for (uint32_t c = 0; tasks[i].tuned && c < candidates_to_time(&tasks[i]); c++) {
-            const struct conv_trial trial = trial_of(&tasks[i], c);
-            if (!tasks[i].plans[c].unlikely)
-                conv_trial_want(device, &trial);
-        }
-    device->log = log;
-    pipelines_build(device);
+    for (uint32_t c = 0; task->tuned && c < candidates_to_time(task); c++) {
+        const struct conv_trial trial = trial_of(task, c);
+        if (!task->plans[c].unlikely)
+            conv_trial_want(device, &trial);
+    }
 }
 
-/* The same of the tests of what was chosen. */
-static void build_pipelines_of_choices(vkg_device *device, const struct task *tasks, size_t count)
+/* and those of the test of what was chosen. */
+static void want_choice(vkg_device *device, const struct task *task)
+{
+    self_test_want(device, task->direction, &task->plans[conv_choose(device, task->direction, task->plans, task->count)]);
+}
+
+/* Has what is wanted for all tasks built at once; what goes wrong here goes wrong in the trial, or the test, too, and is passed
+ * over, or reported, there. */
+static void build_pipelines(vkg_device *device, const struct task *tasks, size_t count,
+                            void (*want)(vkg_device *device, const struct task *task))
 {
     const vkg_log log = device->log;
     if (!pipelines_build_pays(device))
         return;
     device->log = (vkg_log){0};
     for (size_t i = 0; i < count; i++)
-        self_test_want(device, tasks[i].direction,
-                       &tasks[i].plans[conv_choose(device, tasks[i].direction, tasks[i].plans, tasks[i].count)]);
+        want(device, &tasks[i]);
     device->log = log;
     pipelines_build(device);
 }
@@ -349,7 +349,7 @@ static vkg_result tune(vkg_device *device, struct task *tasks, size_t count)
     bool warm = false;
     for (size_t i = 0; i < count; i++)
         tasks[i].tuned = is_tuned(device, &tasks[i]) && !is_known(device, &tasks[i]);
-    build_pipelines_of_candidates(device, tasks, count);
+    build_pipelines(device, tasks, count, want_candidates);
     const double deadline = seconds_now() + budget;
     for (size_t i = 0; i < count && result == VKG_OK; i++) {
         tasks[i].tuned = tasks[i].tuned && !is_known(device, &tasks[i]); /* since another task has that problem */
@@ -370,7 +370,7 @@ vkg_result trials_run(vkg_device *device, const struct fusion *fusion)
     const size_t count = list_tasks(device, fusion, tasks);
     vkg_result result = tune(device, tasks, count);
     if (result == VKG_OK)
-        build_pipelines_of_choices(device, tasks, count);
+        build_pipelines(device, tasks, count, want_choice);
     for (size_t i = 0; i < count && result == VKG_OK; i++)
         result = test_choice(device, &tasks[i]);
     free(tasks);

@@ -8,28 +8,24 @@ uint32_t epilogue_constant(const struct epilogue *epilogue)
            (epilogue->step ? EPILOGUE_STEP : 0);
 }
 
-static bool has_half_step(const struct epilogue *epilogue)
-{
-    return epilogue->step && vkg_dtype_size(epilogue->step->dtype) == 2;
-}
-
 uint32_t epilogue_wanted(const struct epilogue *epilogue)
 {
-    return epilogue_constant(epilogue) | (epilogue->moments ? EPILOGUE_MOMENTS : 0) | (epilogue->copy ? EPILOGUE_COPY : 0) |
-           (epilogue->only_copy ? EPILOGUE_ONLY_COPY : 0) | (has_half_step(epilogue) ? EPILOGUE_HALF_STEP : 0);
+    return epilogue_constant(epilogue) | (epilogue->moments ? EPILOGUE_MOMENTS : 0) |
+           (epilogue->copy || epilogue->only_halves ? EPILOGUE_COPY : 0) |
+           (epilogue->only_halves ? EPILOGUE_ONLY_COPY : 0) | (epilogue->half_step ? EPILOGUE_HALF_STEP : 0);
 }
 
 vkg_result epilogue_unpack_step(struct lowering *lowering, const struct epilogue *epilogue, struct placement *floats)
 {
     *floats = (struct placement){0};
-    if (!has_half_step(epilogue))
+    if (!epilogue->half_step)
         return VKG_OK;
     const uint64_t elements = shape_elements(&epilogue->step->shape);
     struct placement halves;
     vkg_result result = lowering_place(lowering, epilogue->step, &halves);
     if (result == VKG_OK)
         result = lowering_add_storage(lowering, STORAGE_TEMPORARY, elements * 4, &floats->storage);
-    return result == VKG_OK ? lowering_unpack_halves(lowering, epilogue->step->dtype, elements, halves, *floats) : result;
+    return result == VKG_OK ? lowering_unpack_halves(lowering, lowering_dtype(lowering, epilogue->step), elements, halves, *floats) : result;
 }
 
 void epilogue_bind_nothing(struct dispatch *dispatch, uint32_t other, enum binding_format format)
@@ -45,7 +41,7 @@ vkg_result epilogue_bind(struct lowering *lowering, struct dispatch *dispatch, c
     const vkg_tensor *const tensors[] = {epilogue->bias, epilogue->step};
     vkg_result result = VKG_OK;
     for (int i = 0; i < 2 && result == VKG_OK; i++)
-        if (i == 1 && floats && has_half_step(epilogue))
+        if (i == 1 && floats && epilogue->half_step)
             dispatch_bind(dispatch, *floats, shape_elements(&tensors[i]->shape) * 4, format, true, false);
         else if (tensors[i])
             result = lowering_bind_tensor(lowering, dispatch, tensors[i], format, true, false);

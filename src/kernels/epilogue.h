@@ -16,11 +16,12 @@ struct epilogue {
     bool activates;         /* leaky ReLU */
     float slope;            /* of that; 0: ReLU */
     const vkg_tensor *step; /* an element an element of the result, which is multiplied by 1 where that is positive, */
-    float step_slope;       /* and by this where it is not; or NULL. float32, or the convolution's halves */
+    float step_slope;       /* and by this where it is not; or NULL */
+    bool half_step;         /* that lies in memory as the convolution's halves */
     const vkg_tensor *result; /* what is computed then; NULL: that is the convolution's own node */
     bool moments;             /* of the result, for its statistics: where the kernel can (tile_moments.h) */
     const vkg_tensor *copy;   /* the result as the convolution's halves, for the next one to read; or NULL */
-    bool only_copy;           /* which alone is read */
+    bool only_halves;         /* the result lies in memory as such halves, and nowhere in float32 */
 };
 
 /* The specialisation constant EPILOGUE: the sum of these, and, but for what only some kernels can, moments and copies. */

@@ -54,16 +54,16 @@ static const struct element_text *text_of(vkg_dtype dtype)
 
 static enum binding_format leaf_format(const struct fused_writer *w, const struct fused_leaf *leaf)
 {
-    if (leaf->read.tensor->dtype != VKG_FLOAT32)
+    if (lowering_dtype(w->lowering, leaf->read.tensor) != VKG_FLOAT32)
         return FORMAT_STORAGE;
-    return lowering_read_format(w->lowering, tensor_bytes(leaf->read.tensor), leaf->load == FUSED_LOAD_VECTOR);
+    return lowering_read_format(w->lowering, lowering_bytes(w->lowering, leaf->read.tensor), leaf->load == FUSED_LOAD_VECTOR);
 }
 
 void writer_declare_leaves(struct fused_writer *w)
 {
     for (uint32_t l = 0; l < w->leaf_count; l++) {
         const struct fused_leaf *leaf = &w->leaves[l];
-        const struct element_text *text = text_of(leaf->read.tensor->dtype);
+        const struct element_text *text = text_of(lowering_dtype(w->lowering, leaf->read.tensor));
         if (leaf_format(w, leaf) == FORMAT_STORAGE)
             fprintf(w->declarations, "layout(std430, binding = %u) readonly buffer in_buffer%u { %s in%u[]; };\n", l, l,
                     leaf->load == FUSED_LOAD_VECTOR ? text->vector : text->element, l);
@@ -126,7 +126,7 @@ static void write_load(struct fused_writer *w, FILE *out, uint32_t l, const char
                        uint32_t component)
 {
     const struct fused_leaf *leaf = &w->leaves[l];
-    const struct element_text *text = text_of(leaf->read.tensor->dtype);
+    const struct element_text *text = text_of(lowering_dtype(w->lowering, leaf->read.tensor));
     bool guarded = is_guarded(w, leaf), vector = leaf->load == FUSED_LOAD_VECTOR;
     fprintf(out, "    %s %s; { int i = 0%s;", type, target, guarded ? ", g; bool there = true" : "");
     if (leaf->offset != 0)

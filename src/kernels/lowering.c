@@ -31,6 +31,16 @@ static enum storage_kind storage_kind_of(const vkg_tensor *tensor)
                                      : STORAGE_TEMPORARY;
 }
 
+vkg_dtype lowering_dtype(const struct lowering *lowering, const vkg_tensor *tensor)
+{
+    return lowering->memory[tensor_storage(tensor)->id];
+}
+
+uint64_t lowering_bytes(const struct lowering *lowering, const vkg_tensor *tensor)
+{
+    return shape_elements(&tensor->shape) * vkg_dtype_size(lowering_dtype(lowering, tensor));
+}
+
 vkg_result lowering_place(struct lowering *lowering, const vkg_tensor *tensor, struct placement *placement)
 {
     tensor = tensor_storage(tensor);
@@ -38,7 +48,7 @@ vkg_result lowering_place(struct lowering *lowering, const vkg_tensor *tensor, s
     vkg_result result = VKG_OK;
     if (known->storage == UINT32_MAX) {
         enum storage_kind kind = storage_kind_of(tensor);
-        result = lowering_add_storage(lowering, kind, tensor_bytes(tensor), &known->storage);
+        result = lowering_add_storage(lowering, kind, lowering_bytes(lowering, tensor), &known->storage);
         if (result == VKG_OK && kind == STORAGE_STATE)
             result = state_address(lowering->state, tensor->name, &lowering->storages[known->storage].address);
     }
@@ -87,7 +97,7 @@ vkg_result lowering_bind_tensor(struct lowering *lowering, struct dispatch *disp
     vkg_result result = lowering_place(lowering, tensor, &placement);
     if (result != VKG_OK)
         return result;
-    uint64_t bytes = tensor_bytes(tensor);
+    uint64_t bytes = lowering_bytes(lowering, tensor);
     if (format == FORMAT_STORAGE && bytes > lowering->device->caps.max_storage_buffer_range)
         return vkg_fail(&lowering->device->log, VKG_ERROR_UNSUPPORTED,
                         "%s: a tensor of shape %s takes %llu bytes, and a buffer range on %s at most %llu "
@@ -190,7 +200,9 @@ static vkg_result bind_reduced(struct lowering *lowering, struct dispatch *dispa
     const vkg_tensor *const results[] = {result_tensor, partial->deviations};
     vkg_result result = VKG_OK;
     for (int i = 0; i < (partial->tiles ? 2 : 1) && result == VKG_OK; i++)
-        if (results[i])
+        if (results[i] && partial->floats)
+            dispatch_bind(dispatch, *partial->floats, shape_elements(&results[i]->shape) * 4, FORMAT_STORAGE, false, true);
+        else if (results[i])
             result = lowering_bind_tensor(lowering, dispatch, results[i], FORMAT_STORAGE, false, true);
         else
             epilogue_bind_nothing(dispatch, 0, FORMAT_STORAGE);

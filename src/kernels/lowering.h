@@ -70,6 +70,7 @@ struct lowering {
     struct vkg_state *state;
     struct placement *placements; /* one a tensor of the graph */
     const struct epilogue *epilogues; /* one a tensor of the graph, of convolutions */
+    const vkg_dtype *memory; /* one a tensor of the graph: the type in which it lies there, which may be shorter than its own */
     struct tile_moments *moments; /* one a tensor of the graph, of what convolutions write */
     struct storage *storages;
     size_t storage_count, storage_capacity;
@@ -85,6 +86,9 @@ struct lowering {
 enum { STORAGE_GRAIN = 256 };
 
 vkg_result lowering_add_storage(struct lowering *lowering, enum storage_kind kind, uint64_t bytes, uint32_t *storage);
+/* The type in which a tensor (what it is a view of) lies in memory, and the bytes that it takes there. */
+vkg_dtype lowering_dtype(const struct lowering *lowering, const vkg_tensor *tensor);
+uint64_t lowering_bytes(const struct lowering *lowering, const vkg_tensor *tensor);
 /* The memory of a tensor (of what it is a view of): made at first use, or the state's. */
 vkg_result lowering_place(struct lowering *lowering, const vkg_tensor *tensor, struct placement *placement);
 /* Places a tensor at a given spot: a gradient in its network's block. */
@@ -119,6 +123,7 @@ struct partial_results {
     struct placement at;
     const struct epilogue *epilogue; /* of sums: what the kernel does then; or NULL */
     struct placement step;           /* of that: see epilogue_unpack_step */
+    const struct placement *floats;  /* of sums: where they go, if that is not where the result lies; or NULL */
     const struct tile_moments *tiles; /* the parts are these; or NULL */
     const vkg_tensor *deviations; /* of tiles: what these become, beside or (NULL) instead of the result, which is their sum */
 };

@@ -155,6 +155,19 @@ static vkg_result bind_moments(struct lowering *lowering, const vkg_tensor *writ
     return result;
 }
 
+/* Where a result lies as halves, its copy is at the same place. A kernel that does not write halves leaves floats elsewhere first. */
+static vkg_result place_halves(struct lowering *lowering, const vkg_tensor *written, const vkg_tensor *copy, bool elsewhere,
+                               struct placement *floats)
+{
+    struct placement halves;
+    vkg_result result = lowering_place(lowering, written, &halves);
+    if (result == VKG_OK && copy)
+        lowering_place_at(lowering, copy, halves.storage, halves.offset);
+    return result == VKG_OK && elsewhere
+               ? lowering_add_storage(lowering, STORAGE_TEMPORARY, shape_elements(&written->shape) * sizeof(float), &floats->storage)
+               : result;
+}
+
 /* Binds what the kernel writes: the result, or parts of it, or nothing but its copy. */
 static vkg_result bind_written(struct lowering *lowering, struct dispatch *dispatch, const struct conv_plan *plan,
                                const vkg_tensor *written, struct partial_results *parts)
@@ -164,33 +177,38 @@ static vkg_result bind_written(struct lowering *lowering, struct dispatch *dispa
         return VKG_OK;
     }
     const uint64_t bytes = parts->parts * parts->inner * sizeof(float);
+    if (parts->parts == 1 && parts->floats)
+        dispatch_bind(dispatch, *parts->floats, bytes, FORMAT_STORAGE, false, true);
     if (parts->parts == 1)
-        return lowering_bind_tensor(lowering, dispatch, written, FORMAT_STORAGE, false, true);
+        return parts->floats ? VKG_OK : lowering_bind_tensor(lowering, dispatch, written, FORMAT_STORAGE, false, true);
     vkg_result result = lowering_add_storage(lowering, STORAGE_TEMPORARY, bytes, &parts->at.storage);
     if (result == VKG_OK)
         dispatch_bind(dispatch, parts->at, bytes, FORMAT_STORAGE, false, true);
     return result;
 }
 
-/* Binds the copy that a kernel can write, of halves. */
-static vkg_result bind_copy(struct lowering *lowering, const vkg_tensor *copy, const struct conv_plan *plan,
-                            struct dispatch *dispatch)
+/* Binds the halves that a kernel can write. */
+static vkg_result bind_halves(struct lowering *lowering, const vkg_tensor *halves, const struct conv_plan *plan,
+                              struct dispatch *dispatch)
 {
     if (plan->epilogue & EPILOGUE_COPY)
-        return lowering_bind_tensor(lowering, dispatch, copy, FORMAT_STORAGE, false, true);
+        return lowering_bind_tensor(lowering, dispatch, halves, FORMAT_STORAGE, false, true);
     if (plan->step.copies)
         epilogue_bind_nothing(dispatch, 0, FORMAT_STORAGE);
     return VKG_OK;
 }
 
-/* The copy that the kernel did not write. */
-static vkg_result copy_result(struct lowering *lowering, const vkg_tensor *written, const vkg_tensor *copy)
+/* Makes the halves that the kernel did not write. */
+static vkg_result pack_result(struct lowering *lowering, const vkg_tensor *written, const struct placement *floats,
+                              const vkg_tensor *halves)
 {
-    struct placement from, to;
-    vkg_result result = lowering_place(lowering, written, &from);
+    struct placement from = {0}, to;
+    vkg_result result = floats ? VKG_OK : lowering_place(lowering, written, &from);
     if (result == VKG_OK)
-        result = lowering_place(lowering, copy, &to);
-    return result == VKG_OK ? lowering_pack_halves(lowering, copy->dtype, shape_elements(&copy->shape), from, to) : result;
+        result = lowering_place(lowering, halves, &to);
+    return result == VKG_OK ? lowering_pack_halves(lowering, lowering_dtype(lowering, halves), shape_elements(&halves->shape),
+                                                   floats ? *floats : from, to)
+                            : result;
 }
 
 /* One kernel writes the result, finished; or parts of it, which another one adds, and finishes. */
@@ -199,16 +217,21 @@ static vkg_result lower_convolution(struct lowering *lowering, const vkg_tensor 
     static const struct epilogue none = {0};
     const struct epilogue *wanted = &lowering->epilogues[node->id];
     const vkg_tensor *written = wanted->result ? wanted->result : node;
+    const vkg_tensor *halves = wanted->copy ? wanted->copy : wanted->only_halves ? written : NULL;
     struct conv_plan plan;
     struct dispatch *dispatch = NULL;
     vkg_result result = choose_plan(lowering, node, direction, &plan);
     if (result != VKG_OK)
         return result;
-    const bool whole = plan.push.split == 1;
+    const bool whole = plan.push.split == 1, packs = halves && !(plan.epilogue & EPILOGUE_COPY);
+    struct placement floats = {0};
     struct partial_results parts = {.outer = 1, .parts = plan.push.split, .inner = shape_elements(&node->shape),
-                                    .epilogue = wanted->result ? wanted : NULL};
+                                    .epilogue = wanted->result ? wanted : NULL,
+                                    .floats = wanted->only_halves && packs ? &floats : NULL};
     const bool reads_halves = plan.epilogue & EPILOGUE_HALF_STEP;
-    if (!reads_halves)
+    if (wanted->only_halves)
+        result = place_halves(lowering, written, wanted->copy, packs, &floats);
+    if (result == VKG_OK && !reads_halves)
         result = epilogue_unpack_step(lowering, wanted, &parts.step);
     if (result == VKG_OK)
         result = add_dispatch(lowering, node, &plan, &dispatch);
@@ -220,12 +243,10 @@ static vkg_result lower_convolution(struct lowering *lowering, const vkg_tensor 
     if (result == VKG_OK)
         result = bind_moments(lowering, written, &plan, direction, dispatch);
     if (result == VKG_OK)
-        result = bind_copy(lowering, wanted->copy, &plan, dispatch);
+        result = bind_halves(lowering, halves, &plan, dispatch);
     if (result == VKG_OK && !whole)
         result = lowering_reduce_parts(lowering, &parts, written);
-    return result == VKG_OK && wanted->copy && !(plan.epilogue & EPILOGUE_COPY)
-               ? copy_result(lowering, written, wanted->copy)
-               : result;
+    return result == VKG_OK && packs ? pack_result(lowering, written, parts.floats, halves) : result;
 }
 
 static vkg_result lower_forward(struct lowering *lowering, const vkg_tensor *node)

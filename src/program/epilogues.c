@@ -8,35 +8,54 @@
 
 struct search {
     const vkg_graph *graph;
-    bool *live;
-    const bool *finished;
+    struct fusion *fusion;
     uint64_t most_elements;
     uint32_t *uses;              /* edges from live nodes, and outputs */
-    const vkg_tensor **reader;   /* the last live node that reads it */
-    bool *stored;                /* read by a node that reads memory only */
+    const vkg_tensor **reader;   /* a live node that reads it */
+    bool *stored;                /* read by somebody who reads memory only, and the tensor's own type */
     bool *measured;              /* its columns' deviations are wanted */
+    bool *normalised;            /* sums over it, a channel each, are wanted, or over what becomes of its elements */
     const vkg_tensor **halved;   /* the live node that reads it, element for element, and makes halves of it */
-    uint32_t *decides;           /* so many slopes of epilogues that nobody else asks for */
-    const vkg_tensor **copied;   /* the halves that are all that is kept of it */
 };
 
 /* --- who reads whom --- */
 
+/* A sum that leaves each channel its own, as in normalisations and their gradients: a loss is none. */
+static bool sums_channels(const vkg_tensor *node)
+{
+    const vkg_shape *shape = &node->inputs[0]->shape;
+    return node->op->kind == OP_REDUCE && shape->rank && shape->dims[shape->rank - 1] > 1 &&
+           !(node->attributes.axes >> (shape->rank - 1) & 1);
+}
+
+static bool is_normalised_by(const struct search *s, const vkg_tensor *reader, const vkg_tensor *read)
+{
+    const bool element_by_element = reader->op->kind == OP_POINTWISE && shape_elements(&reader->shape) == shape_elements(&read->shape);
+    return sums_channels(reader) || (element_by_element && s->normalised[reader->id]);
+}
+
+static void look_at_reader(struct search *s, const vkg_tensor *node)
+{
+    for (uint32_t i = 0; i < node->input_count; i++) {
+        const vkg_tensor *storage = tensor_storage(node->inputs[i]);
+        const uint32_t read = storage->id;
+        s->uses[read]++;
+        s->reader[read] = node;
+        s->stored[read] |= !fused_can_compute(node);
+        s->measured[read] |= node->op == &op_deviations && moments_are_of_columns(node);
+        s->normalised[read] |= is_normalised_by(s, node, storage);
+        if (vkg_dtype_size(node->dtype) == 2 && is_cast(node))
+            s->halved[read] = node;
+    }
+}
+
+/* The latest first, as what becomes of a result says what it is. */
 static void look_at_readers(struct search *s)
 {
     const vkg_graph *graph = s->graph;
-    for (size_t id = 0; id < graph->tensor_count; id++) {
-        const vkg_tensor *node = graph->tensors[id];
-        for (uint32_t i = 0; s->live[id] && i < node->input_count; i++) {
-            const uint32_t read = tensor_storage(node->inputs[i])->id;
-            s->uses[read]++;
-            s->reader[read] = node;
-            s->stored[read] |= !fused_can_compute(node);
-            s->measured[read] |= node->op == &op_deviations && moments_are_of_columns(node);
-            if (vkg_dtype_size(node->dtype) == 2 && is_cast(node))
-                s->halved[read] = node;
-        }
-    }
+    for (size_t id = graph->tensor_count; id-- > 0;)
+        if (s->fusion->live[id])
+            look_at_reader(s, graph->tensors[id]);
     for (size_t i = 0; i < graph->output_count; i++) {
         const uint32_t read = tensor_storage(graph->outputs[i].tensor)->id;
         s->uses[read]++;
@@ -70,7 +89,7 @@ static bool is_there(const struct search *s, const vkg_tensor *read, const vkg_t
     const vkg_tensor *storage = tensor_storage(read);
     return is_older(s->graph, storage, convolution) &&
            shape_elements(&read->shape) <= s->most_elements &&
-           (!fused_can_compute(storage) || s->stored[storage->id] || s->finished[storage->id]);
+           (!fused_can_compute(storage) || s->stored[storage->id] || s->fusion->finished[storage->id]);
 }
 
 /* --- what an epilogue can do --- */
@@ -94,6 +113,7 @@ static void take_bias(const struct search *s, const vkg_tensor *convolution, str
         return;
     epilogue->bias = bias;
     epilogue->result = reader;
+    s->stored[tensor_storage(bias)->id] = true;
 }
 
 static void take_activation(const struct search *s, struct epilogue *epilogue, const vkg_tensor *before)
@@ -125,10 +145,8 @@ static void take_step(const struct search *s, const vkg_tensor *convolution, str
     epilogue->step = factor->inputs[0];
     epilogue->step_slope = factor->attributes.p;
     epilogue->result = reader;
-    if (s->uses[factor->id] == 1) {
-        s->live[factor->id] = false;
-        s->decides[tensor_storage(factor->inputs[0])->id]++;
-    }
+    if (s->uses[factor->id] == 1)
+        s->fusion->live[factor->id] = false;
 }
 
 /* as the halves that the next convolution reads */
@@ -151,8 +169,9 @@ static bool may_finish(const vkg_tensor *node)
     return conv_is_node(node, &direction) && direction != CONV_WEIGHT_GRAD && node->attributes.conv.groups == 1;
 }
 
-static void find_of(const struct search *s, const vkg_tensor *convolution, struct epilogue *epilogue)
+static void find_of(const struct search *s, const vkg_tensor *convolution)
 {
+    struct epilogue *epilogue = &s->fusion->epilogues[convolution->id];
     take_bias(s, convolution, epilogue);
     take_activation(s, epilogue, latest(epilogue, convolution));
     take_step(s, convolution, epilogue, latest(epilogue, convolution));
@@ -160,56 +179,80 @@ static void find_of(const struct search *s, const vkg_tensor *convolution, struc
     take_copy(s, convolution, epilogue, latest(epilogue, convolution));
     uint32_t i;
     for (const vkg_tensor *node = convolution; epilogue->result && node != epilogue->result; node = sole_reader(s, node, &i))
-        s->live[node->id] = node == convolution;
+        s->fusion->live[node->id] = node == convolution;
+    if (epilogue->result)
+        s->fusion->finished[epilogue->result->id] = true;
+    if (epilogue->copy)
+        s->fusion->finished[epilogue->copy->id] = true;
 }
 
-/* Results that are read as halves, and else only decide slopes, are not kept in float32: their halves can do that, as rounding changes
- * no sign. (What float16 cannot hold is 0 to the next convolution, and has the slope of 0.) */
-static void decide_by_copies(const struct search *s, struct epilogue *epilogues)
+/* --- what lies in memory as halves --- */
+
+static bool is_half(vkg_dtype dtype)
 {
-    const vkg_graph *graph = s->graph;
-    for (size_t id = 0; id < graph->tensor_count; id++) {
-        const vkg_tensor *result = latest(&epilogues[id], graph->tensors[id]);
-        const bool only = epilogues[id].copy && s->uses[result->id] == 1 + s->decides[result->id];
-        epilogues[id].only_copy = only;
-        if (only)
-            s->copied[result->id] = epilogues[id].copy;
-    }
-    for (size_t id = 0; id < graph->tensor_count; id++) {
-        const vkg_tensor *step = epilogues[id].step ? tensor_storage(epilogues[id].step) : NULL;
-        if (step && s->copied[step->id])
-            epilogues[id].step = s->copied[step->id];
-    }
+    return vkg_dtype_size(dtype) == 2;
 }
 
-bool epilogues_find(const vkg_graph *graph, uint64_t most_elements, bool *live, struct epilogue *epilogues, bool *finished)
+/* A convolution of halves leaves halves, as it does in PyTorch's autocast, where all that read its result can read them, which fused
+ * kernels and epilogues do, and where that saves a pass or more: it is read as halves anyway, or it is read to be normalised. */
+static void halve_result(const struct search *s, const vkg_tensor *convolution)
+{
+    const struct epilogue *epilogue = &s->fusion->epilogues[convolution->id];
+    const vkg_tensor *result = latest(epilogue, convolution);
+    const vkg_dtype dtype = convolution->inputs[0]->dtype;
+    if (is_half(dtype) && !s->stored[result->id] && (epilogue->copy || s->normalised[result->id]))
+        s->fusion->memory[result->id] = dtype;
+}
+
+/* Slopes are decided by float32 or by halves of the convolution's own type. (Rounding changes no sign; what float16 cannot hold is 0,
+ * and has the slope of 0.) */
+static void keep_foreign_step(const struct search *s, const vkg_tensor *convolution)
+{
+    const vkg_tensor *step = s->fusion->epilogues[convolution->id].step;
+    vkg_dtype *memory = step ? &s->fusion->memory[tensor_storage(step)->id] : NULL;
+    if (step && is_half(*memory) && *memory != convolution->inputs[0]->dtype)
+        *memory = tensor_storage(step)->dtype;
+}
+
+static void note_halves(const struct search *s, const vkg_tensor *convolution)
+{
+    struct epilogue *epilogue = &s->fusion->epilogues[convolution->id];
+    epilogue->only_halves = is_half(s->fusion->memory[latest(epilogue, convolution)->id]);
+    epilogue->half_step = epilogue->step && is_half(s->fusion->memory[tensor_storage(epilogue->step)->id]);
+}
+
+static void of_each_convolution(const struct search *s, void (*act)(const struct search *s, const vkg_tensor *convolution))
+{
+    for (size_t id = 0; id < s->graph->tensor_count; id++)
+        if (s->fusion->live[id] && may_finish(s->graph->tensors[id]))
+            act(s, s->graph->tensors[id]);
+}
+
+static void find_all(const struct search *s)
+{
+    of_each_convolution(s, find_of);
+    of_each_convolution(s, halve_result);
+    of_each_convolution(s, keep_foreign_step);
+    of_each_convolution(s, note_halves);
+}
+
+bool epilogues_find(const vkg_graph *graph, uint64_t most_elements, struct fusion *fusion)
 {
     const size_t n = graph->tensor_count + 1;
-    struct search s = {.graph = graph, .live = live, .finished = finished, .most_elements = most_elements,
+    struct search s = {.graph = graph, .fusion = fusion, .most_elements = most_elements,
                        .uses = calloc(n, sizeof *s.uses), .reader = calloc(n, sizeof *s.reader),
-                       .stored = calloc(n, sizeof *s.stored), .measured = calloc(n, sizeof *s.measured),
-                       .halved = calloc(n, sizeof *s.halved), .decides = calloc(n, sizeof *s.decides),
-                       .copied = calloc(n, sizeof *s.copied)};
-    const bool made = s.uses && s.reader && s.stored && s.measured && s.halved && s.decides && s.copied;
-    if (made)
+                       .stored = calloc(n, sizeof *s.stored), .normalised = calloc(n, sizeof *s.normalised),
+                       .measured = calloc(n, sizeof *s.measured), .halved = calloc(n, sizeof *s.halved)};
+    const bool made = s.uses && s.reader && s.stored && s.normalised && s.measured && s.halved;
+    if (made) {
         look_at_readers(&s);
-    for (size_t id = 0; made && id < graph->tensor_count; id++) {
-        if (!live[id] || !may_finish(graph->tensors[id]))
-            continue;
-        find_of(&s, graph->tensors[id], &epilogues[id]);
-        if (epilogues[id].result)
-            finished[epilogues[id].result->id] = true;
-        if (epilogues[id].copy)
-            finished[epilogues[id].copy->id] = true;
+        find_all(&s);
     }
-    if (made)
-        decide_by_copies(&s, epilogues);
     free(s.uses);
     free(s.reader);
     free(s.stored);
+    free(s.normalised);
     free(s.measured);
     free(s.halved);
-    free(s.decides);
-    free(s.copied);
     return made;
 }

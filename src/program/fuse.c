@@ -1,6 +1,6 @@
 /* Fusion. A pointwise node is computed inside its consumers ("inlined") where all of them are pointwise
  * operations or sums over the same space, and where that costs less than writing it to memory and reading it
- * back. What is left is grouped: neighbours in the order of execution that share a space share a kernel. Before all of
+ * back; a small one that repeats over their space, too, where a dispatch takes longer. What is left is grouped: neighbours in the order of execution that share a space share a kernel. Before all of
  * that, convolutions take what their epilogues can do (epilogues.c). */
 #include "program/fuse.h"
 
@@ -15,6 +15,7 @@ enum {
     MAX_REPEATED_COST = 16, /* of a chain that several kernels compute again */
     MAX_REPEATED_LEAVES = 6,
     MAX_CONSTANTS = 60, /* specialisation constants of one kernel's reads */
+    MOST_SMALL = 16384, /* elements of a tensor that larger ones compute again */
     WINDOW = 12, /* how many units back a node may join */
 };
 
@@ -30,12 +31,13 @@ struct chain {
 struct analysis {
     const vkg_graph *graph;
     struct fusion *fusion;
-    bool *candidate;      /* all consumers can take it in */
+    bool *candidate;      /* all consumers can take it in, */
+    bool *repeats;        /* some of them over and over, since theirs is a larger space */
     uint32_t *uses;       /* edges from live nodes */
     uint32_t *last_use;   /* the greatest id of a live consumer */
     struct chain *chains; /* of pointwise nodes and sums */
     uint32_t *unit_of;    /* id → unit that computes it */
-    uint32_t max_bindings;
+    const struct fusion_limits *limits;
     size_t unit_capacity;
 };
 
@@ -70,10 +72,12 @@ static void look_at_read(struct analysis *a, const vkg_tensor *consumer, const v
     const vkg_tensor *storage = tensor_storage(read);
     a->uses[storage->id]++;
     a->last_use[storage->id] = consumer->id;
-    bool same_space = is_fusible(a, consumer) && shape_equal(&read->shape, &storage->shape) &&
-                      shape_equal(&storage->shape, fused_space(consumer)) &&
+    const bool same = shape_equal(&storage->shape, fused_space(consumer));
+    const bool fits = shape_equal(&read->shape, &storage->shape) &&
+                      (same || (a->limits->repeats_small && shape_elements(&storage->shape) <= MOST_SMALL)) &&
                       consumer->op != &op_rearrange; /* which computes nothing: it reads memory */
-    a->candidate[storage->id] &= is_fusible(a, consumer) && (same_space || storage->op == &op_constant);
+    a->repeats[storage->id] |= !same;
+    a->candidate[storage->id] &= is_fusible(a, consumer) && (fits || storage->op == &op_constant);
 }
 
 static void look_at_consumer(struct analysis *a, const vkg_tensor *consumer)
@@ -168,6 +172,28 @@ static void build_chain(struct analysis *a, const vkg_tensor *node)
     }
 }
 
+/* Is what the node's chain reads still there when its last reader runs? An assignment reads every element before it overwrites that. */
+static bool leaves_last(const struct analysis *a, const vkg_tensor *node)
+{
+    const struct chain *chain = &a->chains[node->id];
+    bool last = a->last_use[node->id] <= chain->superseded;
+    for (uint32_t l = 0; l < chain->leaf_count && a->last_use[node->id] == chain->superseded; l++) {
+        const struct fused_read *leaf = &chain->leaves[l];
+        last &= tensor_storage(leaf->tensor)->superseded != chain->superseded ||
+                (a->graph->tensors[chain->superseded]->op == &op_assign && !leaf->through && shape_equal(&leaf->tensor->shape, &node->shape));
+    }
+    return last;
+}
+
+/* Can a larger space compute the node's chain? One that reads through a rearrangement is told where by its own space. */
+static bool may_repeat(const struct analysis *a, const vkg_tensor *node)
+{
+    bool plain = true;
+    for (uint32_t l = 0; l < a->chains[node->id].leaf_count; l++)
+        plain &= !a->chains[node->id].leaves[l].through;
+    return plain || !a->repeats[node->id];
+}
+
 static void decide_inlining(struct analysis *a)
 {
     for (size_t id = 0; id < a->graph->tensor_count; id++) {
@@ -178,7 +204,7 @@ static void decide_inlining(struct analysis *a)
         const struct chain *chain = &a->chains[id];
         bool cheap = a->uses[id] <= 1 || (!node->op->expensive && chain->cost <= MAX_REPEATED_COST &&
                                           chain->leaf_count <= MAX_REPEATED_LEAVES);
-        a->fusion->inlined[id] = a->candidate[id] && cheap && a->last_use[id] < chain->superseded;
+        a->fusion->inlined[id] = a->candidate[id] && cheap && may_repeat(a, node) && leaves_last(a, node);
     }
 }
 
@@ -235,7 +261,7 @@ static bool fits_bindings(const struct analysis *a, const struct fused_kernel *k
     bool fits = chain_join(&all, &a->chains[node->id]);
     for (uint32_t i = 0; i < kernel->output_count; i++)
         fits &= chain_join(&all, &a->chains[kernel->outputs[i]->id]);
-    return fits && all.leaf_count + kernel->output_count + 1 <= a->max_bindings;
+    return fits && all.leaf_count + kernel->output_count + 1 <= a->limits->bindings;
 }
 
 static bool may_join(const struct analysis *a, const vkg_tensor *node, uint32_t u)
@@ -293,16 +319,19 @@ bool fusion_create(const vkg_graph *graph, const struct fusion_limits *limits, s
 {
     size_t n = graph->tensor_count + 1;
     *fusion = (struct fusion){.live = calloc(n, sizeof(bool)), .inlined = calloc(n, sizeof(bool)),
-                              .finished = calloc(n, sizeof(bool)), .epilogues = calloc(n, sizeof(struct epilogue))};
+                              .finished = calloc(n, sizeof(bool)), .epilogues = calloc(n, sizeof(struct epilogue)),
+                              .memory = calloc(n, sizeof(vkg_dtype))};
     struct analysis a = {
-        .graph = graph, .fusion = fusion, .max_bindings = limits->bindings, .candidate = calloc(n, sizeof(bool)),
-        .uses = calloc(n, sizeof(uint32_t)), .last_use = calloc(n, sizeof(uint32_t)),
+        .graph = graph, .fusion = fusion, .limits = limits, .candidate = calloc(n, sizeof(bool)),
+        .repeats = calloc(n, sizeof(bool)), .uses = calloc(n, sizeof(uint32_t)), .last_use = calloc(n, sizeof(uint32_t)),
         .chains = calloc(n, sizeof(struct chain)), .unit_of = calloc(n, sizeof(uint32_t))};
-    bool made = fusion->live && fusion->inlined && fusion->finished && fusion->epilogues && a.candidate && a.uses &&
-                a.last_use && a.chains && a.unit_of;
+    bool made = fusion->live && fusion->inlined && fusion->finished && fusion->epilogues && fusion->memory && a.candidate &&
+                a.repeats && a.uses && a.last_use && a.chains && a.unit_of;
     if (made) {
         mark_live(&a);
-        made = epilogues_find(graph, limits->elements_of_epilogues, fusion->live, fusion->epilogues, fusion->finished);
+        for (size_t id = 0; id < graph->tensor_count; id++)
+            fusion->memory[id] = graph->tensors[id]->dtype;
+        made = epilogues_find(graph, limits->elements_of_epilogues, fusion);
     }
     if (made) {
         find_candidates(&a);
@@ -310,6 +339,7 @@ bool fusion_create(const vkg_graph *graph, const struct fusion_limits *limits, s
         made = group(&a);
     }
     free(a.candidate);
+    free(a.repeats);
     free(a.uses);
     free(a.last_use);
     free(a.chains);
@@ -325,6 +355,7 @@ void fusion_free(struct fusion *fusion)
     free(fusion->inlined);
     free(fusion->finished);
     free(fusion->epilogues);
+    free(fusion->memory);
     free(fusion->units);
     *fusion = (struct fusion){0};
 }

@@ -14,6 +14,7 @@ struct fusion {
     bool *live, *inlined; /* a flag a tensor id */
     bool *finished;       /* computed by a convolution's kernel, as its epilogue */
     struct epilogue *epilogues; /* one a tensor id, of convolutions */
+    vkg_dtype *memory;    /* one a tensor id: in which type it lies in memory */
     struct unit *units;
     size_t unit_count;
 };
@@ -22,6 +23,7 @@ struct fusion {
 struct fusion_limits {
     uint32_t bindings;              /* that one kernel can have */
     uint64_t elements_of_epilogues; /* that a tensor read by one has at most */
+    bool repeats_small; /* computing a small tensor once more for every element of a large one costs less than a dispatch */
 };
 
 /* Pure: reads the graph only. false: out of memory. */

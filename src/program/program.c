@@ -77,6 +77,7 @@ static struct fusion_limits fusion_limits_of(const vkg_device_caps *caps)
         limits.bindings = caps->max_storage_buffers_per_stage;
     if (limits.bindings > caps->max_texel_buffers_per_stage)
         limits.bindings = caps->max_texel_buffers_per_stage;
+    limits.repeats_small = caps->kernels != VKG_KERNELS_TEXEL;
     if (caps->kernels == VKG_KERNELS_TEXEL)
         limits.elements_of_epilogues = caps->max_texel_buffer_elements;
     return limits;
@@ -92,6 +93,7 @@ static vkg_result lower_graph(struct vkg_program *program, struct lowering *lowe
     if (!lowering->placements || !lowering->moments || !fusion_create(graph, &limits, &fusion))
         return lowering_out_of_memory(lowering);
     lowering->epilogues = fusion.epilogues;
+    lowering->memory = fusion.memory;
     for (size_t id = 0; id < graph->tensor_count; id++)
         lowering->placements[id] = (struct placement){.storage = UINT32_MAX};
     vkg_result result = lowering->candidate == CANDIDATE_CHOSEN ? trials_run(lowering->device, &fusion) : VKG_OK;

@@ -89,12 +89,13 @@ static void fill(float *data, uint64_t count, uint64_t seed)
 
 /* --- convolutions: a problem that a shader runs --- */
 
-/* Small, with padding, a stride, several tiles of rows, sums that are long enough for parts, and channels of every kind
- * that kernels tell apart. */
-static struct conv_problem small_problem(uint32_t ci, uint32_t co, uint32_t groups)
+/* Small, with padding, a stride, several tiles of rows, sums that are long enough for parts or, with a smaller kernel, too short,
+ * and channels of every kind that kernels tell apart. */
+static struct conv_problem small_problem(uint32_t ci, uint32_t co, uint32_t groups, uint32_t kernel)
 {
-    return (struct conv_problem){.n = 6, .ih = 7, .iw = 6, .ci = ci, .oh = 4, .ow = 3, .co = co, .kh = 3, .kw = 3,
-                                 .sh = 2, .sw = 2, .ph = 1, .pw = 1, .dh = 1, .dw = 1, .groups = groups};
+    return (struct conv_problem){.n = 6, .ih = 7, .iw = 6, .ci = ci, .oh = (9 - kernel) / 2 + 1, .ow = (8 - kernel) / 2 + 1,
+                                 .co = co, .kh = kernel, .kw = kernel, .sh = 2, .sw = 2, .ph = 1, .pw = 1, .dh = 1, .dw = 1,
+                                 .groups = groups};
 }
 
 /* The candidate of the problem that is the plan's kernel, with its sums in parts or not. */
@@ -118,23 +119,28 @@ static bool find_problem_of(const vkg_device *device, enum conv_direction direct
 {
     static const uint32_t channels[] = {24, 8, 5, 1, 72, 65}; /* the last ones for tiles that do not suit few columns */
     enum { COUNT = sizeof channels / sizeof *channels };
-    for (int i = 0; i < COUNT * COUNT; i++) {
-        *problem = small_problem(channels[i / COUNT], channels[i % COUNT], 1);
-        if (find_candidate(device, direction, problem, plan, parts, candidate))
-            return true;
-    }
-    *problem = small_problem(1, 1, 8);
+    for (uint32_t kernel = 3; kernel >= 2; kernel--)
+        for (int i = 0; i < COUNT * COUNT; i++) {
+            *problem = small_problem(channels[i / COUNT], channels[i % COUNT], 1, kernel);
+            if (find_candidate(device, direction, problem, plan, parts, candidate))
+                return true;
+        }
+    *problem = small_problem(1, 1, 8, 3);
     return find_candidate(device, direction, problem, plan, parts, candidate);
 }
 
 /* One whose sums are made of parts, where there is one, so that the kernel that adds them is tested too; with an epilogue
- * one as the plan's, since that is done by the one kernel or the other. */
+ * one as the plan's, since that is done by the one kernel or the other, which cannot do all of it. */
 static bool find_problem(const vkg_device *device, enum conv_direction direction, const struct conv_plan *plan,
-                         struct conv_problem *problem, uint32_t *candidate)
+                         struct conv_problem *problem, struct conv_trial *trial)
 {
-    const bool first = !plan->epilogue || plan->push.split > 1;
-    return find_problem_of(device, direction, plan, first, problem, candidate) ||
-           find_problem_of(device, direction, plan, !first, problem, candidate);
+    bool parts = !plan->epilogue || plan->push.split > 1;
+    bool found = find_problem_of(device, direction, plan, parts, problem, &trial->candidate);
+    if (!found)
+        found = find_problem_of(device, direction, plan, parts = !parts, problem, &trial->candidate);
+    if (parts)
+        trial->epilogue &= EPILOGUE_BIAS | EPILOGUE_ACTIVATION | EPILOGUE_STEP;
+    return found;
 }
 
 /* --- convolutions: the loop on the processor --- */
@@ -293,7 +299,7 @@ static bool find_trial(const vkg_device *device, enum conv_direction direction, 
                        struct conv_problem *problem, struct conv_trial *trial)
 {
     *trial = (struct conv_trial){direction, problem, plan->dtype, 0, plan->epilogue, false};
-    return find_problem(device, direction, plan, problem, &trial->candidate);
+    return find_problem(device, direction, plan, problem, trial);
 }
 
 vkg_result self_test_want(vkg_device *device, enum conv_direction direction, const struct conv_plan *plan)

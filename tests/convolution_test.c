@@ -329,6 +329,30 @@ static void check_halves(vkg_dtype dtype)
             check_candidate_of(&whole[i], dtype, candidate + (candidate == 2 ? test_random(6) : 0));
 }
 
+/* Channels of whole tiles, images one behind the other: all taps of some channels, then of the next ones. */
+static void check_taps(vkg_dtype dtype)
+{
+    for (int i = 0; i < 6; i++) {
+        struct conv_problem p = random_problem();
+        p.n = 2 + test_random(4), p.ci = 64 * (1 + test_random(2)), p.co = 64 * (1 + test_random(2));
+        const enum conv_direction direction = (enum conv_direction)(i % 2);
+        struct conv_plan plans[CONV_MAX_CANDIDATES + 1];
+        const uint32_t count = conv_candidates(vkg_device_get_caps(test_device()), direction, &p, dtype, plans);
+        for (uint32_t k = 0, checked = 0; k < count && checked < 2; k++)
+            if (plans[k].step.by_image) {
+                check_candidate_of(&p, dtype, k);
+                checked++;
+            }
+    }
+}
+
+static void taps_of_halves(void **unused)
+{
+    (void)unused;
+    check_taps(VKG_FLOAT16);
+    check_taps(VKG_BFLOAT16);
+}
+
 static void halves(void **unused)
 {
     (void)unused;
@@ -351,6 +375,6 @@ int main(int argc, char **argv)
         cmocka_unit_test(every_candidate),
         cmocka_unit_test(shapes_of_groups), cmocka_unit_test(random_groups), cmocka_unit_test(random_batches),
         cmocka_unit_test(sums_longer_than_a_driver_loops),
-        cmocka_unit_test(halves), cmocka_unit_test(brain_halves)};
+        cmocka_unit_test(taps_of_halves), cmocka_unit_test(halves), cmocka_unit_test(brain_halves)};
     return cmocka_run_group_tests(tests, NULL, test_device_close);
 }

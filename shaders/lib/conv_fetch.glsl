@@ -128,6 +128,44 @@ void advance(inout Summand s, uint by)
         s = at_next_tap(s);
 }
 
+// Image by image, neighbouring taps read nearly the same: so all taps follow one another for DEPTH channels, the ones first that lie a
+// stride apart, and the first cache serves all but one of them.
+#define TAP_BY_TAP (BY_IMAGE && IS_WHOLE(SUMMED, DEPTH))
+#if DIRECTION == 0
+#define LEAP ivec2(sh, sw)
+#else
+#define LEAP ivec2(1)
+#endif
+
+Summand behind(Summand s)
+{
+    s.tap.y += LEAP.y;
+    if (s.tap.y < taps.y)
+        return s;
+    s.tap = ivec2(s.tap.x + LEAP.x, s.tap.y % LEAP.y);
+    if (s.tap.x < taps.x)
+        return s;
+    s.tap = ivec2(s.tap.x % LEAP.x, s.tap.y + 1);
+    if (s.tap.y < min(LEAP.y, taps.y))
+        return s;
+    s.tap = ivec2(s.tap.x + 1, 0);
+    return s.tap.x < min(LEAP.x, taps.x) ? s : Summand(ivec2(0), s.channel + DEPTH);
+}
+
+Summand first_summand()
+{
+    const uint k = begin + along_a;
+    if (TAP_BY_TAP) {
+        const uint of_all = begin / DEPTH, each = uint(max(taps.x * taps.y, 1));
+        Summand s = Summand(ivec2(0), of_all / each * DEPTH + along_a);
+        for (uint i = of_all % each; i > 0; i--)
+            s = behind(s);
+        return s;
+    }
+    const int tap = int(k / SUMMED), line = max(taps.y, 1); // no taps: nothing is fetched
+    return Summand(ivec2(tap / line, tap % line), k % SUMMED);
+}
+
 // How far from tap 0 of a row the summand lies.
 ivec2 moved_by(Summand s)
 {
@@ -162,9 +200,7 @@ void prepare_a(uint first_row)
         row_source[i] = ((to.x * READ_SIZE.x + from.x) * READ_SIZE.y + from.y) * int(READ_PITCH) + int(group * READ_GROUP);
         origin[i] = IS_BELOW(row, rows, rows, ROWS) ? from : ivec2(NOWHERE);
     }
-    const uint k = begin + along_a;
-    const int tap = int(k / SUMMED), line = max(taps.y, 1); // no taps: nothing is fetched
-    next = Summand(ivec2(tap / line, tap % line), k % SUMMED);
+    next = first_summand();
 }
 
 // `begin` is a multiple of DEPTH, and so is `end`, but where no summands follow at all, so that summands need not be counted.
@@ -261,6 +297,14 @@ void prepare_b(uint first_column)
     source_b = group * GROUP_OF_B + (SKIPPED_B + next_b) * PITCH_OF_B + first_along_b;
 }
 
+#if DIRECTION == 0
+void find_lines_of_b()
+{
+    const uint tap = uint((first_tap.x + next.tap.x) * int(kw) + first_tap.y + next.tap.y);
+    source_b = group * GROUP_OF_B + (tap * ci + next.channel - along_a + line_b) * PITCH_OF_B + first_along_b;
+}
+#endif
+
 // Lines are summands, columns along them.
 void fetch_b()
 {
@@ -276,15 +320,25 @@ void fetch_b()
 }
 #endif
 
+#if DIRECTION != 2
+void find_pieces()
+{
+    find_pieces_of_a();
+#if DIRECTION == 1
+    find_pieces_of_b();
+#else
+    if (TAP_BY_TAP)
+        find_lines_of_b();
+#endif
+}
+#endif
+
 void prepare_fetch(uint first_row, uint first_column)
 {
     prepare_a(first_row);
     prepare_b(first_column);
 #if DIRECTION != 2
-    find_pieces_of_a();
-#endif
-#if DIRECTION == 1
-    find_pieces_of_b();
+    find_pieces();
 #endif
 }
 
@@ -294,16 +348,18 @@ void fetch()
     fetch_a();
     fetch_b();
 #if DIRECTION != 2
+    if (TAP_BY_TAP) {
+        next = behind(next);
+        find_pieces();
+        return;
+    }
     next.channel += DEPTH;
     if (next.channel >= SUMMED) { // another tap
         if (IS_WHOLE(SUMMED, DEPTH))
             next = at_next_tap(next);
         else
             advance(next, 0);
-        find_pieces_of_a();
-#if DIRECTION == 1
-        find_pieces_of_b();
-#endif
+        find_pieces();
     }
 #endif
 }

@@ -117,6 +117,8 @@ vkg_result pipelines_want(vkg_device *device, const struct pipeline_desc *desc);
 /* Builds those that were wanted on all processors, since drivers of graphics cards compile for a tenth of a second and more
  * each. One that fails is left to pipeline_get, which tries again and says why. */
 void pipelines_build(vkg_device *device);
+/* The same; the calling thread calls meanwhile(beside) over and over until they are built. */
+void pipelines_build_beside(vkg_device *device, bool (*meanwhile)(void *beside), void *beside);
 /* false: it does nothing on this device, so that nothing need be wanted. */
 bool pipelines_build_pays(const vkg_device *device);
 

@@ -310,7 +310,7 @@ bool pipelines_build_pays(const vkg_device *device)
     return !device->lost && device->caps.type != VKG_DEVICE_CPU && !device->messenger;
 }
 
-void pipelines_build(vkg_device *device)
+void pipelines_build_beside(vkg_device *device, bool (*meanwhile)(void *beside), void *beside)
 {
     const struct pipeline_cache *cache = device->pipelines;
     const double begin = seconds_now();
@@ -319,10 +319,15 @@ void pipelines_build(vkg_device *device)
         wanted += !cache->entries[i]->pipeline.handle;
     if (!wanted || !pipelines_build_pays(device))
         return;
-    const size_t threads = parallel_each(cache->count, build_unbuilt, device);
+    const size_t threads = parallel_each_beside(cache->count, build_unbuilt, device, meanwhile, beside);
     const double seconds = seconds_now() - begin, felt = 0.5;
     vkg_logf(&device->log, seconds < felt ? VKG_LOG_DEBUG : VKG_LOG_INFO, "%zu kernels built by %zu threads in %.1f s", wanted,
              threads, seconds);
+}
+
+void pipelines_build(vkg_device *device)
+{
+    pipelines_build_beside(device, NULL, NULL);
 }
 
 const char *device_cache_folder(const vkg_device *device)

@@ -555,7 +555,7 @@ static uint32_t add_matrices(const struct question *question, const struct conv_
     static const struct matrix_tile tiles_tried[] = {
         {4, 1, 2, 1, 64, 0, true, ANY},      {2, 2, 2, 2, 32, 1, false, SMALL},   {2, 2, 2, 2, 32, 0, false, SMALL},
         {2, 2, 4, 2, 64, 256, false, ANY},   {2, 2, 4, 4, 64, 256, true, LARGE},  {2, 2, 4, 4, 64, 256, false, LARGE},
-        {2, 2, 4, 2, 64, 256, true, LARGE}};
+        {2, 2, 2, 2, 64, 256, false, LARGE}};
     enum { TILES = sizeof tiles_tried / sizeof *tiles_tried };
     _Static_assert((int)KERNEL_COUNT + (int)TILES <= (int)CONV_MAX_CANDIDATES, "every kernel may be a candidate, and every tile");
     const vkg_matrix_shape none = {0}, shape = question->dtype == VKG_FLOAT16    ? question->caps->matrix_float16

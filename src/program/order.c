@@ -1,13 +1,14 @@
 /* Waves. A dispatch belongs to the first wave behind all that it depends on, but not far before its place in the graph:
- * what is computed early only waits in memory. What is large fills a device by itself, and overtakes nothing. */
+ * what is computed early only waits in memory. What is so large that it fills any device for long overtakes nothing. */
 #include "program/order.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* Dispatches that one may overtake, and the bytes of one that is large: some microseconds, about what a barrier takes. Of a
- * DCGAN's 110 barriers at 28×28 pixels a window of 4 leaves 87, 16 leaves 73, at the same memory. */
-enum { WINDOW = 16, LARGE = 16 << 20 };
+/* Dispatches that one may overtake, and the bytes of one that is large: as far as from a discriminator's layer to the same layer of
+ * its other input, so that both run side by side, and the one's statistics while the other multiplies. A DCGAN of 64×64 in bf16 on an
+ * H200 took 2.55 ms with 16 and 16 MiB, 2.52 with 48 and 16, 2.51 with 16 and 64, 2.47 so; its memory is the same, within 3 %. */
+enum { WINDOW = 48, LARGE = 64 << 20 };
 
 /* A range that a dispatch touches. */
 struct touch {

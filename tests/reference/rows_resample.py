@@ -1,5 +1,6 @@
 """Linear maps along an axis, resizing, pooling, sampling at computed places."""
 import itertools
+import math
 
 import torch
 import torch.nn.functional as F
@@ -195,11 +196,18 @@ def places(d, sizes, shape, align):
     return torch.stack(lines, -1).float().double()
 
 
+def least_size(count):
+    """Of `count` results that are means of normal numbers, each with a tenth at least: beside a kink nothing is shaken (ops.py) to see
+    what terms that cancel out were made of."""
+    return 0.1 * count ** 0.5
+
+
 def grid_sample(d, shape, out, mode, border, align):
     x, grid = d.normal(*shape), places(d, shape[-2:0:-1], (shape[0], *out), align)
     agree(x, grid, mode, border, align)
     # a step of 0.02 is 0.01·n elements
-    return case([mode, border, align], lambda a, b: sampled(a, b, mode, border, align), x, grid, kink=max(shape[1:-1]) > 9)
+    return case([mode, border, align], lambda a, b: sampled(a, b, mode, border, align), x, grid, kink=max(shape[1:-1]) > 9,
+                size=least_size(shape[0] * math.prod(out) * shape[-1]))
 
 
 def halves(d):
@@ -280,7 +288,7 @@ def roi_align(d, shape, boxes, height, width, scale, samples, aligned):
         boxes = torch.cat([d.indices(n, count, 1).double(), corner / scale, far / scale], 1).float().double()
     # points cross elements' borders within any step: the gradient jumps there
     return case([height, width, scale, samples, aligned],
-                lambda x, b: aligned_regions(x, b, height, width, scale, samples, aligned), d.normal(*shape), boxes, kink=True)
+                lambda x, b: aligned_regions(x, b, height, width, scale, samples, aligned), d.normal(*shape), boxes, kink=True, size=least_size(len(boxes) * height * width * shape[-1]))
 
 
 row("roi_align", roi_align, lambda d: (d.image(2, 3, 1000), None, d.integer(1, 3), d.integer(1, 3), d.choice([1.0, 0.5]), d.integer(1, 2),

@@ -71,9 +71,11 @@ VKG_API const char *vkg_graph_error(const vkg_graph *graph);
 
 /* Mixed precision: convolutions and matrix products that are built from here on, those of gradients among them, read
  * their inputs as this type (float32, the default; float16 or bfloat16), which is what lies in memory of them, and sum
- * in float32. Everything else, parameters and results too, is float32 as before. Where one of two inputs is of 16 bits
- * already, the other becomes the same, whatever the precision. Another type is an error. Channels that do not come in eights
- * are computed with zeros beside them.
+ * in float32. Their results are rounded to it, as by PyTorch's autocast, where the next one reads them or where they are read to be
+ * normalised (sums over them leave each channel its own, in the gradient too), unless somebody else reads them as well: outputs of a
+ * program, losses and images are float32, and so are parameters and all else. Where one of two inputs is of 16 bits already, the other
+ * becomes the same, whatever the precision. Another type is an error. Channels that do not come in eights are computed with zeros
+ * beside them.
  * float16 holds nothing below 6e-8: losses must be scaled by their caller for small gradients to survive in it. */
 VKG_API void vkg_graph_set_precision(vkg_graph *graph, vkg_dtype precision);
 

@@ -26,6 +26,7 @@ struct chain {
     uint32_t cost;
     uint32_t constants; /* at most so many of its reads */
     uint32_t superseded; /* the first update that overwrites state which the chain reads */
+    bool expensive; /* one of its operations is */
 };
 
 struct analysis {
@@ -141,6 +142,7 @@ static bool chain_join(struct chain *chain, const struct chain *other)
     for (uint32_t l = 0; l < other->leaf_count; l++)
         fits &= chain_add_leaf(chain, other->leaves[l]);
     chain->cost += other->cost;
+    chain->expensive |= other->expensive;
     return fits && chain->cost <= MAX_COST && (chain->constants <= MAX_CONSTANTS || chain->leaf_count <= 3);
 }
 
@@ -151,7 +153,7 @@ static void build_chain(struct analysis *a, const vkg_tensor *node)
     struct chain *chain = &a->chains[node->id];
     for (bool fits = false; !fits;) {
         fits = true;
-        *chain = (struct chain){.cost = 1, .superseded = UINT32_MAX};
+        *chain = (struct chain){.cost = 1, .superseded = UINT32_MAX, .expensive = node->op->expensive};
         uint32_t largest = UINT32_MAX, largest_cost = 0;
         for (uint32_t i = 0; i < node->input_count; i++) {
             const vkg_tensor *read = node->inputs[i], *storage = tensor_storage(read);
@@ -185,13 +187,14 @@ static bool leaves_last(const struct analysis *a, const vkg_tensor *node)
     return last;
 }
 
-/* Can a larger space compute the node's chain? One that reads through a rearrangement is told where by its own space. */
+/* May a larger space compute the node's chain? One that reads through a rearrangement is told where by its own space. */
 static bool may_repeat(const struct analysis *a, const vkg_tensor *node)
 {
-    bool plain = true;
-    for (uint32_t l = 0; l < a->chains[node->id].leaf_count; l++)
-        plain &= !a->chains[node->id].leaves[l].through;
-    return plain || !a->repeats[node->id];
+    const struct chain *chain = &a->chains[node->id];
+    bool cheap = !chain->expensive && chain->cost <= MAX_REPEATED_COST;
+    for (uint32_t l = 0; l < chain->leaf_count; l++)
+        cheap &= !chain->leaves[l].through;
+    return cheap || !a->repeats[node->id];
 }
 
 static void decide_inlining(struct analysis *a)

@@ -1,7 +1,8 @@
 /* Fusion. A pointwise node is computed inside its consumers ("inlined") where all of them are pointwise
  * operations or sums over the same space, and where that costs less than writing it to memory and reading it
- * back; a small one that repeats over their space, too, where a dispatch takes longer. What is left is grouped: neighbours in the order of execution that share a space share a kernel. Before all of
- * that, convolutions take what their epilogues can do (epilogues.c). */
+ * back; a small one that repeats over their space, too, where a dispatch takes longer. What is left is grouped:
+ * neighbours in the order of execution that share a space share a kernel. Before all of that, convolutions take
+ * what their epilogues can do (epilogues.c). */
 #include "program/fuse.h"
 
 #include <stdlib.h>

@@ -85,15 +85,16 @@ uvec2 bfloat16s_from(vec4 a)
     return uvec2(bits.x >> 16 | bits.y & 0xffff0000u, bits.z >> 16 | bits.w & 0xffff0000u);
 }
 
-// Selections, not max and min: those may turn a NaN into a number, and hide that training has broken down.
+// Selections, not max and min: those may turn a NaN into a number, and hide that training has broken down. A selection of constants
+// may become one of them.
 T relu(T a)
 {
-    return WHERE_LESS(a, 0.0, T(0), a);
+    return WHERE_NUMBER(a, WHERE_LESS(a, 0.0, T(0), a));
 }
 
 T leaky_relu(T a, T slope)
 {
-    return WHERE_LESS(a, 0.0, slope * a, a);
+    return WHERE_NUMBER(a, WHERE_LESS(a, 0.0, slope * a, a));
 }
 
 // The greater and the lesser one; a NaN wins.

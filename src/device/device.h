@@ -119,6 +119,8 @@ vkg_result pipelines_want(vkg_device *device, const struct pipeline_desc *desc);
 void pipelines_build(vkg_device *device);
 /* The same; the calling thread calls meanwhile(beside) over and over until they are built. */
 void pipelines_build_beside(vkg_device *device, bool (*meanwhile)(void *beside), void *beside);
+/* How many it would build. */
+size_t pipelines_unbuilt(const vkg_device *device);
 /* false: it does nothing on this device, so that nothing need be wanted. */
 bool pipelines_build_pays(const vkg_device *device);
 

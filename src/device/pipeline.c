@@ -310,16 +310,22 @@ bool pipelines_build_pays(const vkg_device *device)
     return !device->lost && device->caps.type != VKG_DEVICE_CPU && !device->messenger;
 }
 
-void pipelines_build_beside(vkg_device *device, bool (*meanwhile)(void *beside), void *beside)
+size_t pipelines_unbuilt(const vkg_device *device)
 {
     const struct pipeline_cache *cache = device->pipelines;
-    const double begin = seconds_now();
-    size_t wanted = 0;
+    size_t unbuilt = 0;
     for (size_t i = 0; i < cache->count; i++)
-        wanted += !cache->entries[i]->pipeline.handle;
+        unbuilt += !cache->entries[i]->pipeline.handle;
+    return unbuilt;
+}
+
+void pipelines_build_beside(vkg_device *device, bool (*meanwhile)(void *beside), void *beside)
+{
+    const double begin = seconds_now();
+    const size_t wanted = pipelines_unbuilt(device);
     if (!wanted || !pipelines_build_pays(device))
         return;
-    const size_t threads = parallel_each_beside(cache->count, build_unbuilt, device, meanwhile, beside);
+    const size_t threads = parallel_each_beside(device->pipelines->count, build_unbuilt, device, meanwhile, beside);
     const double seconds = seconds_now() - begin, felt = 0.5;
     vkg_logf(&device->log, seconds < felt ? VKG_LOG_DEBUG : VKG_LOG_INFO, "%zu kernels built by %zu threads in %.1f s", wanted,
              threads, seconds);

@@ -333,6 +333,8 @@ static void build_awake(vkg_device *device)
 {
     const uint64_t enough = 128 << 20; /* a tenth of a millisecond of the largest cards, some of small ones */
     struct waking waking = {.device = device};
+    if (!pipelines_unbuilt(device))
+        return;
     const vkg_log log = device->log;
     device->log = (vkg_log){0}; /* where there is no memory for it, it is left out */
     const bool made = buffer_create(device, BUFFER_DEVICE, enough, "work for an idle card", &waking.buffer) == VKG_OK;

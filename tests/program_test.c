@@ -539,6 +539,7 @@ static void nan_is_not_hidden(void **unused)
     (void)unused;
     vkg_graph *g;
     vkg_program *program;
+    uint32_t hidden = 0;
     assert_int_equal(vkg_graph_create(test_log(), &g), VKG_OK);
     for (uint32_t width = 3; width <= 4; width++) { /* one by one, and as vec4 */
         vkg_tensor *x = vkg_input(g, "x", VKG_SHAPE(2, width));
@@ -556,12 +557,15 @@ static void nan_is_not_hidden(void **unused)
             data[i] = i == 1 ? NAN : 1;
         assert_int_equal(vkg_program_run(program), VKG_OK);
         for (int i = 0; i < RESULTS; i++) {
-            if (!isnan(output_of(program, results[i], 0)[1]))
-                fail_msg("result %d of a NaN, width %u: %g", i, width, (double)output_of(program, results[i], 0)[1]);
-            assert_false(isnan(output_of(program, results[i], 0)[0]));
+            const float *found = output_of(program, results[i], 0);
+            if (!isnan(found[1]) || isnan(found[0])) {
+                print_error("result %d, width %u: %g of 1 and %g of a NaN\n", i, width, (double)found[0], (double)found[1]);
+                hidden++;
+            }
         }
         vkg_program_destroy(&program);
     }
+    assert_int_equal(hidden, 0);
     vkg_graph_destroy(&g);
 }
 
@@ -848,11 +852,13 @@ static void a_wait_without_progress_ends(void **unused)
 /* --- every Vulkan call fails once --- */
 
 static uint32_t calls_left;
+static bool has_failed;
 
 #define FAILING(call, parameters, arguments)                                                                 \
     static PFN_##call real_##call;                                                                           \
     static VKAPI_ATTR VkResult VKAPI_CALL failing_##call parameters                                          \
     {                                                                                                        \
+        has_failed |= calls_left == 0;                                                                       \
         return calls_left-- == 0 ? VK_ERROR_OUT_OF_DEVICE_MEMORY : real_##call arguments;                    \
     }
 FAILING(vkCreateBuffer, (VkDevice d, const VkBufferCreateInfo *i, const VkAllocationCallbacks *a, VkBuffer *o), (d, i, a, o))
@@ -900,19 +906,19 @@ static void fail_each_call(bool uploads_apart)
     vkg_device *device = test_device();
     const bool usual = device->uploads_apart;
     device->uploads_apart = uploads_apart;
-    bool built = false;
-    uint32_t failures = 0;
-    while (!built) {
+    uint32_t calls = 0;
+    for (; !calls || has_failed; calls++) {
         test_expect_errors(true);
-        calls_left = failures;
+        calls_left = calls;
+        has_failed = false;
         EACH_CALL(INSTALL)
-        built = try_to_build(&toy);
+        const bool built = try_to_build(&toy); /* which a card with several heaps may, as the next one has memory */
         EACH_CALL(RESTORE)
-        failures += !built;
+        assert_true(built || has_failed);
     }
     test_expect_errors(false);
     device->uploads_apart = usual;
-    assert_true(failures > 20); /* so many calls there are at the least */
+    assert_true(calls > 20); /* so many there are at the least */
     toy_destroy(&toy);
 }
 

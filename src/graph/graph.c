@@ -237,7 +237,7 @@ static vkg_tensor *new_tensor(vkg_graph *graph, const struct node_desc *desc)
 /* Kernels are written for certain types; pointwise operations and reductions convert what they read. */
 static bool dtypes_fit(vkg_graph *graph, const struct node_desc *desc)
 {
-    if (desc->op->takes_halves && vkg_dtype_size(desc->inputs[0]->dtype) == 2 &&
+    if (desc->op->takes_halves && dtype_is_half(desc->inputs[0]->dtype) &&
         desc->inputs[0]->dtype == desc->inputs[1]->dtype)
         return true;
     for (uint32_t i = 0; desc->op->kind == OP_KERNEL && i < desc->input_count; i++)

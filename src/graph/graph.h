@@ -190,6 +190,11 @@ static inline const vkg_tensor *tensor_storage(const vkg_tensor *tensor)
 }
 
 uint64_t shape_elements(const vkg_shape *shape);
+/* float16 or bfloat16 */
+static inline bool dtype_is_half(vkg_dtype dtype)
+{
+    return vkg_dtype_size(dtype) == 2;
+}
 uint64_t tensor_bytes(const vkg_tensor *tensor);
 bool shape_equal(const vkg_shape *a, const vkg_shape *b);
 /* "[64,28,28,1]" into text, which is returned. */

@@ -18,14 +18,7 @@ uint32_t epilogue_wanted(const struct epilogue *epilogue)
 vkg_result epilogue_unpack_step(struct lowering *lowering, const struct epilogue *epilogue, struct placement *floats)
 {
     *floats = (struct placement){0};
-    if (!epilogue->half_step)
-        return VKG_OK;
-    const uint64_t elements = shape_elements(&epilogue->step->shape);
-    struct placement halves;
-    vkg_result result = lowering_place(lowering, epilogue->step, &halves);
-    if (result == VKG_OK)
-        result = lowering_add_storage(lowering, STORAGE_TEMPORARY, elements * 4, &floats->storage);
-    return result == VKG_OK ? lowering_unpack_halves(lowering, lowering_dtype(lowering, epilogue->step), elements, halves, *floats) : result;
+    return epilogue->half_step ? lowering_unpack_halves(lowering, epilogue->step, floats) : VKG_OK;
 }
 
 void epilogue_bind_nothing(struct dispatch *dispatch, uint32_t other, enum binding_format format)

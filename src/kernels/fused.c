@@ -61,7 +61,7 @@ struct store_text {
 /* Halves one by one, which the device cannot store: floats are, and packed afterwards. */
 static bool packs_later(const struct fused_writer *w, const vkg_tensor *output)
 {
-    return w->dims.width == 1 && vkg_dtype_size(output->dtype) == 2 && !w->lowering->device->caps.fp16_storage;
+    return w->dims.width == 1 && dtype_is_half(output->dtype) && !w->lowering->device->caps.fp16_storage;
 }
 
 static const struct store_text *store_of(const struct fused_writer *w, const vkg_tensor *output)
@@ -246,7 +246,7 @@ static bool stores_halves_one_by_one(const struct fused_writer *w)
 {
     bool halves = false;
     for (uint32_t i = 0; i < w->kernel->output_count && w->dims.width == 1; i++)
-        halves |= vkg_dtype_size(w->kernel->outputs[i]->dtype) == 2 && !packs_later(w, w->kernel->outputs[i]);
+        halves |= dtype_is_half(w->kernel->outputs[i]->dtype) && !packs_later(w, w->kernel->outputs[i]);
     return halves;
 }
 
@@ -346,21 +346,10 @@ static vkg_result bind_output(const struct fused_writer *w, struct dispatch *dis
                               struct placement *floats)
 {
     struct lowering *lowering = w->lowering;
-    if (!packs_later(w, output))
-        return lowering_bind_tensor(lowering, dispatch, output_memory(lowering, output), FORMAT_STORAGE, false, true);
+    const bool packs = packs_later(w, output);
     const uint64_t bytes = shape_elements(&output->shape) * 4;
-    vkg_result result = lowering_add_storage(lowering, STORAGE_TEMPORARY, bytes, &floats->storage);
-    if (result == VKG_OK)
-        dispatch_bind(dispatch, *floats, bytes, FORMAT_STORAGE, false, true);
-    return result;
-}
-
-static vkg_result pack(const struct fused_writer *w, const vkg_tensor *output, struct placement floats)
-{
-    struct placement halves;
-    vkg_result result = lowering_place(w->lowering, output_memory(w->lowering, output), &halves);
-    return result == VKG_OK ? lowering_pack_halves(w->lowering, output->dtype, shape_elements(&output->shape), floats, halves)
-                            : result;
+    const vkg_result result = packs ? lowering_add_storage(lowering, STORAGE_TEMPORARY, bytes, &floats->storage) : VKG_OK;
+    return result == VKG_OK ? lowering_bind_written(lowering, dispatch, output_memory(lowering, output), packs ? floats : NULL) : result;
 }
 
 static vkg_result lower_pointwise(struct fused_writer *w)
@@ -381,7 +370,7 @@ static vkg_result lower_pointwise(struct fused_writer *w)
         result = dispatch_grid(w->lowering, dispatch, workgroups(w->lowering, vectors, cpu ? 4 : 1));
     for (uint32_t i = 0; i < w->kernel->output_count && result == VKG_OK; i++)
         if (packs_later(w, w->kernel->outputs[i]))
-            result = pack(w, w->kernel->outputs[i], floats[i]);
+            result = lowering_pack_halves(w->lowering, floats[i], output_memory(w->lowering, w->kernel->outputs[i]));
     return result;
 }
 

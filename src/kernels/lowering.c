@@ -108,6 +108,15 @@ vkg_result lowering_bind_tensor(struct lowering *lowering, struct dispatch *disp
     return VKG_OK;
 }
 
+vkg_result lowering_bind_written(struct lowering *lowering, struct dispatch *dispatch, const vkg_tensor *tensor,
+                                 const struct placement *floats)
+{
+    if (!floats)
+        return lowering_bind_tensor(lowering, dispatch, tensor, FORMAT_STORAGE, false, true);
+    dispatch_bind(dispatch, *floats, shape_elements(&tensor->shape) * 4, FORMAT_STORAGE, false, true);
+    return VKG_OK;
+}
+
 void dispatch_push(struct dispatch *dispatch, const void *data, uint32_t bytes)
 {
     assert(bytes <= PIPELINE_PUSH_BYTES && bytes % 4 == 0);
@@ -200,10 +209,8 @@ static vkg_result bind_reduced(struct lowering *lowering, struct dispatch *dispa
     const vkg_tensor *const results[] = {result_tensor, partial->deviations};
     vkg_result result = VKG_OK;
     for (int i = 0; i < (partial->tiles ? 2 : 1) && result == VKG_OK; i++)
-        if (results[i] && partial->floats)
-            dispatch_bind(dispatch, *partial->floats, shape_elements(&results[i]->shape) * 4, FORMAT_STORAGE, false, true);
-        else if (results[i])
-            result = lowering_bind_tensor(lowering, dispatch, results[i], FORMAT_STORAGE, false, true);
+        if (results[i])
+            result = lowering_bind_written(lowering, dispatch, results[i], partial->floats);
         else
             epilogue_bind_nothing(dispatch, 0, FORMAT_STORAGE);
     return result == VKG_OK && partial->epilogue ? epilogue_bind(lowering, dispatch, partial->epilogue, format, &partial->step)
@@ -254,16 +261,24 @@ static vkg_result convert_halves(struct lowering *lowering, const char *shader, 
     return dispatch_grid(lowering, dispatch, (count + workgroup - 1) / workgroup);
 }
 
-vkg_result lowering_unpack_halves(struct lowering *lowering, vkg_dtype half, uint64_t elements, struct placement x,
-                                  struct placement y)
+vkg_result lowering_unpack_halves(struct lowering *lowering, const vkg_tensor *halves, struct placement *floats)
 {
-    return convert_halves(lowering, half == VKG_FLOAT16 ? "float16_to_float32" : "bfloat16_to_float32", elements,
-                          (struct placement[]){x, y}, (uint32_t[]){2, 4});
+    const uint64_t elements = shape_elements(&halves->shape);
+    struct placement at;
+    vkg_result result = lowering_place(lowering, halves, &at);
+    *floats = (struct placement){0};
+    if (result == VKG_OK)
+        result = lowering_add_storage(lowering, STORAGE_TEMPORARY, elements * 4, &floats->storage);
+    const char *shader = lowering_dtype(lowering, halves) == VKG_FLOAT16 ? "float16_to_float32" : "bfloat16_to_float32";
+    return result == VKG_OK ? convert_halves(lowering, shader, elements, (struct placement[]){at, *floats}, (uint32_t[]){2, 4}) : result;
 }
 
-vkg_result lowering_pack_halves(struct lowering *lowering, vkg_dtype half, uint64_t elements, struct placement x,
-                                struct placement y)
+vkg_result lowering_pack_halves(struct lowering *lowering, struct placement floats, const vkg_tensor *halves)
 {
-    return convert_halves(lowering, half == VKG_FLOAT16 ? "float32_to_float16" : "float32_to_bfloat16", elements,
-                          (struct placement[]){x, y}, (uint32_t[]){4, 2});
+    struct placement at;
+    const vkg_result result = lowering_place(lowering, halves, &at);
+    const char *shader = lowering_dtype(lowering, halves) == VKG_FLOAT16 ? "float32_to_float16" : "float32_to_bfloat16";
+    return result == VKG_OK ? convert_halves(lowering, shader, shape_elements(&halves->shape), (struct placement[]){floats, at},
+                                             (uint32_t[]){4, 2})
+                            : result;
 }

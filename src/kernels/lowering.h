@@ -104,6 +104,9 @@ void dispatch_bind(struct dispatch *dispatch, struct placement placement, uint64
 /* Binds the whole of a tensor. */
 vkg_result lowering_bind_tensor(struct lowering *lowering, struct dispatch *dispatch, const vkg_tensor *tensor,
                                 enum binding_format format, bool read, bool written);
+/* Binds where a kernel writes a tensor: its memory, or float32 elsewhere, unless that is NULL. */
+vkg_result lowering_bind_written(struct lowering *lowering, struct dispatch *dispatch, const vkg_tensor *tensor,
+                                 const struct placement *floats);
 void dispatch_push(struct dispatch *dispatch, const void *data, uint32_t bytes);
 /* One-dimensional grids of `groups` workgroups, folded over y where x would pass the device's limit: shaders
  * index with gl_WorkGroupID.y * gl_NumWorkGroups.x + gl_WorkGroupID.x and test the end. */
@@ -130,11 +133,9 @@ struct partial_results {
 vkg_result lowering_reduce_parts(struct lowering *lowering, const struct partial_results *partial,
                                  const vkg_tensor *result);
 
-/* y = x, `elements` of them, from halves of that type to float32, or back, rounded. */
-vkg_result lowering_unpack_halves(struct lowering *lowering, vkg_dtype half, uint64_t elements, struct placement x,
-                                  struct placement y);
-vkg_result lowering_pack_halves(struct lowering *lowering, vkg_dtype half, uint64_t elements, struct placement x,
-                                struct placement y);
+/* Copies a tensor that lies in memory as halves to float32, which is made; or makes the halves of such, rounded. */
+vkg_result lowering_unpack_halves(struct lowering *lowering, const vkg_tensor *halves, struct placement *floats);
+vkg_result lowering_pack_halves(struct lowering *lowering, struct placement floats, const vkg_tensor *halves);
 
 /* The last dispatch of a program that draws random numbers: the next run gets fresh ones. ops/random.c */
 vkg_result lower_random_advance(struct lowering *lowering);

@@ -78,17 +78,8 @@ static vkg_result choose_plan(const struct lowering *lowering, const vkg_tensor 
 static vkg_result unpack_inputs(struct lowering *lowering, const vkg_tensor *node, struct placement floats[2])
 {
     vkg_result result = VKG_OK;
-    for (int i = 0; i < 2 && result == VKG_OK; i++) {
-        const vkg_tensor *input = node->inputs[i];
-        const uint64_t elements = shape_elements(&input->shape);
-        struct placement halves;
-        floats[i] = (struct placement){0};
-        result = lowering_place(lowering, input, &halves);
-        if (result == VKG_OK)
-            result = lowering_add_storage(lowering, STORAGE_TEMPORARY, elements * 4, &floats[i].storage);
-        if (result == VKG_OK)
-            result = lowering_unpack_halves(lowering, input->dtype, elements, halves, floats[i]);
-    }
+    for (int i = 0; i < 2 && result == VKG_OK; i++)
+        result = lowering_unpack_halves(lowering, node->inputs[i], &floats[i]);
     return result;
 }
 
@@ -177,10 +168,8 @@ static vkg_result bind_written(struct lowering *lowering, struct dispatch *dispa
         return VKG_OK;
     }
     const uint64_t bytes = parts->parts * parts->inner * sizeof(float);
-    if (parts->parts == 1 && parts->floats)
-        dispatch_bind(dispatch, *parts->floats, bytes, FORMAT_STORAGE, false, true);
     if (parts->parts == 1)
-        return parts->floats ? VKG_OK : lowering_bind_tensor(lowering, dispatch, written, FORMAT_STORAGE, false, true);
+        return lowering_bind_written(lowering, dispatch, written, parts->floats);
     vkg_result result = lowering_add_storage(lowering, STORAGE_TEMPORARY, bytes, &parts->at.storage);
     if (result == VKG_OK)
         dispatch_bind(dispatch, parts->at, bytes, FORMAT_STORAGE, false, true);
@@ -198,17 +187,13 @@ static vkg_result bind_halves(struct lowering *lowering, const vkg_tensor *halve
     return VKG_OK;
 }
 
-/* Makes the halves that the kernel did not write. */
+/* Makes the halves that the kernel did not write. floats: where it left the result, if that is not where it lies; or NULL. */
 static vkg_result pack_result(struct lowering *lowering, const vkg_tensor *written, const struct placement *floats,
                               const vkg_tensor *halves)
 {
-    struct placement from = {0}, to;
-    vkg_result result = floats ? VKG_OK : lowering_place(lowering, written, &from);
-    if (result == VKG_OK)
-        result = lowering_place(lowering, halves, &to);
-    return result == VKG_OK ? lowering_pack_halves(lowering, lowering_dtype(lowering, halves), shape_elements(&halves->shape),
-                                                   floats ? *floats : from, to)
-                            : result;
+    struct placement at = {0};
+    const vkg_result result = floats ? VKG_OK : lowering_place(lowering, written, &at);
+    return result == VKG_OK ? lowering_pack_halves(lowering, floats ? *floats : at, halves) : result;
 }
 
 /* One kernel writes the result, finished; or parts of it, which another one adds, and finishes. */
@@ -296,15 +281,10 @@ vkg_shape conv_operand_shape(const struct conv_problem *p, enum conv_operand ope
     return shape;
 }
 
-static bool is_half(const vkg_tensor *a)
-{
-    return vkg_dtype_size(a->dtype) == 2;
-}
-
 /* float32 operands become the other's halves, so that gradients meet what they belong to, or the graph's precision. */
 static vkg_dtype precision_of(const vkg_graph *graph, const vkg_tensor *a, const vkg_tensor *other)
 {
-    return a->dtype != VKG_FLOAT32 ? a->dtype : is_half(other) ? other->dtype : graph->precision;
+    return a->dtype != VKG_FLOAT32 ? a->dtype : dtype_is_half(other->dtype) ? other->dtype : graph->precision;
 }
 
 static vkg_tensor *add_node(vkg_graph *graph, enum conv_direction direction, vkg_tensor *a, vkg_tensor *b,
@@ -359,7 +339,7 @@ static vkg_tensor *resize_channels(vkg_graph *graph, vkg_tensor *a, enum conv_op
 vkg_tensor *conv_in_precision(vkg_graph *graph, enum conv_direction direction, vkg_tensor *a, vkg_tensor *b,
                               const struct conv_problem *p)
 {
-    if (a->poisoned || b->poisoned || vkg_dtype_size(precision_of(graph, a, b)) != 2)
+    if (a->poisoned || b->poisoned || !dtype_is_half(precision_of(graph, a, b)))
         return conv_node(graph, direction, a, b, p);
     const enum conv_operand *operands = conv_operands[direction];
     const struct conv_problem padded = in_pieces(p, direction);

@@ -44,7 +44,7 @@ static void look_at_reader(struct search *s, const vkg_tensor *node)
         s->stored[read] |= !fused_can_compute(node);
         s->measured[read] |= node->op == &op_deviations && moments_are_of_columns(node);
         s->normalised[read] |= is_normalised_by(s, node, storage);
-        if (vkg_dtype_size(node->dtype) == 2 && is_cast(node))
+        if (dtype_is_half(node->dtype) && is_cast(node))
             s->halved[read] = node;
     }
 }
@@ -129,7 +129,7 @@ static void take_activation(const struct search *s, struct epilogue *epilogue, c
 
 static bool may_decide(const vkg_tensor *step, const vkg_tensor *convolution)
 {
-    return step->dtype == VKG_FLOAT32 || (vkg_dtype_size(step->dtype) == 2 && step->dtype == convolution->inputs[0]->dtype);
+    return step->dtype == VKG_FLOAT32 || (dtype_is_half(step->dtype) && step->dtype == convolution->inputs[0]->dtype);
 }
 
 /* before · leaky_step(step) */
@@ -188,11 +188,6 @@ static void find_of(const struct search *s, const vkg_tensor *convolution)
 
 /* --- what lies in memory as halves --- */
 
-static bool is_half(vkg_dtype dtype)
-{
-    return vkg_dtype_size(dtype) == 2;
-}
-
 /* A convolution of halves leaves halves, as it does in PyTorch's autocast, where all that read its result can read them, which fused
  * kernels and epilogues do, and where that saves a pass or more: it is read as halves anyway, or it is read to be normalised. */
 static void halve_result(const struct search *s, const vkg_tensor *convolution)
@@ -200,7 +195,7 @@ static void halve_result(const struct search *s, const vkg_tensor *convolution)
     const struct epilogue *epilogue = &s->fusion->epilogues[convolution->id];
     const vkg_tensor *result = latest(epilogue, convolution);
     const vkg_dtype dtype = convolution->inputs[0]->dtype;
-    if (is_half(dtype) && !s->stored[result->id] && (epilogue->copy || s->normalised[result->id]))
+    if (dtype_is_half(dtype) && !s->stored[result->id] && (epilogue->copy || s->normalised[result->id]))
         s->fusion->memory[result->id] = dtype;
 }
 
@@ -210,15 +205,15 @@ static void keep_foreign_step(const struct search *s, const vkg_tensor *convolut
 {
     const vkg_tensor *step = s->fusion->epilogues[convolution->id].step;
     vkg_dtype *memory = step ? &s->fusion->memory[tensor_storage(step)->id] : NULL;
-    if (step && is_half(*memory) && *memory != convolution->inputs[0]->dtype)
+    if (step && dtype_is_half(*memory) && *memory != convolution->inputs[0]->dtype)
         *memory = tensor_storage(step)->dtype;
 }
 
 static void note_halves(const struct search *s, const vkg_tensor *convolution)
 {
     struct epilogue *epilogue = &s->fusion->epilogues[convolution->id];
-    epilogue->only_halves = is_half(s->fusion->memory[latest(epilogue, convolution)->id]);
-    epilogue->half_step = epilogue->step && is_half(s->fusion->memory[tensor_storage(epilogue->step)->id]);
+    epilogue->only_halves = dtype_is_half(s->fusion->memory[latest(epilogue, convolution)->id]);
+    epilogue->half_step = epilogue->step && dtype_is_half(s->fusion->memory[tensor_storage(epilogue->step)->id]);
 }
 
 static void of_each_convolution(const struct search *s, void (*act)(const struct search *s, const vkg_tensor *convolution))

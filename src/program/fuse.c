@@ -179,13 +179,16 @@ static void build_chain(struct analysis *a, const vkg_tensor *node)
 static bool leaves_last(const struct analysis *a, const vkg_tensor *node)
 {
     const struct chain *chain = &a->chains[node->id];
-    bool last = a->last_use[node->id] <= chain->superseded;
-    for (uint32_t l = 0; l < chain->leaf_count && a->last_use[node->id] == chain->superseded; l++) {
+    const uint32_t last = a->last_use[node->id];
+    if (last != chain->superseded)
+        return last < chain->superseded;
+    bool in_place = a->graph->tensors[last]->op == &op_assign;
+    for (uint32_t l = 0; l < chain->leaf_count; l++) {
         const struct fused_read *leaf = &chain->leaves[l];
-        last &= tensor_storage(leaf->tensor)->superseded != chain->superseded ||
-                (a->graph->tensors[chain->superseded]->op == &op_assign && !leaf->through && shape_equal(&leaf->tensor->shape, &node->shape));
+        if (tensor_storage(leaf->tensor)->superseded == last)
+            in_place &= !leaf->through && shape_equal(&leaf->tensor->shape, &node->shape);
     }
-    return last;
+    return in_place;
 }
 
 /* May a larger space compute the node's chain? One that reads through a rearrangement is told where by its own space. */

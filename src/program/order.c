@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "program/plan.h"
+
 /* How far dispatches may move. */
 struct reach {
     size_t window;  /* dispatches that one may overtake */
@@ -30,9 +32,6 @@ struct ordering {
     struct touch **latest; /* one a storage; behind them the state, whose storages are ranges of one buffer */
     struct touch *touches;
     size_t touch_count;
-    struct life {
-        uint32_t first, last; /* waves */
-    } *lives;         /* one a storage */
     int64_t *changes; /* of the bytes that live, one a wave */
 };
 
@@ -96,24 +95,17 @@ static void find_waves(struct ordering *ordering, struct lowering *lowering, con
 }
 
 /* The most bytes of temporary tensors that live in one wave. */
-static uint64_t most_alive(const struct lowering *lowering, struct life *lives, int64_t *changes)
+static uint64_t most_alive(struct lowering *lowering, int64_t *changes)
 {
     memset(changes, 0, (lowering->dispatch_count + 2) * sizeof *changes);
-    for (size_t s = 0; s < lowering->storage_count; s++)
-        lives[s] = (struct life){UINT32_MAX, 0};
-    for (size_t i = 0; i < lowering->dispatch_count; i++) {
-        const struct dispatch *dispatch = &lowering->dispatches[i];
-        for (uint32_t b = 0; b < dispatch->binding_count; b++) {
-            struct life *life = &lives[dispatch->bindings[b].storage];
-            life->first = dispatch->wave < life->first ? dispatch->wave : life->first;
-            life->last = dispatch->wave > life->last ? dispatch->wave : life->last;
+    plan_find_uses(lowering);
+    for (size_t s = 0; s < lowering->storage_count; s++) {
+        const struct storage *storage = &lowering->storages[s];
+        if (storage->kind == STORAGE_TEMPORARY && storage->first <= storage->last) {
+            changes[storage->first] += (int64_t)storage->bytes;
+            changes[storage->last + 1] -= (int64_t)storage->bytes;
         }
     }
-    for (size_t s = 0; s < lowering->storage_count; s++)
-        if (lowering->storages[s].kind == STORAGE_TEMPORARY && lives[s].first <= lives[s].last) {
-            changes[lives[s].first] += (int64_t)lowering->storages[s].bytes;
-            changes[lives[s].last + 1] -= (int64_t)lowering->storages[s].bytes;
-        }
     int64_t alive = 0, most = 0;
     for (size_t wave = 0; wave < lowering->dispatch_count; wave++) {
         alive += changes[wave];
@@ -125,9 +117,9 @@ static uint64_t most_alive(const struct lowering *lowering, struct life *lives, 
 static void choose_waves(struct ordering *ordering, struct lowering *lowering)
 {
     find_waves(ordering, lowering, &near);
-    const uint64_t least = most_alive(lowering, ordering->lives, ordering->changes);
+    const uint64_t least = most_alive(lowering, ordering->changes);
     find_waves(ordering, lowering, &far);
-    if (most_alive(lowering, ordering->lives, ordering->changes) > least + least / LITTLE)
+    if (most_alive(lowering, ordering->changes) > least + least / LITTLE)
         find_waves(ordering, lowering, &near);
 }
 
@@ -149,11 +141,10 @@ vkg_result order_dispatches(struct lowering *lowering)
         touches += lowering->dispatches[i].binding_count;
     struct ordering ordering = {.latest = calloc(lowering->storage_count + 1, sizeof *ordering.latest),
                                 .touches = calloc(touches + 1, sizeof *ordering.touches),
-                                .lives = calloc(lowering->storage_count + 1, sizeof *ordering.lives),
                                 .changes = calloc(lowering->dispatch_count + 2, sizeof *ordering.changes)};
     struct dispatch *sorted = calloc(lowering->dispatch_count + 1, sizeof *sorted);
     size_t *starts = calloc(lowering->dispatch_count + 2, sizeof *starts);
-    const bool good = ordering.latest && ordering.touches && ordering.lives && ordering.changes && sorted && starts;
+    const bool good = ordering.latest && ordering.touches && ordering.changes && sorted && starts;
     if (good) {
         choose_waves(&ordering, lowering);
         sort_by_wave(lowering, sorted, starts);
@@ -165,7 +156,6 @@ vkg_result order_dispatches(struct lowering *lowering)
     }
     free(ordering.latest);
     free(ordering.touches);
-    free(ordering.lives);
     free(ordering.changes);
     free(starts);
     return good ? VKG_OK : lowering_out_of_memory(lowering);

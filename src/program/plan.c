@@ -3,18 +3,23 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* In waves: memory that is given on within one would need a barrier there. */
-static void find_lifetimes(struct lowering *lowering, const uint32_t *kept, uint32_t kept_count)
+void plan_find_uses(struct lowering *lowering)
 {
+    for (size_t s = 0; s < lowering->storage_count; s++)
+        lowering->storages[s].first = UINT32_MAX, lowering->storages[s].last = 0;
     for (size_t i = 0; i < lowering->dispatch_count; i++) {
         const struct dispatch *dispatch = &lowering->dispatches[i];
         for (uint32_t b = 0; b < dispatch->binding_count; b++) {
             struct storage *storage = &lowering->storages[dispatch->bindings[b].storage];
-            if (storage->first == UINT32_MAX)
-                storage->first = dispatch->wave;
-            storage->last = dispatch->wave;
+            storage->first = dispatch->wave < storage->first ? dispatch->wave : storage->first;
+            storage->last = dispatch->wave > storage->last ? dispatch->wave : storage->last;
         }
     }
+}
+
+static void find_lifetimes(struct lowering *lowering, const uint32_t *kept, uint32_t kept_count)
+{
+    plan_find_uses(lowering);
     for (size_t s = 0; s < lowering->storage_count; s++) {
         struct storage *storage = &lowering->storages[s];
         if (storage->kind == STORAGE_INPUT || storage->kind == STORAGE_DATA || storage->first == UINT32_MAX)

@@ -18,6 +18,10 @@ struct plan {
     uint64_t bytes, unaliased_bytes;
 };
 
+/* The first and the last wave that names each storage: `first` stays UINT32_MAX, `last` 0, where none does. In waves, as memory that
+ * is given on within one would need a barrier there. */
+void plan_find_uses(struct lowering *lowering);
+
 /* Gives every storage but the state's its lifetime, block and address. Larger ones choose first, each takes the
  * lowest address that no living neighbour holds. kept[0 … kept_count−1]: storages that must last to the end. */
 vkg_result plan_memory(struct lowering *lowering, const struct plan_options *options, const uint32_t *kept,

@@ -129,20 +129,6 @@ static bool find_problem_of(const vkg_device *device, enum conv_direction direct
     return find_candidate(device, direction, problem, plan, parts, candidate);
 }
 
-/* One whose sums are made of parts, where there is one, so that the kernel that adds them is tested too; with an epilogue
- * one as the plan's, since that is done by the one kernel or the other, which cannot do all of it. */
-static bool find_problem(const vkg_device *device, enum conv_direction direction, const struct conv_plan *plan,
-                         struct conv_problem *problem, struct conv_trial *trial)
-{
-    bool parts = !plan->epilogue || plan->push.split > 1;
-    bool found = find_problem_of(device, direction, plan, parts, problem, &trial->candidate);
-    if (!found)
-        found = find_problem_of(device, direction, plan, parts = !parts, problem, &trial->candidate);
-    if (parts)
-        trial->epilogue &= EPILOGUE_BIAS | EPILOGUE_ACTIVATION | EPILOGUE_STEP;
-    return found;
-}
-
 /* --- convolutions: the loop on the processor --- */
 
 /* Calls back for every product of the convolution: elements of x, w and y. */
@@ -294,12 +280,20 @@ static vkg_result measure_error(vkg_device *device, const struct conv_trial *tri
     return result;
 }
 
-/* The small problem that tests a plan's kernel, where there is one. */
+/* The small problem that tests a plan's kernel, where there is one: one whose sums are made of parts, if possible, so that the kernel
+ * that adds them is tested too; with an epilogue one as the plan's, since that is done by the one kernel or the other, which cannot
+ * do all of it. */
 static bool find_trial(const vkg_device *device, enum conv_direction direction, const struct conv_plan *plan,
                        struct conv_problem *problem, struct conv_trial *trial)
 {
     *trial = (struct conv_trial){direction, problem, plan->dtype, 0, plan->epilogue, false};
-    return find_problem(device, direction, plan, problem, trial);
+    bool parts = !plan->epilogue || plan->push.split > 1;
+    bool found = find_problem_of(device, direction, plan, parts, problem, &trial->candidate);
+    if (!found)
+        found = find_problem_of(device, direction, plan, parts = !parts, problem, &trial->candidate);
+    if (parts)
+        trial->epilogue &= EPILOGUE_BIAS | EPILOGUE_ACTIVATION | EPILOGUE_STEP;
+    return found;
 }
 
 vkg_result self_test_want(vkg_device *device, enum conv_direction direction, const struct conv_plan *plan)

@@ -20,6 +20,7 @@ import torch.nn.functional as F
 BASELINE = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 SHORTEST, MOST_REPEATS = 0.5, 100  # as bench/main.c
+WAY = set()  # the words of MODE
 
 
 def down(a, b, stride=2, kernel=4, pad=1):
@@ -35,7 +36,8 @@ def images(layout, *shape):
 
 
 def placed(network, layout):
-    return network.to(DEVICE, memory_format=layout)
+    network = network.to(DEVICE, memory_format=layout)
+    return torch.compile(network) if "compile" in WAY else network
 
 
 def pyramid(size, channels, width, layout, normalised=True):
@@ -208,6 +210,7 @@ def build(name, layout):
         function, shapes = LAYERS[name]
         operands = [torch.randn(s, device=DEVICE) for s in shapes.values()]
         operands = [o.contiguous(memory_format=layout) if o.dim() == 4 else o for o in operands]
+        function = torch.compile(function) if "compile" in WAY else function
         return lambda: function(*operands)
     made = re.fullmatch(r"dcgan-(\d+)-(\d+)-w(\d+)-b(\d+)", name)
     if made:
@@ -225,18 +228,16 @@ def precision_of(name):
     return (plain, PRECISIONS[last]) if last in PRECISIONS else (name, None)
 
 
-def in_mode(step, words, precision):
-    """eager; graph: recorded as a CUDA graph; compile: torch.compile; tf32 lets float32 products take TF32, last lays images out
-    as channels_last, passive is for threads that wait asleep (bench/run's environment)."""
+def in_mode(step, precision):
+    """eager; compile: networks (or the layer) by torch.compile; graph: the step recorded as a CUDA graph; tf32 lets float32 products
+    take TF32, last lays images out as channels_last, passive is for threads that wait asleep (bench/run's environment)."""
     if precision:
         plain = step
 
         def step():
             with torch.autocast(DEVICE, precision):
                 return plain()
-    if "compile" in words:
-        return torch.compile(step)
-    if "graph" in words:
+    if "graph" in WAY:
         stream = torch.cuda.Stream()
         with torch.cuda.stream(stream):
             for _ in range(3):
@@ -253,8 +254,8 @@ def modes(precision):
     if DEVICE == "cpu":
         return ["eager", "passive"]
     if precision:
-        return ["eager", "graph", "graph-last", "compile"]
-    return ["eager", "graph", "graph-tf32", "graph-tf32-last", "compile", "compile-tf32"]
+        return ["eager", "graph", "graph-last", "compile", "compile-graph", "compile-graph-last"]
+    return ["eager", "graph", "graph-tf32", "graph-tf32-last", "compile", "compile-graph", "compile-tf32"]
 
 
 def blas():
@@ -275,11 +276,11 @@ def timed(step, times):
 
 def serve(name, mode):
     torch.set_num_threads(len(os.sched_getaffinity(0)))
-    words = mode.split("-")
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = "tf32" in words
+    WAY.update(mode.split("-"))
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = "tf32" in WAY
     torch.backends.cudnn.benchmark = True
     plain, precision = precision_of(name)
-    step = in_mode(build(plain, torch.channels_last if "last" in words else torch.contiguous_format), words, precision)
+    step = in_mode(build(plain, torch.channels_last if "last" in WAY else torch.contiguous_format), precision)
     timed(step, 1)
     print(json.dumps({"first": True}), flush=True)  # who started us knows since when
     seconds = timed(step, 2)

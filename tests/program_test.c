@@ -126,6 +126,93 @@ static void plan_never_shares_living_memory(void **unused)
     }
 }
 
+/* A program like a forward and a backward pass: every dispatch writes a tensor of its own out of recent ones, state, and, in the
+ * second half, one of the first half; some change state. */
+static void passes_and_back(struct lowering *lowering, uint32_t count)
+{
+    enum { STATES = 3 };
+    lowering->dispatch_count = count;
+    lowering->dispatches = calloc(count, sizeof *lowering->dispatches);
+    lowering->storage_count = lowering->storage_capacity = count + STATES;
+    lowering->storages = calloc(count + STATES, sizeof *lowering->storages);
+    for (uint32_t s = 0; s < count + STATES; s++)
+        lowering->storages[s] = (struct storage){.kind = s < count ? STORAGE_TEMPORARY : STORAGE_STATE, .bytes = 256 * (4 + test_random(40)),
+                                                 .address = s < count ? 0 : (s - count) * 100};
+    for (uint32_t d = 0; d < count; d++) {
+        struct dispatch *dispatch = &lowering->dispatches[d];
+        const uint32_t read[] = {d ? d - 1 : 0, d >= count / 2 ? count - 1 - d : d / 2, count + test_random(STATES)};
+        memcpy(dispatch->push, &d, sizeof d);
+        dispatch->repeatable = test_random(2);
+        for (uint32_t i = d ? 0 : 2; i < 3; i++)
+            dispatch->bindings[dispatch->binding_count++] = (struct binding){.storage = read[i], .bytes = 100, .read = true};
+        const uint32_t written = test_random(12) ? d : count + test_random(STATES);
+        dispatch->bindings[dispatch->binding_count++] = (struct binding){.storage = written, .bytes = 100, .written = true};
+    }
+}
+
+static struct lowering copy_of(const struct lowering *lowering)
+{
+    struct lowering copy = *lowering;
+    copy.dispatches = calloc(copy.dispatch_count, sizeof *copy.dispatches);
+    copy.storages = calloc(copy.storage_count, sizeof *copy.storages);
+    memcpy(copy.dispatches, lowering->dispatches, copy.dispatch_count * sizeof *copy.dispatches);
+    memcpy(copy.storages, lowering->storages, copy.storage_count * sizeof *copy.storages);
+    return copy;
+}
+
+/* What every dispatch reads, as hashes of what was written, by its name; copies have the same. */
+static void interpret(const struct lowering *lowering, uint64_t *read)
+{
+    uint64_t *values = calloc(lowering->storage_count, sizeof *values);
+    for (size_t d = 0; d < lowering->dispatch_count; d++) {
+        const struct dispatch *dispatch = &lowering->dispatches[d];
+        const uint32_t name = name_of(dispatch);
+        uint64_t hash = name + 1;
+        for (uint32_t b = 0; b < dispatch->binding_count; b++)
+            if (dispatch->bindings[b].read)
+                hash = (hash ^ values[dispatch->bindings[b].storage]) * 0x9e3779b97f4a7c15 + b;
+        assert_true(read[name] == 0 || read[name] == hash);
+        read[name] = hash;
+        for (uint32_t b = 0; b < dispatch->binding_count; b++)
+            if (dispatch->bindings[b].written)
+                values[dispatch->bindings[b].storage] = hash;
+    }
+    free(values);
+}
+
+static void what_is_computed_again_is_the_same(void **unused)
+{
+    (void)unused;
+    enum { MOST = 90 };
+    vkg_device nobody = {0};
+    const struct plan_options options = {.alignment = 256, .block_bytes = 1 << 30, .aliasing = true};
+    uint64_t bytes[2] = {0};
+    size_t copies = 0;
+    for (int round = 0; round < 50; round++) {
+        uint64_t read[MOST] = {0};
+        struct lowering lowerings[2] = {{.device = &nobody}};
+        passes_and_back(&lowerings[0], 20 + test_random(MOST - 20));
+        lowerings[1] = copy_of(&lowerings[0]);
+        lowerings[1].recomputes = true;
+        interpret(&lowerings[0], read);
+        for (int i = 0; i < 2; i++) {
+            struct plan plan;
+            assert_int_equal(order_dispatches(&lowerings[i]), VKG_OK);
+            interpret(&lowerings[i], read);
+            assert_int_equal(plan_memory(&lowerings[i], &options, NULL, 0, &plan), VKG_OK);
+            bytes[i] += plan.bytes;
+        }
+        copies += lowerings[1].dispatch_count - lowerings[0].dispatch_count;
+        for (int i = 0; i < 2; i++) {
+            free(lowerings[i].dispatches);
+            free(lowerings[i].storages);
+        }
+    }
+    print_message("%zu dispatches are computed again: %.3f of the memory\n", copies, (double)bytes[1] / (double)bytes[0]);
+    assert_true(copies > 50);
+    assert_true(bytes[1] < bytes[0]);
+}
+
 /* --- C and GLSL agree on push constants --- */
 
 /* The push constants are the shader's only struct whose members lie at other offsets than 0. */
@@ -932,7 +1019,8 @@ static void every_call_may_fail(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(plan_never_shares_living_memory), cmocka_unit_test(waves_keep_what_depends_in_order), cmocka_unit_test(push_constants_match_glsl),
+        cmocka_unit_test(plan_never_shares_living_memory),
+        cmocka_unit_test(what_is_computed_again_is_the_same), cmocka_unit_test(waves_keep_what_depends_in_order), cmocka_unit_test(push_constants_match_glsl),
         cmocka_unit_test(every_way_to_run_gives_the_same_bits), cmocka_unit_test(inputs_arrive_in_their_own_run), cmocka_unit_test(submissions_are_cut),
         cmocka_unit_test(submissions_follow_what_was_measured),
         cmocka_unit_test(slots_are_guarded), cmocka_unit_test(a_profile_is_a_run), cmocka_unit_test(profiles_are_guarded),

@@ -365,6 +365,7 @@ static vkg_result lower_pointwise(struct fused_writer *w)
         return result;
     uint64_t elements = fused_extent(&w->dims, 0, w->dims.count), vectors = elements / w->dims.width;
     dispatch->most_read = elements * sizeof(float);
+    dispatch->repeatable = true;
     bool cpu = w->lowering->device->caps.type == VKG_DEVICE_CPU;
     if (result == VKG_OK)
         result = dispatch_grid(w->lowering, dispatch, workgroups(w->lowering, vectors, cpu ? 4 : 1));

@@ -117,6 +117,14 @@ vkg_result lowering_bind_written(struct lowering *lowering, struct dispatch *dis
     return VKG_OK;
 }
 
+uint64_t dispatch_bytes(const struct dispatch *dispatch)
+{
+    uint64_t bytes = 0;
+    for (uint32_t b = 0; b < dispatch->binding_count; b++)
+        bytes += dispatch->bindings[b].bytes;
+    return bytes;
+}
+
 void dispatch_push(struct dispatch *dispatch, const void *data, uint32_t bytes)
 {
     assert(bytes <= PIPELINE_PUSH_BYTES && bytes % 4 == 0);

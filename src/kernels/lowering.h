@@ -30,6 +30,8 @@ struct dispatch {
     uint32_t push_bytes;
     unsigned char push[PIPELINE_PUSH_BYTES];
     double flops; /* of products; 0 for what is bound by memory */
+    bool repeatable; /* a cheap one: program/recompute.h */
+    bool late;       /* one that is done again: hardly before its place */
     uint32_t wave; /* program/order.c: those of one wave depend on none of each other */
     uint64_t most_read; /* bytes of each input, where it reads a part only (a slice's kernel); 0: all of them */
 };
@@ -77,6 +79,7 @@ struct lowering {
     struct dispatch *dispatches;
     size_t dispatch_count, dispatch_capacity;
     struct shader_cache *shaders; /* generated ones */
+    bool recomputes; /* what waits in memory for long: program/recompute.h */
     uint32_t candidate; /* which of its candidates every convolution takes, the last where it has fewer; or this: */
 };
 
@@ -107,6 +110,8 @@ vkg_result lowering_bind_tensor(struct lowering *lowering, struct dispatch *disp
 /* Binds where a kernel writes a tensor: its memory, or float32 elsewhere, unless that is NULL. */
 vkg_result lowering_bind_written(struct lowering *lowering, struct dispatch *dispatch, const vkg_tensor *tensor,
                                  const struct placement *floats);
+/* Of all that it binds. */
+uint64_t dispatch_bytes(const struct dispatch *dispatch);
 void dispatch_push(struct dispatch *dispatch, const void *data, uint32_t bytes);
 /* One-dimensional grids of `groups` workgroups, folded over y where x would pass the device's limit: shaders
  * index with gl_WorkGroupID.y * gl_NumWorkGroups.x + gl_WorkGroupID.x and test the end. */

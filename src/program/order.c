@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "program/plan.h"
+#include "program/recompute.h"
 
 /* How far dispatches may move. */
 struct reach {
@@ -18,7 +19,10 @@ struct reach {
  * by side, and the one's statistics while the other multiplies: a DCGAN of 64×64 in bf16 on an H200 took 2.47 ms instead of 2.55, with
  * 108 barriers instead of 130. It is taken where it needs little more memory, which it does not where gradients are accumulated. */
 static const struct reach near = {16, 16 << 20}, far = {48, 64 << 20};
-enum { LITTLE = 16 }; /* a sixteenth */
+enum {
+    LITTLE = 16, /* a sixteenth */
+    AHEAD = 2, /* waves by which what is computed again may be early, so that its reader need not be late */
+};
 
 /* A range that a dispatch touches. */
 struct touch {
@@ -32,7 +36,6 @@ struct ordering {
     struct touch **latest; /* one a storage; behind them the state, whose storages are ranges of one buffer */
     struct touch *touches;
     size_t touch_count;
-    int64_t *changes; /* of the bytes that live, one a wave */
 };
 
 static struct touch touch_of(const struct lowering *lowering, const struct binding *binding, size_t *memory)
@@ -72,55 +75,83 @@ static void find_wave(struct ordering *ordering, const struct lowering *lowering
     }
 }
 
-static uint64_t bytes_touched(const struct dispatch *dispatch)
+static vkg_result find_waves(struct lowering *lowering, const struct reach *reach)
 {
-    uint64_t bytes = 0;
-    for (uint32_t b = 0; b < dispatch->binding_count; b++)
-        bytes += dispatch->bindings[b].bytes;
-    return bytes;
-}
-
-static void find_waves(struct ordering *ordering, struct lowering *lowering, const struct reach *reach)
-{
+    size_t touches = 0;
+    for (size_t i = 0; i < lowering->dispatch_count; i++)
+        touches += lowering->dispatches[i].binding_count;
+    struct ordering ordering = {.latest = calloc(lowering->storage_count + 1, sizeof *ordering.latest),
+                                .touches = calloc(touches + 1, sizeof *ordering.touches)};
+    const bool good = ordering.latest && ordering.touches;
     uint32_t least = 0, latest = 0;
-    memset(ordering->latest, 0, (lowering->storage_count + 1) * sizeof *ordering->latest);
-    ordering->touch_count = 0;
-    for (size_t i = 0; i < lowering->dispatch_count; i++) {
+    for (size_t i = 0; i < lowering->dispatch_count && good; i++) {
         struct dispatch *dispatch = &lowering->dispatches[i];
         if (i >= reach->window && lowering->dispatches[i - reach->window].wave > least)
             least = lowering->dispatches[i - reach->window].wave;
-        find_wave(ordering, lowering, dispatch, bytes_touched(dispatch) > reach->large ? latest : least);
+        const uint32_t first = dispatch->late                               ? latest - (latest < AHEAD ? latest : AHEAD)
+                               : dispatch_bytes(dispatch) > reach->large ? latest
+                                                                            : least;
+        find_wave(&ordering, lowering, dispatch, first);
         latest = dispatch->wave > latest ? dispatch->wave : latest;
     }
+    free(ordering.latest);
+    free(ordering.touches);
+    return good ? VKG_OK : lowering_out_of_memory(lowering);
 }
 
 /* The most bytes of temporary tensors that live in one wave. */
-static uint64_t most_alive(struct lowering *lowering, int64_t *changes)
+static vkg_result find_most_alive(struct lowering *lowering, int64_t *most)
 {
-    memset(changes, 0, (lowering->dispatch_count + 2) * sizeof *changes);
-    plan_find_uses(lowering);
-    for (size_t s = 0; s < lowering->storage_count; s++) {
-        const struct storage *storage = &lowering->storages[s];
-        if (storage->kind == STORAGE_TEMPORARY && storage->first <= storage->last) {
-            changes[storage->first] += (int64_t)storage->bytes;
-            changes[storage->last + 1] -= (int64_t)storage->bytes;
-        }
-    }
-    int64_t alive = 0, most = 0;
-    for (size_t wave = 0; wave < lowering->dispatch_count; wave++) {
-        alive += changes[wave];
-        most = alive > most ? alive : most;
-    }
-    return (uint64_t)most;
+    int64_t *alive = calloc(lowering->dispatch_count + 2, sizeof *alive);
+    if (!alive)
+        return lowering_out_of_memory(lowering);
+    plan_find_alive(lowering, alive);
+    *most = 0;
+    for (size_t wave = 0; wave < lowering->dispatch_count; wave++)
+        *most = alive[wave] > *most ? alive[wave] : *most;
+    free(alive);
+    return VKG_OK;
 }
 
-static void choose_waves(struct ordering *ordering, struct lowering *lowering)
+static vkg_result measure(struct lowering *lowering, const struct reach *reach, int64_t *most)
 {
-    find_waves(ordering, lowering, &near);
-    const uint64_t least = most_alive(lowering, ordering->changes);
-    find_waves(ordering, lowering, &far);
-    if (most_alive(lowering, ordering->changes) > least + least / LITTLE)
-        find_waves(ordering, lowering, &near);
+    const vkg_result result = find_waves(lowering, reach);
+    return result == VKG_OK ? find_most_alive(lowering, most) : result;
+}
+
+/* Leaves the waves of the far reach, or of the near one. */
+static vkg_result choose_reach(struct lowering *lowering, const struct reach **reach, int64_t *most)
+{
+    int64_t least;
+    *reach = &far;
+    vkg_result result = measure(lowering, &near, &least);
+    if (result == VKG_OK)
+        result = measure(lowering, &far, most);
+    if (result != VKG_OK || *most <= least + least / LITTLE)
+        return result;
+    *reach = &near;
+    return measure(lowering, &near, most);
+}
+
+/* Where that takes less memory. */
+static vkg_result recompute(struct lowering *lowering, const struct reach *reach, int64_t most)
+{
+    struct dispatch *old;
+    size_t old_count;
+    const size_t storage_count = lowering->storage_count;
+    int64_t now = most;
+    vkg_result result = recompute_dispatches(lowering, &old, &old_count);
+    if (old && result == VKG_OK)
+        result = measure(lowering, reach, &now);
+    if (old && now >= most) {
+        struct dispatch *unused = lowering->dispatches;
+        lowering->dispatches = old;
+        lowering->dispatch_count = lowering->dispatch_capacity = old_count;
+        lowering->storage_count = storage_count;
+        old = unused;
+    }
+    free(old);
+    return result;
 }
 
 /* Counting sort: dispatches of one wave keep their order. There are no more waves than dispatches. */
@@ -136,17 +167,15 @@ static void sort_by_wave(const struct lowering *lowering, struct dispatch *sorte
 
 vkg_result order_dispatches(struct lowering *lowering)
 {
-    size_t touches = 0;
-    for (size_t i = 0; i < lowering->dispatch_count; i++)
-        touches += lowering->dispatches[i].binding_count;
-    struct ordering ordering = {.latest = calloc(lowering->storage_count + 1, sizeof *ordering.latest),
-                                .touches = calloc(touches + 1, sizeof *ordering.touches),
-                                .changes = calloc(lowering->dispatch_count + 2, sizeof *ordering.changes)};
+    const struct reach *reach;
+    int64_t most;
+    vkg_result result = choose_reach(lowering, &reach, &most);
+    if (result == VKG_OK && lowering->recomputes)
+        result = recompute(lowering, reach, most);
     struct dispatch *sorted = calloc(lowering->dispatch_count + 1, sizeof *sorted);
     size_t *starts = calloc(lowering->dispatch_count + 2, sizeof *starts);
-    const bool good = ordering.latest && ordering.touches && ordering.changes && sorted && starts;
-    if (good) {
-        choose_waves(&ordering, lowering);
+    const bool good = sorted && starts;
+    if (good && result == VKG_OK) {
         sort_by_wave(lowering, sorted, starts);
         free(lowering->dispatches);
         lowering->dispatches = sorted;
@@ -154,9 +183,6 @@ vkg_result order_dispatches(struct lowering *lowering)
     } else {
         free(sorted);
     }
-    free(ordering.latest);
-    free(ordering.touches);
-    free(ordering.changes);
     free(starts);
-    return good ? VKG_OK : lowering_out_of_memory(lowering);
+    return good ? result : lowering_out_of_memory(lowering);
 }

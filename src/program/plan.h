@@ -22,8 +22,14 @@ struct plan {
  * is given on within one would need a barrier there. */
 void plan_find_uses(struct lowering *lowering);
 
-/* Gives every storage but the state's its lifetime, block and address. Larger ones choose first, each takes the
- * lowest address that no living neighbour holds. kept[0 … kept_count−1]: storages that must last to the end. */
+/* Is it a tensor of the program's own, and one that is used? */
+bool plan_is_temporary(const struct storage *storage);
+
+/* Finds uses, and the bytes of temporary tensors that live in each wave: alive[0 … dispatch_count + 1], zeroed before. */
+void plan_find_alive(struct lowering *lowering, int64_t *alive);
+
+/* Gives every storage but the state's its lifetime, block and address, none that a living neighbour holds: the better one of two plans.
+ * Larger ones choose first, each the lowest address; or first those that live while the most memory is taken, each the tightest gap. kept[0 … kept_count−1]: storages that must last to the end. */
 vkg_result plan_memory(struct lowering *lowering, const struct plan_options *options, const uint32_t *kept,
                        uint32_t kept_count, struct plan *plan);
 

@@ -94,6 +94,7 @@ static vkg_result lower_graph(struct vkg_program *program, struct lowering *lowe
         return lowering_out_of_memory(lowering);
     lowering->epilogues = fusion.epilogues;
     lowering->memory = fusion.memory;
+    lowering->recomputes = program->device->caps.kernels != VKG_KERNELS_TEXEL;
     for (size_t id = 0; id < graph->tensor_count; id++)
         lowering->placements[id] = (struct placement){.storage = UINT32_MAX};
     vkg_result result = lowering->candidate == CANDIDATE_CHOSEN ? trials_run(lowering->device, &fusion) : VKG_OK;

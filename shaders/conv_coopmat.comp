@@ -100,18 +100,9 @@ layout(std430, binding = 2) writeonly buffer result_fours_buffer { vec4 result_f
 #define CELL  vec4
 #define CELLS 4
 #include "lib/epilogue.glsl"
+#include "lib/epilogue_halves.glsl"
 layout(std430, binding = 5) restrict writeonly buffer moments_buffer { float moments[]; };
-layout(std430, binding = 4) readonly buffer half_steps_buffer { uvec2 half_steps[]; };
 layout(std430, binding = 6) restrict writeonly buffer copies_buffer { uvec2 copies[]; };
-#define VECTOR 1
-#include "lib/pointwise.glsl"
-#if BFLOAT // conversions of drivers may cut, these round
-#define HALVES_FROM(a) bfloat16s_from(round_to_bfloat16(a))
-#define HALVES_OF(words) bfloat16s_of(words)
-#else
-#define HALVES_FROM(a) float16s_from(a)
-#define HALVES_OF(words) float16s_of(words)
-#endif
 #endif
 
 // A lane writes such fours of a column of matrices: all of them of the same columns, and read first what decides their slopes, as the
@@ -136,13 +127,8 @@ void write_fours(uint column, uint row_in_tile)
     vec4 bias = vec4(0), step[FOURS_OF_LANE];
     read_bias(column / 4, bias);
     [[unroll]] for (uint i = 0; i < FOURS_OF_LANE; i++)
-        if (is_row[i]) {
-            const uint four = (index_of(row_in_tile + row_of_lane(i)) + column) / 4;
-            if ((EPILOGUE & EPILOGUE_HALF_STEP) != 0)
-                step[i] = HALVES_OF(half_steps[four]);
-            else
-                read_step(four, step[i]);
-        }
+        if (is_row[i])
+            read_any_step((index_of(row_in_tile + row_of_lane(i)) + column) / 4, step[i]);
     [[unroll]] for (uint i = 0; i < FOURS_OF_LANE; i++)
         written[i] = finished(written[i], bias, step[i]);
     if ((EPILOGUE & EPILOGUE_COPY) != 0) {

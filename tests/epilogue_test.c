@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "kernels/convolution.h"
+#include "kernels/finish.h"
 #include "on_device.h"
 #include "ops/convolution.h"
 #include "program/program.h"
@@ -289,19 +290,42 @@ static void of_halves(void **unused)
     }
 }
 
-/* Sums of parts are finished where they are added. */
+static bool find_parts(enum conv_direction direction, const struct conv_problem *p, vkg_dtype dtype, uint32_t *candidate)
+{
+    struct conv_plan plans[CONV_MAX_CANDIDATES + 1];
+    const uint32_t count = conv_candidates(vkg_device_get_caps(test_device()), direction, p, dtype, plans);
+    for (*candidate = 0; *candidate < count; ++*candidate)
+        if (plans[*candidate].push.split > 1)
+            return true;
+    return false;
+}
+
+/* Sums of parts are finished where they are added: all that is asked for, where columns come in fours. */
 static void of_sums_in_parts(void **unused)
 {
     (void)unused;
-    const struct conv_problem p = {2, 4, 4, 64, 1, 1, 5, 4, 4, 1, 1, 0, 0, 1, 1, 1, 0};
-    struct conv_plan plans[CONV_MAX_CANDIDATES + 1];
-    const uint32_t count = conv_candidates(vkg_device_get_caps(test_device()), CONV_FORWARD, &p, VKG_FLOAT32, plans);
-    uint32_t candidate = 0;
-    while (candidate < count && plans[candidate].push.split == 1)
-        candidate++;
-    assert_true(candidate < count);
-    for (int parts = 1; parts <= ALL; parts++)
-        check(&p, CONV_FORWARD, VKG_FLOAT32, candidate, parts);
+    static const uint32_t columns[] = {5, 4, 20, 100};
+    uint32_t candidate, found = 0;
+    for (uint32_t i = 0; i < 8; i++) {
+        const enum conv_direction direction = (enum conv_direction)(i % 2);
+        const uint32_t few = columns[i / 2], many = 72, side = 4 + test_random(3);
+        const bool finishes = finish_can(vkg_device_get_caps(test_device()), few);
+        struct conv_problem p = {.n = 1 + test_random(7), .ih = side, .iw = side + 1, .kh = 4, .kw = 4, .sh = 1 + i / 2 % 2, .sw = 1, .ph = 1,
+                                 .pw = 1, .dh = 1, .dw = 1, .groups = 1, .ci = direction ? few : many, .co = direction ? many : few};
+        p.oh = (p.ih - 2) / p.sh + 1;
+        p.ow = p.iw - 1;
+        for (vkg_dtype dtype = VKG_FLOAT32; dtype <= VKG_BFLOAT16; dtype++) {
+            if ((dtype != VKG_FLOAT32 && !dtype_is_half(dtype)) || !find_parts(direction, &p, dtype, &candidate))
+                continue;
+            found++;
+            check(&p, direction, dtype, candidate, 1 + (int)test_random(ALL));
+            check(&p, direction, dtype, candidate, ALL);
+            check_moments(&p, direction, dtype, candidate, finishes);
+            if (dtype_is_half(dtype))
+                check_copy(&p, direction, dtype, candidate, test_random(2), finishes);
+        }
+    }
+    assert_true(found >= 8);
 }
 
 /* A NaN stays one, and ReLU makes 0 of −∞. */

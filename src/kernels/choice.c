@@ -37,7 +37,8 @@ void conv_trusted_name(const struct conv_plan *plan, char *name, size_t bytes)
     char kernel[96];
     conv_kernel_name(plan, kernel, sizeof kernel);
     if (plan->epilogue)
-        snprintf(name, bytes, "%s%s, epilogue %u", kernel, plan->push.split > 1 ? " in parts" : "", plan->epilogue);
+        snprintf(name, bytes, "%s%s, epilogue %u", kernel,
+                 plan->finishes ? " by fours" : plan->push.split > 1 ? " in parts" : "", plan->epilogue);
     else
         snprintf(name, bytes, "%s", kernel);
 }

@@ -5,6 +5,7 @@
 #include "ops/convolution.h"
 
 #include "kernels/choice.h"
+#include "kernels/finish.h"
 #include "kernels/lowering.h"
 
 /* --- the nodes --- */
@@ -46,13 +47,16 @@ static void weight_gradient_gradient(vkg_graph *graph, vkg_tensor *node, vkg_ten
 uint32_t conv_node_candidates(const vkg_device_caps *caps, const vkg_tensor *node, enum conv_direction direction,
                               const struct epilogue *epilogue, struct conv_plan plans[CONV_MAX_CANDIDATES + 1])
 {
-    const uint32_t count = conv_candidates(caps, direction, &node->attributes.conv, node->inputs[0]->dtype, plans);
+    const struct conv_problem *p = &node->attributes.conv;
+    const uint32_t count = conv_candidates(caps, direction, p, node->inputs[0]->dtype, plans);
+    const bool can_finish = direction != CONV_WEIGHT_GRAD && p->groups == 1 && finish_can(caps, direction == CONV_FORWARD ? p->co : p->ci);
     for (uint32_t i = 0; i < count; i++) {
         const struct conv_step *step = &plans[i].step;
-        const bool whole = plans[i].push.split == 1;
+        const bool whole = plans[i].push.split == 1, writes_halves = whole ? step->copies : dtype_is_half(plans[i].dtype);
         uint32_t able = EPILOGUE_BIAS | EPILOGUE_ACTIVATION | EPILOGUE_STEP;
-        able |= whole && step->moments_tile[0] ? EPILOGUE_MOMENTS : 0;
-        able |= whole && step->copies ? EPILOGUE_COPY | EPILOGUE_ONLY_COPY | EPILOGUE_HALF_STEP : 0;
+        plans[i].finishes = !whole && can_finish && epilogue_wanted(epilogue);
+        able |= plans[i].finishes || (whole && step->moments_tile[0]) ? EPILOGUE_MOMENTS : 0;
+        able |= (plans[i].finishes || whole) && writes_halves ? EPILOGUE_COPY | EPILOGUE_ONLY_COPY | EPILOGUE_HALF_STEP : 0;
         plans[i].epilogue = epilogue_wanted(epilogue) & able;
     }
     return count;
@@ -126,7 +130,7 @@ static vkg_result bind_moments(struct lowering *lowering, const vkg_tensor *writ
     const uint32_t *tile = plan->step.moments_tile;
     if (!tile[0])
         return VKG_OK;
-    if (!(plan->epilogue & EPILOGUE_MOMENTS)) {
+    if (!(plan->epilogue & EPILOGUE_MOMENTS) || plan->finishes) {
         epilogue_bind_nothing(dispatch, 2, FORMAT_STORAGE); /* the result */
         return VKG_OK;
     }
@@ -163,7 +167,7 @@ static vkg_result place_halves(struct lowering *lowering, const vkg_tensor *writ
 static vkg_result bind_written(struct lowering *lowering, struct dispatch *dispatch, const struct conv_plan *plan,
                                const vkg_tensor *written, struct partial_results *parts)
 {
-    if (plan->epilogue & EPILOGUE_ONLY_COPY) {
+    if (plan->epilogue & EPILOGUE_ONLY_COPY && !plan->finishes) {
         epilogue_bind_nothing(dispatch, 0, FORMAT_STORAGE);
         return VKG_OK;
     }
@@ -180,7 +184,7 @@ static vkg_result bind_written(struct lowering *lowering, struct dispatch *dispa
 static vkg_result bind_halves(struct lowering *lowering, const vkg_tensor *halves, const struct conv_plan *plan,
                               struct dispatch *dispatch)
 {
-    if (plan->epilogue & EPILOGUE_COPY)
+    if (plan->epilogue & EPILOGUE_COPY && !plan->finishes)
         return lowering_bind_tensor(lowering, dispatch, halves, FORMAT_STORAGE, false, true);
     if (plan->step.copies)
         epilogue_bind_nothing(dispatch, 0, FORMAT_STORAGE);
@@ -194,6 +198,20 @@ static vkg_result pack_result(struct lowering *lowering, const vkg_tensor *writt
     struct placement at = {0};
     const vkg_result result = floats ? VKG_OK : lowering_place(lowering, written, &at);
     return result == VKG_OK ? lowering_pack_halves(lowering, floats ? *floats : at, halves) : result;
+}
+
+/* Adds the parts, and does what the convolution's kernel could not. */
+static vkg_result add_parts(struct lowering *lowering, const vkg_tensor *node, enum conv_direction direction, const struct conv_plan *plan,
+                            const struct partial_results *parts, const vkg_tensor *written, const vkg_tensor *halves)
+{
+    const struct conv_problem *p = &plan->push.problem;
+    const bool forward = direction == CONV_FORWARD;
+    if (!plan->finishes)
+        return lowering_reduce_parts(lowering, parts, written);
+    return lower_finish(lowering, &(struct finish){
+        .epilogue = &lowering->epilogues[node->id], .constant = plan->epilogue, .parts = (uint32_t)parts->parts, .at = parts->at,
+        .step = parts->step, .images = p->n, .height = forward ? p->oh : p->ih, .width = forward ? p->ow : p->iw,
+        .halves_type = plan->dtype, .result = written, .halves = halves});
 }
 
 /* One kernel writes the result, finished; or parts of it, which another one adds, and finishes. */
@@ -230,7 +248,7 @@ static vkg_result lower_convolution(struct lowering *lowering, const vkg_tensor 
     if (result == VKG_OK)
         result = bind_halves(lowering, halves, &plan, dispatch);
     if (result == VKG_OK && !whole)
-        result = lowering_reduce_parts(lowering, &parts, written);
+        result = add_parts(lowering, node, direction, &plan, &parts, written, halves);
     return result == VKG_OK && packs ? pack_result(lowering, written, parts.floats, halves) : result;
 }
 

@@ -8,6 +8,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "kernels/choice.h"
+#include "kernels/finish.h"
 #include "ops/convolution.h"
 #include "program/kernel_checks.h"
 #include "program/program.h"
@@ -102,6 +103,7 @@ static struct conv_problem small_problem(uint32_t ci, uint32_t co, uint32_t grou
 static bool find_candidate(const vkg_device *device, enum conv_direction direction, const struct conv_problem *problem,
                            const struct conv_plan *plan, bool parts, uint32_t *candidate)
 {
+    const uint32_t columns = direction == CONV_FORWARD ? problem->co : problem->ci;
     struct conv_plan plans[CONV_MAX_CANDIDATES + 1];
     const uint32_t count = conv_candidates(&device->caps, direction, problem, plan->dtype, plans);
     char kernel[96], name[96];
@@ -109,7 +111,7 @@ static bool find_candidate(const vkg_device *device, enum conv_direction directi
     for (*candidate = 0; *candidate < count; ++*candidate) {
         conv_kernel_name(&plans[*candidate], name, sizeof name);
         if (strcmp(name, kernel) == 0 && (plans[*candidate].push.split > 1) == parts)
-            return true;
+            return !parts || !plan->epilogue || finish_can(&device->caps, columns) == plan->finishes;
     }
     return false;
 }
@@ -281,19 +283,14 @@ static vkg_result measure_error(vkg_device *device, const struct conv_trial *tri
 }
 
 /* The small problem that tests a plan's kernel, where there is one: one whose sums are made of parts, if possible, so that the kernel
- * that adds them is tested too; with an epilogue one as the plan's, since that is done by the one kernel or the other, which cannot
- * do all of it. */
+ * that adds them is tested too; with an epilogue one as the plan's, since that is done by the one kernel or the other. */
 static bool find_trial(const vkg_device *device, enum conv_direction direction, const struct conv_plan *plan,
                        struct conv_problem *problem, struct conv_trial *trial)
 {
     *trial = (struct conv_trial){direction, problem, plan->dtype, 0, plan->epilogue, false};
-    bool parts = !plan->epilogue || plan->push.split > 1;
-    bool found = find_problem_of(device, direction, plan, parts, problem, &trial->candidate);
-    if (!found)
-        found = find_problem_of(device, direction, plan, parts = !parts, problem, &trial->candidate);
-    if (parts)
-        trial->epilogue &= EPILOGUE_BIAS | EPILOGUE_ACTIVATION | EPILOGUE_STEP;
-    return found;
+    const bool parts = !plan->epilogue || plan->push.split > 1;
+    return find_problem_of(device, direction, plan, parts, problem, &trial->candidate) ||
+           find_problem_of(device, direction, plan, !parts, problem, &trial->candidate);
 }
 
 vkg_result self_test_want(vkg_device *device, enum conv_direction direction, const struct conv_plan *plan)

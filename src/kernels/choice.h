@@ -33,6 +33,9 @@ uint32_t conv_choose(const vkg_device *device, enum conv_direction direction, co
 enum trust { TRUST_UNKNOWN, TRUST_GOOD, TRUST_WRONG };
 enum trust kernel_trust(const vkg_device *device, const char *kernel);
 enum trust conv_trust(const vkg_device *device, const struct conv_plan *plan);
+/* "sums by texel reads": what a check of other kernels (program/kernel_checks.h) is called in the family that the device runs. */
+void kernel_check_name(const vkg_device *device, const char *check, char name[64]);
+#define SUMS_OF_WORKGROUPS "sums of workgroups" /* the check of what kernels/fused_sum.c has workgroups do */
 vkg_result kernel_note_trust(vkg_device *device, const char *kernel, enum trust trust, const char *seen);
 
 #endif

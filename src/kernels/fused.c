@@ -2,12 +2,7 @@
  * operations are specialisation constants, so that layers of equal structure share one SPIR-V.
  *
  * Pointwise: one invocation computes elements i, i + stride, … (four neighbours each, where that is possible).
- * Sums: the space is [outer][reduced][inner]. An invocation sums, for one outer and inner index, every
- * `parts`-th of the reduced ones; where parts > 1 a second kernel adds the parts. No atomics: deterministic.
- *
- * Loops are tested at their end: on CPU drivers one that is tested at its start runs its body once more, with no lane
- * alive. Where results are read behind such a loop, all lanes leave it together: lavapipe 22.3 and SwiftShader 5 go on
- * computing for lanes that left before, and may find there what those computed. */
+ * Sums: fused_sum.c. */
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,7 +32,7 @@ uint32_t writer_add_size(struct fused_writer *w, uint64_t size)
 }
 
 /* Coordinates k<first> … of one segment of dimensions out of its index. */
-static void write_coordinates(struct fused_writer *w, FILE *out, uint32_t first, uint32_t count, const char *index)
+void writer_write_coordinates(struct fused_writer *w, FILE *out, uint32_t first, uint32_t count, const char *index)
 {
     if (count == 0)
         return;
@@ -85,7 +80,7 @@ static void declare_outputs(struct fused_writer *w)
                 w->leaf_count + i, i, store_of(w, w->kernel->outputs[i])->type, i);
 }
 
-static void write_store(struct fused_writer *w, uint32_t i, const char *letter, uint32_t number)
+void writer_store(struct fused_writer *w, uint32_t i, const char *letter, uint32_t number)
 {
     fprintf(w->body, "    out%u[i] = ", i);
     fprintf(w->body, store_of(w, w->kernel->outputs[i])->value, letter, number);
@@ -126,7 +121,7 @@ static void declare_custom(struct fused_writer *w, const struct op *op)
 static void write_value(struct fused_writer *w, const vkg_tensor *node);
 
 /* The text of what `node` reads as its input i: a variable that is computed, or a load. */
-static void name_of_input(struct fused_writer *w, const vkg_tensor *node, uint32_t i, char name[24])
+void writer_name_input(struct fused_writer *w, const vkg_tensor *node, uint32_t i, char name[24])
 {
     struct fused_read read = fused_read_of(node, i);
     const vkg_tensor *storage = tensor_storage(read.tensor);
@@ -145,7 +140,7 @@ static void write_value(struct fused_writer *w, const vkg_tensor *node)
     enum { MOST = 3 };
     char names[MOST][24];
     for (uint32_t i = 0; i < node->input_count && i < MOST; i++)
-        name_of_input(w, node, i, names[i]);
+        writer_name_input(w, node, i, names[i]);
     if (node->op->body)
         declare_custom(w, node->op);
     uint32_t number = w->value_count++;
@@ -160,86 +155,22 @@ static void write_value(struct fused_writer *w, const vkg_tensor *node)
     fprintf(w->body, " v%u = %s; }\n", number, node->op->glsl);
 }
 
-/* --- the two kinds of kernel --- */
+/* --- pointwise kernels --- */
 
-static uint32_t write_pointwise(struct fused_writer *w)
+static uint32_t write_pointwise(struct fused_writer *w, const void *unused)
 {
+    (void)unused;
     uint64_t vectors = fused_extent(&w->dims, 0, w->dims.count) / w->dims.width;
     uint32_t count = writer_add_size(w, vectors);
-    write_coordinates(w, w->body, 0, w->dims.count, w->dims.width == 4 ? "i * 4" : "i");
+    writer_write_coordinates(w, w->body, 0, w->dims.count, w->dims.width == 4 ? "i * 4" : "i");
     writer_load_leaves(w);
     for (uint32_t i = 0; i < w->kernel->output_count; i++) {
         const vkg_tensor *output = w->kernel->outputs[i];
         if (!w->values[output->id])
             write_value(w, output);
-        write_store(w, i, "v", w->values[output->id] - 1);
+        writer_store(w, i, "v", w->values[output->id] - 1);
     }
     return count;
-}
-
-/* How a loop reduces: the variable r<n> starts, and takes in a value. */
-static const struct reduction_text {
-    const char *start, *combine;
-} reductions[] = {
-    [REDUCE_SUM] = {"    T r%u = T(0);\n", "    r%1$u = r%1$u + %2$s;\n"},
-    [REDUCE_MAX] = {"    T r%u = T(uintBitsToFloat(0xff800000u));\n", "    r%1$u = maximum(r%1$u, %2$s);\n"},
-    /* with the mean of what was seen (Welford 1962), which is f + m, f the first number: m keeps its digits far from
-     * zero; share: 1 of so many */
-    [REDUCE_DEVIATIONS] = {"    T r%1$u = T(0), m%1$u = T(0), f%1$u = T(0);\n",
-                           "    { if (seen == 1) f%1$u = %2$s; T x = %2$s - f%1$u, d = x - m%1$u; m%1$u += d * share; "
-                           "r%1$u += d * (x - m%1$u); }\n"},
-};
-
-static bool is_of_deviations(const vkg_tensor *output)
-{
-    return output->op->kind == OP_REDUCE && output->op->reduction == REDUCE_DEVIATIONS;
-}
-
-static bool counts_what_it_sees(const struct fused_kernel *kernel)
-{
-    bool counts = false;
-    for (uint32_t i = 0; i < kernel->output_count; i++)
-        counts |= is_of_deviations(kernel->outputs[i]);
-    return counts;
-}
-
-struct sum_extents {
-    uint64_t outer, reduced, inner; /* inner in units of the vector width */
-    uint32_t parts;
-};
-
-static void write_sum(struct fused_writer *w, const struct sum_extents *extents)
-{
-    uint32_t first = w->dims.reduced_first, behind = first + w->dims.reduced_count;
-    uint32_t inner = writer_add_size(w, extents->inner), parts = writer_add_size(w, extents->parts),
-             reduced = writer_add_size(w, extents->reduced);
-    fprintf(w->before_loop, "    uint inner = i %% c%u;\n    uint part = i / c%u %% c%u;\n    uint outer = i / (c%u * c%u);\n",
-            inner, inner, parts, inner, parts);
-    write_coordinates(w, w->before_loop, 0, first, "outer");
-    write_coordinates(w, w->before_loop, behind, w->dims.count - behind, w->dims.width == 4 ? "inner * 4" : "inner");
-    uint32_t steps = writer_add_size(w, (extents->reduced + extents->parts - 1) / extents->parts),
-             uneven = writer_add_size(w, extents->reduced % extents->parts);
-    fprintf(w->body, "    uint r = part, left = c%u;\n    do { if (r < c%u || c%u == 0) {\n", steps, reduced, uneven);
-    write_coordinates(w, w->body, first, w->dims.reduced_count, "r");
-    writer_load_leaves(w);
-    if (counts_what_it_sees(w->kernel)) {
-        fprintf(w->before_loop, "    float seen = 0;\n");
-        fprintf(w->body, "    seen += 1; float share = 1 / seen;\n");
-    }
-    for (uint32_t i = 0; i < w->kernel->output_count; i++) {
-        const struct reduction_text *text = &reductions[w->kernel->outputs[i]->op->reduction];
-        char name[24];
-        name_of_input(w, w->kernel->outputs[i], 0, name);
-        fprintf(w->before_loop, text->start, i);
-        fprintf(w->body, text->combine, i, name);
-    }
-    fprintf(w->body, "    } r += c%u; left--;\n    } while (left > 0);\n", parts);
-    for (uint32_t i = 0; i < w->kernel->output_count; i++) {
-        write_store(w, i, "r", i);
-        if (extents->parts > 1 && is_of_deviations(w->kernel->outputs[i]))
-            fprintf(w->body, "    out%1$u[i + c%2$u] = f%1$u + m%1$u;\n", i,
-                    writer_add_size(w, extents->outer * extents->parts * extents->inner));
-    }
 }
 
 static bool stores_halves_one_by_one(const struct fused_writer *w)
@@ -250,18 +181,20 @@ static bool stores_halves_one_by_one(const struct fused_writer *w)
     return halves;
 }
 
-static void write_frame(struct fused_writer *w, FILE *source, uint32_t count, const char *declarations,
-                        const char *before_loop, const char *body)
+static void write_frame(struct fused_writer *w, FILE *source, const struct fused_body *kernel, uint32_t count, const char *const text[3])
 {
     fprintf(source,
             "#version 450\n#extension GL_GOOGLE_include_directive : require\n%s#define VECTOR %d\n"
             "#include \"lib/pointwise.glsl\"\nlayout(local_size_x_id = 0) in;\n%s"
             "void main()\n{\n    uint group = gl_WorkGroupID.y * gl_NumWorkGroups.x + gl_WorkGroupID.x;\n"
-            "    uint stride = gl_WorkGroupSize.x * gl_NumWorkGroups.x * gl_NumWorkGroups.y;\n"
-            "    uint i = group * gl_WorkGroupSize.x + gl_LocalInvocationID.x;\n    if (i >= c%u)\n        return;\n"
-            "    do {\n%s%s    i += stride;\n    } while (i < c%u);\n}\n",
-            stores_halves_one_by_one(w) ? "#extension GL_EXT_shader_16bit_storage : require\n" : "", w->dims.width == 4,
-            declarations, count, before_loop, body, count);
+            "    uint i = group * gl_WorkGroupSize.x + gl_LocalInvocationID.x;\n",
+            stores_halves_one_by_one(w) ? "#extension GL_EXT_shader_16bit_storage : require\n" : "", w->dims.width == 4, text[0]);
+    if (kernel->by_groups)
+        fprintf(source, "    if (group >= c%u)\n        return;\n%s%s}\n", count, text[1], text[2]);
+    else
+        fprintf(source,
+                "    uint stride = gl_WorkGroupSize.x * gl_NumWorkGroups.x * gl_NumWorkGroups.y;\n    if (i >= c%u)\n        return;\n"
+                "    do {\n%s%s    i += stride;\n    } while (i < c%u);\n}\n", count, text[1], text[2], count);
 }
 
 /* --- dispatches --- */
@@ -281,7 +214,7 @@ static vkg_result check_stores(const struct fused_writer *w)
 }
 
 /* How many workgroups: on a CPU driver an invocation takes several elements, since starting one costs. */
-static uint64_t workgroups(const struct lowering *lowering, uint64_t invocations, uint64_t each)
+uint64_t writer_workgroups(const struct lowering *lowering, uint64_t invocations, uint64_t each)
 {
     uint64_t per_group = (uint64_t)simple_workgroup(&lowering->device->caps) * each;
     return (invocations + per_group - 1) / per_group;
@@ -298,8 +231,7 @@ static const char *kernel_label(const struct fused_kernel *kernel)
     return kernel->outputs[kernel->output_count - 1]->op->name;
 }
 
-/* Writes the kernel's text, fetches its shader, adds its dispatch with the leaves bound. */
-static vkg_result emit(struct fused_writer *w, const struct sum_extents *extents, struct dispatch **dispatch)
+vkg_result writer_emit(struct fused_writer *w, const struct fused_body *kernel, struct dispatch **dispatch)
 {
     struct lowering *lowering = w->lowering;
     char *text[4] = {0};
@@ -310,19 +242,13 @@ static vkg_result emit(struct fused_writer *w, const struct sum_extents *extents
     for (int i = 0; i < 4; i++)
         streams[i] = open_memstream(&text[i], &sizes[i]);
     w->declarations = streams[0], w->before_loop = streams[1], w->body = streams[2];
-    w->constants[w->constant_count++] = simple_workgroup(&lowering->device->caps); /* id 0: local_size_x_id */
+    w->constants[w->constant_count++] = kernel->workgroup; /* id 0: local_size_x_id */
     writer_declare_leaves(w);
     declare_outputs(w);
-    uint32_t count;
-    if (extents) {
-        count = writer_add_size(w, extents->outer * extents->parts * extents->inner);
-        write_sum(w, extents);
-    } else {
-        count = write_pointwise(w);
-    }
+    const uint32_t count = kernel->write(w, kernel->user);
     for (int i = 0; i < 3; i++)
         fclose(streams[i]);
-    write_frame(w, streams[3], count, text[0], text[1], text[2]);
+    write_frame(w, streams[3], kernel, count, (const char *const *)text);
     fclose(streams[3]);
     if (w->too_large)
         result = vkg_fail(&lowering->device->log, VKG_ERROR_UNSUPPORTED,
@@ -358,7 +284,8 @@ static vkg_result lower_pointwise(struct fused_writer *w)
     struct placement floats[FUSED_MAX_OUTPUTS] = {0};
     vkg_result result = check_stores(w);
     if (result == VKG_OK)
-        result = emit(w, NULL, &dispatch);
+        result = writer_emit(w, &(struct fused_body){.workgroup = simple_workgroup(&w->lowering->device->caps), .write = write_pointwise},
+                             &dispatch);
     for (uint32_t i = 0; i < w->kernel->output_count && result == VKG_OK; i++)
         result = bind_output(w, dispatch, w->kernel->outputs[i], &floats[i]);
     if (result != VKG_OK)
@@ -368,56 +295,10 @@ static vkg_result lower_pointwise(struct fused_writer *w)
     dispatch->repeatable = true;
     bool cpu = w->lowering->device->caps.type == VKG_DEVICE_CPU;
     if (result == VKG_OK)
-        result = dispatch_grid(w->lowering, dispatch, workgroups(w->lowering, vectors, cpu ? 4 : 1));
+        result = dispatch_grid(w->lowering, dispatch, writer_workgroups(w->lowering, vectors, cpu ? 4 : 1));
     for (uint32_t i = 0; i < w->kernel->output_count && result == VKG_OK; i++)
         if (packs_later(w, w->kernel->outputs[i]))
             result = lowering_pack_halves(w->lowering, floats[i], output_memory(w->lowering, w->kernel->outputs[i]));
-    return result;
-}
-
-/* Enough parts to keep the device busy, each of at least 16 elements. */
-static uint32_t choose_parts(const struct lowering *lowering, uint64_t kept, uint64_t reduced)
-{
-    const bool on_processor = lowering->device->caps.type == VKG_DEVICE_CPU;
-    const uint64_t wanted = on_processor ? 512 : 32768, many = on_processor ? 1024 : 2048;
-    uint64_t parts = (wanted + kept - 1) / kept, most = reduced / 16;
-    parts = parts < most ? parts : most;
-    uint64_t least = reduced / (lowering->device->caps.max_loop_iterations / 4) + 1; /* see drivers: loops that end early */
-    parts = parts > least ? parts : least;
-    parts = parts < reduced ? parts : reduced; /* each part has an element */
-    return (uint32_t)(parts > many ? (least > many ? least : many) : parts);
-}
-
-static vkg_result lower_sum(struct fused_writer *w)
-{
-    struct lowering *lowering = w->lowering;
-    const struct fused_dims *dims = &w->dims;
-    uint32_t behind = dims->reduced_first + dims->reduced_count;
-    struct sum_extents extents = {
-        .outer = fused_extent(dims, 0, dims->reduced_first),
-        .reduced = fused_extent(dims, dims->reduced_first, dims->reduced_count),
-        .inner = fused_extent(dims, behind, dims->count - behind) / dims->width};
-    extents.parts = choose_parts(lowering, extents.outer * extents.inner, extents.reduced);
-    struct dispatch *dispatch;
-    vkg_result result = emit(w, &extents, &dispatch);
-    struct placement partial[FUSED_MAX_OUTPUTS] = {0};
-    uint64_t invocations = extents.outer * extents.parts * extents.inner;
-    for (uint32_t i = 0; i < w->kernel->output_count && result == VKG_OK; i++) {
-        if (extents.parts == 1) {
-            result = lowering_bind_tensor(lowering, dispatch, w->kernel->outputs[i], FORMAT_STORAGE, false, true);
-            continue;
-        }
-        uint64_t bytes = invocations * dims->width * (is_of_deviations(w->kernel->outputs[i]) ? 8 : 4);
-        result = lowering_add_storage(lowering, STORAGE_TEMPORARY, bytes, &partial[i].storage);
-        if (result == VKG_OK)
-            dispatch_bind(dispatch, partial[i], bytes, FORMAT_STORAGE, false, true);
-    }
-    if (result == VKG_OK)
-        result = dispatch_grid(lowering, dispatch, workgroups(lowering, invocations, 1));
-    for (uint32_t i = 0; i < w->kernel->output_count && extents.parts > 1 && result == VKG_OK; i++)
-        result = lowering_reduce_parts(lowering, &(struct partial_results){
-            .reduction = w->kernel->outputs[i]->op->reduction, .reduced = extents.reduced, .outer = extents.outer, .parts = extents.parts,
-            .inner = extents.inner * dims->width, .at = partial[i]}, w->kernel->outputs[i]);
     return result;
 }
 
@@ -437,7 +318,7 @@ vkg_result lower_fused(struct lowering *lowering, const struct fused_kernel *who
         writer_collect_leaves(&w, output);
     }
     fused_collapse(&kernel->space, kernel->axes, w.leaves, w.leaf_count, &w.dims);
-    result = kernel->axes ? lower_sum(&w) : lower_pointwise(&w);
+    result = kernel->axes ? writer_lower_sums(&w) : lower_pointwise(&w);
     free(w.values);
     return result;
 }

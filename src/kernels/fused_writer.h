@@ -30,6 +30,31 @@ struct fused_writer {
 uint32_t writer_add_constant(struct fused_writer *w, const char *type, const void *value);
 uint32_t writer_add_size(struct fused_writer *w, uint64_t size);
 
+/* --- fused.c --- */
+
+/* Coordinates k<first> … of one segment of dimensions out of its index. */
+void writer_write_coordinates(struct fused_writer *w, FILE *out, uint32_t first, uint32_t count, const char *index);
+/* The text of what `node` reads as its input i: a variable that is computed, or a load. */
+void writer_name_input(struct fused_writer *w, const vkg_tensor *node, uint32_t i, char name[24]);
+/* out<output>[i] = the variable of that letter and number, in the output's type. */
+void writer_store(struct fused_writer *w, uint32_t output, const char *letter, uint32_t number);
+/* How many workgroups of simple_workgroup() invocations, of `each` elements. */
+uint64_t writer_workgroups(const struct lowering *lowering, uint64_t invocations, uint64_t each);
+
+/* What an invocation does. */
+struct fused_body {
+    uint32_t workgroup;
+    bool by_groups; /* it is run once, by all invocations of as many workgroups as `write` says; else for as many elements, i */
+    uint32_t (*write)(struct fused_writer *w, const void *user); /* the number of the constant that says how many */
+    const void *user;
+};
+/* Writes the kernel's text, fetches its shader, adds its dispatch with the leaves bound. */
+vkg_result writer_emit(struct fused_writer *w, const struct fused_body *kernel, struct dispatch **dispatch);
+
+/* --- fused_sum.c --- */
+
+vkg_result writer_lower_sums(struct fused_writer *w);
+
 /* --- fused_load.c --- */
 
 /* Finds every read of the chain that ends in `node`. */

@@ -23,6 +23,17 @@ vkg_result lowering_add_storage(struct lowering *lowering, enum storage_kind kin
     return VKG_OK;
 }
 
+vkg_result lowering_add_counters(struct lowering *lowering, uint64_t count, struct placement *placement)
+{
+    vkg_result result = lowering->counter_bytes ? VKG_OK : lowering_add_storage(lowering, STORAGE_DATA, 0, &lowering->counters);
+    if (result != VKG_OK)
+        return result;
+    *placement = (struct placement){lowering->counters, lowering->counter_bytes};
+    lowering->counter_bytes += (count * sizeof(uint32_t) + STORAGE_GRAIN - 1) / STORAGE_GRAIN * STORAGE_GRAIN;
+    lowering->storages[lowering->counters].bytes = lowering->counter_bytes;
+    return VKG_OK;
+}
+
 static enum storage_kind storage_kind_of(const vkg_tensor *tensor)
 {
     return tensor->op == &op_state   ? STORAGE_STATE

@@ -79,7 +79,9 @@ struct lowering {
     struct dispatch *dispatches;
     size_t dispatch_count, dispatch_capacity;
     struct shader_cache *shaders; /* generated ones */
-    bool recomputes; /* what waits in memory for long: program/recompute.h */
+    uint32_t counters;      /* the storage of lowering_add_counters, */
+    uint64_t counter_bytes; /* and what it has; 0: there is none yet */
+    bool spares_memory; /* for little time: program/order.h */
     uint32_t candidate; /* which of its candidates every convolution takes, the last where it has fewer; or this: */
 };
 
@@ -89,6 +91,8 @@ struct lowering {
 enum { STORAGE_GRAIN = 256 };
 
 vkg_result lowering_add_storage(struct lowering *lowering, enum storage_kind kind, uint64_t bytes, uint32_t *storage);
+/* Counters of a dispatch's own that are 0 before the first run, and that it leaves 0. */
+vkg_result lowering_add_counters(struct lowering *lowering, uint64_t count, struct placement *placement);
 /* The type in which a tensor (what it is a view of) lies in memory, and the bytes that it takes there. */
 vkg_dtype lowering_dtype(const struct lowering *lowering, const vkg_tensor *tensor);
 uint64_t lowering_bytes(const struct lowering *lowering, const vkg_tensor *tensor);

@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "base/philox.h"
+#include "kernels/choice.h"
 #include "vkgan/ops.h"
 #include "vkgan/optimizer.h"
 #include "vkgan/resample.h"
@@ -59,18 +60,34 @@ static void expect_ones(const struct check *check, double *elements)
     }
 }
 
-enum { KEPT = 8, SUMMED = 1203 }; /* enough that sums are made of parts, whose lengths differ among neighbours */
+/* Enough that sums are made of parts, whose lengths differ among neighbours; and columns that no workgroup has side by side, so that
+ * another kernel adds these. */
+enum { KEPT = 12, SUMMED = 1203 };
 
 static void build_sums(struct check *check)
 {
-    vkg_tensor *a = add_numbers(check, VKG_SHAPE(KEPT, SUMMED)), *b = add_numbers(check, VKG_SHAPE(KEPT, SUMMED));
-    check->result = vkg_sum(check->graph, vkg_mul(check->graph, a, b), 1u << 1, false);
+    vkg_tensor *a = add_numbers(check, VKG_SHAPE(SUMMED, KEPT)), *b = add_numbers(check, VKG_SHAPE(SUMMED, KEPT));
+    check->result = vkg_sum(check->graph, vkg_mul(check->graph, a, b), 1u << 0, false);
 }
 
 static void expect_sums(const struct check *check, double *elements)
 {
-    for (uint32_t i = 0; i < KEPT * SUMMED; i++)
-        elements[i / SUMMED] += (double)check->numbers[0][i] * (double)check->numbers[1][i];
+    for (uint32_t i = 0; i < SUMMED * KEPT; i++)
+        elements[i % KEPT] += (double)check->numbers[0][i] * (double)check->numbers[1][i];
+}
+
+enum { MANY_SUMMED = 9203, IMAGES = 2, SIDE_BY_SIDE = 8 }; /* enough for several workgroups of a graphics card, which add their parts themselves */
+
+static void build_sums_of_workgroups(struct check *check)
+{
+    vkg_tensor *a = add_numbers(check, VKG_SHAPE(IMAGES, MANY_SUMMED, SIDE_BY_SIDE));
+    check->result = vkg_sum(check->graph, a, 1u << 1, false);
+}
+
+static void expect_sums_of_workgroups(const struct check *check, double *elements)
+{
+    for (uint32_t i = 0; i < IMAGES * MANY_SUMMED * SIDE_BY_SIDE; i++)
+        elements[i / (MANY_SUMMED * SIDE_BY_SIDE) * SIDE_BY_SIDE + i % SIDE_BY_SIDE] += (double)check->numbers[0][i];
 }
 
 static void build_deviations(struct check *check)
@@ -289,23 +306,24 @@ static void expect_map(const struct check *check, double *elements)
 
 /* What others are made of comes first, so that the first that fails is the one to look at. */
 const struct kernel_check kernel_checks[] = {
-    {"pointwise chains of fours", build_fours, expect_fours, NULL},
-    {"pointwise chains", build_ones, expect_ones, NULL},
-    {"sums", build_sums, expect_sums, NULL},
-    {"squared deviations", build_deviations, expect_deviations, NULL},
-    {"maxima", build_greatest, expect_greatest, NULL},
-    {"softmax", build_softmax, expect_softmax, NULL},
-    {"adam", build_optimizer, expect_optimizer, &adam},
-    {"adamw", build_optimizer, expect_optimizer, &adamw},
-    {"rmsprop", build_optimizer, expect_optimizer, &rmsprop},
-    {"rmsprop with momentum", build_optimizer, expect_optimizer, &rmsprop_momentum},
-    {"sgd", build_optimizer, expect_optimizer, &sgd},
-    {"sgd with momentum", build_optimizer, expect_optimizer, &sgd_momentum},
-    {"moving averages", build_average, expect_average, &ema},
-    {"random numbers", build_random, expect_random, NULL},
-    {"gather", build_gather, expect_gather, NULL},
-    {"scatter_add", build_scatter, expect_scatter, NULL},
-    {"cumsum", build_cumsum, expect_cumsum, NULL},
-    {"linear_map", build_map, expect_map, NULL},
+    {"pointwise chains of fours", build_fours, expect_fours, NULL, NULL},
+    {"pointwise chains", build_ones, expect_ones, NULL, NULL},
+    {"sums", build_sums, expect_sums, NULL, NULL},
+    {SUMS_OF_WORKGROUPS, build_sums_of_workgroups, expect_sums_of_workgroups, NULL, "a kernel more adds up the parts of sums"},
+    {"squared deviations", build_deviations, expect_deviations, NULL, NULL},
+    {"maxima", build_greatest, expect_greatest, NULL, NULL},
+    {"softmax", build_softmax, expect_softmax, NULL, NULL},
+    {"adam", build_optimizer, expect_optimizer, &adam, NULL},
+    {"adamw", build_optimizer, expect_optimizer, &adamw, NULL},
+    {"rmsprop", build_optimizer, expect_optimizer, &rmsprop, NULL},
+    {"rmsprop with momentum", build_optimizer, expect_optimizer, &rmsprop_momentum, NULL},
+    {"sgd", build_optimizer, expect_optimizer, &sgd, NULL},
+    {"sgd with momentum", build_optimizer, expect_optimizer, &sgd_momentum, NULL},
+    {"moving averages", build_average, expect_average, &ema, NULL},
+    {"random numbers", build_random, expect_random, NULL, NULL},
+    {"gather", build_gather, expect_gather, NULL, NULL},
+    {"scatter_add", build_scatter, expect_scatter, NULL, NULL},
+    {"cumsum", build_cumsum, expect_cumsum, NULL, NULL},
+    {"linear_map", build_map, expect_map, NULL, NULL},
 };
 const uint32_t kernel_check_count = sizeof kernel_checks / sizeof *kernel_checks;

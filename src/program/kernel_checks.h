@@ -23,6 +23,7 @@ struct kernel_check {
     void (*build)(struct check *check);                            /* adds inputs and result to the graph */
     void (*expected)(const struct check *check, double *elements); /* all elements of the result; zeros before */
     const void *settings; /* of rows that share these two; or NULL */
+    const char *instead;  /* what is done where they are wrong; NULL: there is nothing */
 };
 
 extern const struct kernel_check kernel_checks[];

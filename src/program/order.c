@@ -12,15 +12,18 @@
 struct reach {
     size_t window;  /* dispatches that one may overtake */
     uint64_t large; /* the bytes of one that is */
+    uint64_t crowd; /* the most bytes of tensors that may begin in one wave; 0: any */
 };
 
 /* The near one: what a barrier takes is some microseconds, and of a DCGAN's 110 barriers at 28×28 pixels a window of 4 leaves 87, 16
  * leaves 73, at the same memory. The far one: from a discriminator's layer to the same layer of its other input, so that both run side
  * by side, and the one's statistics while the other multiplies: a DCGAN of 64×64 in bf16 on an H200 took 2.47 ms instead of 2.55, with
  * 108 barriers instead of 130. It is taken where it needs little more memory, which it does not where gradients are accumulated. */
-static const struct reach near = {16, 16 << 20}, far = {48, 64 << 20};
+static const struct reach near = {16, 16 << 20, 0}, far = {48, 64 << 20, 0};
 enum {
     LITTLE = 16, /* a sixteenth */
+    CROWD = 4,   /* not more than a quarter of all memory may begin in one wave, where that saves */
+    MUCH = 8,    /* an eighth */
     AHEAD = 2, /* waves by which what is computed again may be early, so that its reader need not be late */
 };
 
@@ -36,6 +39,7 @@ struct ordering {
     struct touch **latest; /* one a storage; behind them the state, whose storages are ranges of one buffer */
     struct touch *touches;
     size_t touch_count;
+    uint64_t *begun; /* bytes, one a wave */
 };
 
 static struct touch touch_of(const struct lowering *lowering, const struct binding *binding, size_t *memory)
@@ -57,15 +61,21 @@ static uint32_t wave_behind(const struct touch *latest, const struct touch *touc
     return wave;
 }
 
-static void find_wave(struct ordering *ordering, const struct lowering *lowering, struct dispatch *dispatch, uint32_t least)
+/* Not before `least`, and beside others only where not too much begins there; the waves end where the dispatches do. */
+static void find_wave(struct ordering *ordering, const struct lowering *lowering, struct dispatch *dispatch, uint32_t least, uint64_t crowd)
 {
     size_t memory;
+    uint64_t begins = 0;
     dispatch->wave = least;
     for (uint32_t b = 0; b < dispatch->binding_count; b++) {
         const struct touch touch = touch_of(lowering, &dispatch->bindings[b], &memory);
         const uint32_t wave = wave_behind(ordering->latest[memory], &touch);
         dispatch->wave = wave > dispatch->wave ? wave : dispatch->wave;
+        begins += touch.written && !ordering->latest[memory] ? touch.end - touch.first : 0;
     }
+    while (crowd && begins * CROWD > crowd && ordering->begun[dispatch->wave] && ordering->begun[dispatch->wave] + begins > crowd)
+        dispatch->wave++;
+    ordering->begun[dispatch->wave] += begins;
     for (uint32_t b = 0; b < dispatch->binding_count; b++) {
         struct touch *touch = &ordering->touches[ordering->touch_count++];
         *touch = touch_of(lowering, &dispatch->bindings[b], &memory);
@@ -81,8 +91,9 @@ static vkg_result find_waves(struct lowering *lowering, const struct reach *reac
     for (size_t i = 0; i < lowering->dispatch_count; i++)
         touches += lowering->dispatches[i].binding_count;
     struct ordering ordering = {.latest = calloc(lowering->storage_count + 1, sizeof *ordering.latest),
-                                .touches = calloc(touches + 1, sizeof *ordering.touches)};
-    const bool good = ordering.latest && ordering.touches;
+                                .touches = calloc(touches + 1, sizeof *ordering.touches),
+                                .begun = calloc(lowering->dispatch_count + 1, sizeof *ordering.begun)};
+    const bool good = ordering.latest && ordering.touches && ordering.begun;
     uint32_t least = 0, latest = 0;
     for (size_t i = 0; i < lowering->dispatch_count && good; i++) {
         struct dispatch *dispatch = &lowering->dispatches[i];
@@ -91,11 +102,12 @@ static vkg_result find_waves(struct lowering *lowering, const struct reach *reac
         const uint32_t first = dispatch->late                               ? latest - (latest < AHEAD ? latest : AHEAD)
                                : dispatch_bytes(dispatch) > reach->large ? latest
                                                                             : least;
-        find_wave(&ordering, lowering, dispatch, first);
+        find_wave(&ordering, lowering, dispatch, first, reach->crowd);
         latest = dispatch->wave > latest ? dispatch->wave : latest;
     }
     free(ordering.latest);
     free(ordering.touches);
+    free(ordering.begun);
     return good ? VKG_OK : lowering_out_of_memory(lowering);
 }
 
@@ -120,17 +132,30 @@ static vkg_result measure(struct lowering *lowering, const struct reach *reach, 
 }
 
 /* Leaves the waves of the far reach, or of the near one. */
-static vkg_result choose_reach(struct lowering *lowering, const struct reach **reach, int64_t *most)
+static vkg_result choose_reach(struct lowering *lowering, struct reach *reach, int64_t *most)
 {
     int64_t least;
-    *reach = &far;
+    *reach = far;
     vkg_result result = measure(lowering, &near, &least);
     if (result == VKG_OK)
         result = measure(lowering, &far, most);
     if (result != VKG_OK || *most <= least + least / LITTLE)
         return result;
-    *reach = &near;
+    *reach = near;
     return measure(lowering, &near, most);
+}
+
+/* Has what takes much memory run one after the other, where that takes much less. */
+static vkg_result thin_crowds(struct lowering *lowering, struct reach *reach, int64_t *most)
+{
+    const struct reach thin = {reach->window, reach->large, (uint64_t)*most / CROWD};
+    int64_t now;
+    vkg_result result = measure(lowering, &thin, &now);
+    if (result != VKG_OK || now > *most - *most / MUCH)
+        return result == VKG_OK ? measure(lowering, reach, most) : result;
+    *reach = thin;
+    *most = now;
+    return result;
 }
 
 /* Where that takes less memory. */
@@ -167,11 +192,13 @@ static void sort_by_wave(const struct lowering *lowering, struct dispatch *sorte
 
 vkg_result order_dispatches(struct lowering *lowering)
 {
-    const struct reach *reach;
+    struct reach reach;
     int64_t most;
     vkg_result result = choose_reach(lowering, &reach, &most);
-    if (result == VKG_OK && lowering->recomputes)
-        result = recompute(lowering, reach, most);
+    if (result == VKG_OK && lowering->spares_memory)
+        result = thin_crowds(lowering, &reach, &most);
+    if (result == VKG_OK && lowering->spares_memory)
+        result = recompute(lowering, &reach, most);
     struct dispatch *sorted = calloc(lowering->dispatch_count + 1, sizeof *sorted);
     size_t *starts = calloc(lowering->dispatch_count + 2, sizeof *starts);
     const bool good = sorted && starts;

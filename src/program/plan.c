@@ -17,9 +17,9 @@ void plan_find_uses(struct lowering *lowering)
     }
 }
 
-bool plan_is_temporary(const struct storage *storage)
+bool plan_is_shared(const struct storage *storage)
 {
-    return storage->kind == STORAGE_TEMPORARY && storage->first <= storage->last;
+    return (storage->kind == STORAGE_TEMPORARY || storage->kind == STORAGE_INPUT) && storage->first <= storage->last;
 }
 
 static void change_alive(int64_t *changes, const struct storage *storage)
@@ -38,7 +38,7 @@ void plan_find_alive(struct lowering *lowering, int64_t *alive)
 {
     plan_find_uses(lowering);
     for (size_t s = 0; s < lowering->storage_count; s++)
-        if (plan_is_temporary(&lowering->storages[s]))
+        if (plan_is_shared(&lowering->storages[s]))
             change_alive(alive, &lowering->storages[s]);
     sum_changes(alive, lowering->dispatch_count + 1);
 }

@@ -22,10 +22,10 @@ struct plan {
  * is given on within one would need a barrier there. */
 void plan_find_uses(struct lowering *lowering);
 
-/* Is it a tensor of the program's own, and one that is used? */
-bool plan_is_temporary(const struct storage *storage);
+/* Does the memory of a storage that is used serve others before or after? */
+bool plan_is_shared(const struct storage *storage);
 
-/* Finds uses, and the bytes of temporary tensors that live in each wave: alive[0 … dispatch_count + 1], zeroed before. */
+/* Finds uses, and the bytes of such storages that live in each wave: alive[0 … dispatch_count + 1], zeroed before. */
 void plan_find_alive(struct lowering *lowering, int64_t *alive);
 
 /* Gives every storage but the state's its lifetime, block and address, none that a living neighbour holds: the better one of two plans.

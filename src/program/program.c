@@ -94,7 +94,7 @@ static vkg_result lower_graph(struct vkg_program *program, struct lowering *lowe
         return lowering_out_of_memory(lowering);
     lowering->epilogues = fusion.epilogues;
     lowering->memory = fusion.memory;
-    lowering->recomputes = program->device->caps.kernels != VKG_KERNELS_TEXEL;
+    lowering->spares_memory = program->device->caps.kernels != VKG_KERNELS_TEXEL;
     for (size_t id = 0; id < graph->tensor_count; id++)
         lowering->placements[id] = (struct placement){.storage = UINT32_MAX};
     vkg_result result = lowering->candidate == CANDIDATE_CHOSEN ? trials_run(lowering->device, &fusion) : VKG_OK;
@@ -152,10 +152,23 @@ static vkg_result allocate(struct vkg_program *program, struct lowering *lowerin
     return result;
 }
 
-/* Fills what vkg_data fixed. */
-static vkg_result upload_data(struct vkg_program *program, const struct lowering *lowering)
+static vkg_result clear_counters(struct vkg_program *program, struct lowering *lowering)
 {
-    vkg_result result = VKG_OK;
+    if (!lowering->counter_bytes)
+        return VKG_OK;
+    const struct storage *counters = &lowering->storages[lowering->counters];
+    void *zeros = calloc(1, counters->bytes);
+    const vkg_result result = zeros ? transfer_upload(program->device, &program->blocks[counters->block], counters->address, counters->bytes,
+                                                      zeros)
+                                    : lowering_out_of_memory(lowering);
+    free(zeros);
+    return result;
+}
+
+/* Fills what vkg_data fixed. */
+static vkg_result upload_data(struct vkg_program *program, struct lowering *lowering)
+{
+    vkg_result result = clear_counters(program, lowering);
     for (size_t id = 0; id < lowering->graph->tensor_count && result == VKG_OK; id++) {
         const vkg_tensor *tensor = lowering->graph->tensors[id];
         if (tensor->op != &op_data || lowering->placements[id].storage == UINT32_MAX)

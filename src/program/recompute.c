@@ -9,7 +9,7 @@
 #include "program/plan.h"
 
 enum {
-    LITTLE = 16, /* copies may move a sixteenth of what the program does */
+    LITTLE = 12, /* copies may move a twelfth of what the program does */
     LEAST = 100, /* what is given up is a hundredth of the peak: a copy is a dispatch */
 };
 
@@ -110,7 +110,7 @@ static int64_t gain_of(const struct search *s, const struct repeat *repeat, uint
     int64_t gain = (int64_t)lowering->storages[repeat->storage].bytes;
     for (uint32_t b = 0; b < dispatch->binding_count; b++) {
         const struct storage *read = &lowering->storages[dispatch->bindings[b].storage];
-        if (!dispatch->bindings[b].written && plan_is_temporary(read) && read->last < peak)
+        if (!dispatch->bindings[b].written && plan_is_shared(read) && read->last < peak)
             gain -= (int64_t)read->bytes;
     }
     return gain;
@@ -170,7 +170,7 @@ static void take(struct search *s, const struct repeat *repeat)
         if (dispatch->bindings[b].written)
             continue;
         s->roles[dispatch->bindings[b].storage] = READ_AGAIN;
-        if (plan_is_temporary(storage) && storage->last < repeat->to - 1) {
+        if (plan_is_shared(storage) && storage->last < repeat->to - 1) {
             change_alive(s, storage->last + 1, repeat->to, (int64_t)storage->bytes);
             storage->last = repeat->to - 1;
         }

@@ -554,6 +554,7 @@ static uint32_t add_matrices(const struct question *question, const struct conv_
      * an H200: the larger a tile, the less is read; where there is little to compute, the sooner it is done the better. */
     static const struct matrix_tile tiles_tried[] = {
         {4, 1, 2, 1, 64, 0, true, ANY},      {2, 2, 2, 2, 32, 1, false, SMALL},   {2, 2, 2, 2, 32, 0, false, SMALL},
+        {2, 2, 2, 2, 32, 128, false, SMALL},
         {2, 2, 4, 2, 64, 256, false, ANY},   {2, 2, 4, 4, 64, 256, true, LARGE},  {2, 2, 4, 4, 64, 256, false, LARGE},
         {2, 2, 2, 2, 64, 256, false, LARGE}};
     enum { TILES = sizeof tiles_tried / sizeof *tiles_tried };

@@ -123,28 +123,24 @@ static vkg_result warm_up(struct vkg_program *program)
     return result;
 }
 
-static uint32_t repetitions_for(double wanted, double seconds)
+static uint32_t repetitions_for(double seconds)
 {
-    const double repetitions = wanted / seconds;
+    const double enough = 1e-3, repetitions = enough / seconds;
     return repetitions < 1 ? 1 : repetitions > MOST_REPETITIONS ? MOST_REPETITIONS : (uint32_t)repetitions;
 }
 
-/* The least of five measurements of a millisecond, as whatever disturbs one makes it longer; that of a few runs where that is
- * hopeless beside the best, or of one. */
+/* The least of five measurements of a millisecond, as whatever disturbs one makes it longer; of two where that is hopeless beside the best.
+ * (A submission costs more than many a kernel: the first one, whose runs were counted by it, is shorter.) */
 static vkg_result time_program(struct vkg_program *program, double best, double *seconds)
 {
-    const double glance = 2e-4, enough = 1e-3, hopeless = 1.3;
+    enum { MEASUREMENTS = 5, FEWEST = 2 };
+    const double submission = 1e-3, hopeless[] = {3 * best + submission, 1.3 * best};
     vkg_result result = time_runs(program, 1, seconds);
     if (result == VKG_OK)
         result = time_runs(program, 1, seconds);
-    if (result == VKG_OK && *seconds < hopeless * best + enough) /* a submission itself takes a part of that */
-        result = time_runs(program, repetitions_for(glance, *seconds), seconds);
-    if (result != VKG_OK || *seconds > hopeless * best)
-        return result;
-    const uint32_t repetitions = repetitions_for(enough, *seconds);
-    for (int i = 0; i < 5 && result == VKG_OK; i++) {
+    for (int i = 0; i < MEASUREMENTS && result == VKG_OK && *seconds < hopeless[i >= FEWEST]; i++) {
         double again;
-        result = time_runs(program, repetitions, &again);
+        result = time_runs(program, repetitions_for(*seconds), &again);
         if (result == VKG_OK && (again < *seconds || i == 0))
             *seconds = again;
     }
@@ -235,14 +231,6 @@ static vkg_result time_candidates(vkg_device *device, struct task *task, double 
     return check_lost(device);
 }
 
-static bool was_measured(const struct task *task)
-{
-    for (uint32_t i = 0; i < task->count; i++)
-        if (task->seconds[i] > 0)
-            return true;
-    return false;
-}
-
 /* What its parts take in memory. */
 static uint64_t bytes_of_parts(const struct task *task, uint32_t candidate)
 {
@@ -251,24 +239,30 @@ static uint64_t bytes_of_parts(const struct task *task, uint32_t candidate)
     return split > 1 ? split * shape_elements(&shape) * sizeof(float) : 0;
 }
 
-/* The one that takes the least memory of those that are nearly as fast as the fastest, and not known to be wrong. */
+/* Was it measured, and is it not known to be wrong? */
+static bool may_be_chosen(const vkg_device *device, const struct task *task, uint32_t candidate)
+{
+    return task->seconds[candidate] > 0 && conv_trust(device, &task->plans[candidate]) != TRUST_WRONG;
+}
+
+static bool takes_less(const struct task *task, uint32_t candidate, uint32_t other)
+{
+    const uint64_t first = bytes_of_parts(task, candidate), second = bytes_of_parts(task, other);
+    return first != second ? first < second : task->seconds[candidate] < task->seconds[other];
+}
+
+/* The one that takes the least memory of those that are nearly as fast as the fastest; UINT32_MAX where none was measured. */
 static uint32_t find_fastest(const vkg_device *device, const struct task *task)
 {
     const double nearly = 1.03; /* trials are not more exact than that */
     double best = 1e30;
     uint32_t chosen = UINT32_MAX;
-    for (int pass = 0; pass < 2; pass++)
-        for (uint32_t i = 0; i < task->count; i++) {
-            const double seconds = task->seconds[i];
-            if (seconds == 0 || conv_trust(device, &task->plans[i]) == TRUST_WRONG)
-                continue;
-            if (pass == 0)
-                best = seconds < best ? seconds : best;
-            else if (seconds <= nearly * best && (chosen == UINT32_MAX || bytes_of_parts(task, i) < bytes_of_parts(task, chosen) ||
-                                                  (bytes_of_parts(task, i) == bytes_of_parts(task, chosen) &&
-                                                   seconds < task->seconds[chosen])))
-                chosen = i;
-        }
+    for (uint32_t i = 0; i < task->count; i++)
+        if (may_be_chosen(device, task, i) && task->seconds[i] < best)
+            best = task->seconds[i];
+    for (uint32_t i = 0; i < task->count; i++)
+        if (may_be_chosen(device, task, i) && task->seconds[i] <= nearly * best && (chosen == UINT32_MAX || takes_less(task, i, chosen)))
+            chosen = i;
     return chosen;
 }
 
@@ -403,7 +397,7 @@ static bool is_known(const vkg_device *device, const struct task *task)
     return conv_find_choice(device, task->direction, task->plans, task->count, &choice);
 }
 
-/* Times the candidates of what is not known. What there is no time for is left to the next start. */
+/* Times the candidates of what is not known. */
 static vkg_result tune(vkg_device *device, struct task *tasks, size_t count)
 {
     const double least = 1.5, each = 0.05; /* seconds */
@@ -418,7 +412,7 @@ static vkg_result tune(vkg_device *device, struct task *tasks, size_t count)
         if (!tasks[i].tuned)
             continue;
         result = time_candidates(device, &tasks[i], deadline, &warm);
-        if (result == VKG_OK && (was_measured(&tasks[i]) || seconds_now() < deadline))
+        if (result == VKG_OK)
             result = note_fastest(device, &tasks[i]);
     }
     return result;

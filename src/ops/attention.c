@@ -39,14 +39,19 @@ static vkg_tensor *block_of(vkg_graph *graph, vkg_tensor *a, const struct blocks
     return a->shape.dims[axis] == 1 ? a : vkg_slice(graph, a, axis, first, rows_from(blocks, first), 1);
 }
 
-/* softmax(q·kᵀ·scale + mask) of a block of queries */
-static vkg_tensor *weights_of(vkg_graph *graph, vkg_tensor *q, vkg_tensor *k, vkg_tensor *mask,
-                              const struct blocks *blocks, uint32_t first)
+/* q·kᵀ·scale + mask of a block of queries */
+static vkg_tensor *scores_of(vkg_graph *graph, vkg_tensor *q, vkg_tensor *k, vkg_tensor *mask,
+                             const struct blocks *blocks, uint32_t first)
 {
     vkg_tensor *scores = vkg_affine(graph, vkg_matmul(graph, q, k, false, true), blocks->scale, 0);
-    if (mask)
-        scores = vkg_add(graph, scores, block_of(graph, mask, blocks, first));
-    return vkg_softmax(graph, scores, blocks->axis + 1);
+    return mask ? vkg_add(graph, scores, block_of(graph, mask, blocks, first)) : scores;
+}
+
+/* softmax(scores)·v, divided behind the product, where there is less to divide. */
+static vkg_tensor *attend(vkg_graph *graph, vkg_tensor *scores, vkg_tensor *v, uint32_t axis)
+{
+    vkg_tensor *weights = vkg_exp(graph, vkg_sub(graph, scores, vkg_max(graph, scores, 1u << axis, true)));
+    return vkg_div(graph, vkg_matmul(graph, weights, v, false, false), vkg_sum(graph, weights, 1u << axis, true));
 }
 
 static vkg_tensor *add_to(vkg_graph *graph, vkg_tensor *sum, vkg_tensor *part)
@@ -66,7 +71,7 @@ static void attention_gradient(vkg_graph *graph, vkg_tensor *node, vkg_tensor *d
         return;
     for (uint32_t first = 0; first < blocks.length; first += blocks.rows) {
         vkg_tensor *rows = block_of(graph, q, &blocks, first), *dy_rows = block_of(graph, dy, &blocks, first);
-        vkg_tensor *p = weights_of(graph, rows, k, mask, &blocks, first);
+        vkg_tensor *p = vkg_softmax(graph, scores_of(graph, rows, k, mask, &blocks, first), blocks.axis + 1);
         vkg_tensor *dp = vkg_matmul(graph, dy_rows, v, false, true);
         vkg_tensor *common = vkg_sum(graph, vkg_mul(graph, dp, p), 1u << (blocks.axis + 1), true);
         vkg_tensor *ds = vkg_affine(graph, vkg_mul(graph, p, vkg_sub(graph, dp, common)), blocks.scale, 0);
@@ -127,8 +132,8 @@ vkg_tensor *vkg_scaled_dot_product_attention(vkg_graph *graph, vkg_tensor *q, vk
     if (!parts)
         return graph_fail(graph, "scaled_dot_product_attention: out of memory");
     for (uint32_t first = 0; first < blocks.length; first += blocks.rows) {
-        vkg_tensor *p = weights_of(graph, block_of(graph, q, &blocks, first), k, mask, &blocks, first);
-        parts[first / blocks.rows] = vkg_matmul(graph, p, v, false, false);
+        vkg_tensor *scores = scores_of(graph, block_of(graph, q, &blocks, first), k, mask, &blocks, first);
+        parts[first / blocks.rows] = attend(graph, scores, v, blocks.axis + 1);
     }
     vkg_tensor *y = vkg_concat(graph, parts, block_count(&blocks), blocks.axis);
     if (y->poisoned)

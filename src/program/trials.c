@@ -231,46 +231,43 @@ static vkg_result time_candidates(vkg_device *device, struct task *task, double 
     return check_lost(device);
 }
 
-/* What its parts take in memory. */
-static uint64_t bytes_of_parts(const struct task *task, uint32_t candidate)
+static double bytes_of_operands(const struct task *task)
 {
+    double bytes = 0;
+    for (int i = 0; i < 3; i++) {
+        const vkg_shape shape = conv_operand_shape(task->problem, (enum conv_operand)i);
+        bytes += (double)vkg_dtype_size(task->dtype) * (double)shape_elements(&shape);
+    }
+    return bytes;
+}
+
+/* Its time; and a tenth of that if the parts of its sums are as large as all that a convolution reads and writes: they take memory, and
+ * caches from what runs beside them. */
+static double cost_of(const struct task *task, uint32_t candidate)
+{
+    const double share = 0.1;
     const vkg_shape shape = conv_operand_shape(task->problem, conv_operands[task->direction][2]);
     const uint32_t split = task->plans[candidate].push.split;
-    return split > 1 ? split * shape_elements(&shape) * sizeof(float) : 0;
+    const double parts = split > 1 ? split * sizeof(float) * (double)shape_elements(&shape) : 0;
+    return task->seconds[candidate] * (1 + share * parts / bytes_of_operands(task));
 }
 
-/* Was it measured, and is it not known to be wrong? */
-static bool may_be_chosen(const vkg_device *device, const struct task *task, uint32_t candidate)
+/* The one that costs least of those that were measured and are not known to be wrong; UINT32_MAX: there is none. */
+static uint32_t find_best(const vkg_device *device, const struct task *task)
 {
-    return task->seconds[candidate] > 0 && conv_trust(device, &task->plans[candidate]) != TRUST_WRONG;
-}
-
-static bool takes_less(const struct task *task, uint32_t candidate, uint32_t other)
-{
-    const uint64_t first = bytes_of_parts(task, candidate), second = bytes_of_parts(task, other);
-    return first != second ? first < second : task->seconds[candidate] < task->seconds[other];
-}
-
-/* The one that takes the least memory of those that are nearly as fast as the fastest; UINT32_MAX where none was measured. */
-static uint32_t find_fastest(const vkg_device *device, const struct task *task)
-{
-    const double nearly = 1.03; /* trials are not more exact than that */
-    double best = 1e30;
-    uint32_t chosen = UINT32_MAX;
+    uint32_t best = UINT32_MAX;
     for (uint32_t i = 0; i < task->count; i++)
-        if (may_be_chosen(device, task, i) && task->seconds[i] < best)
-            best = task->seconds[i];
-    for (uint32_t i = 0; i < task->count; i++)
-        if (may_be_chosen(device, task, i) && task->seconds[i] <= nearly * best && (chosen == UINT32_MAX || takes_less(task, i, chosen)))
-            chosen = i;
-    return chosen;
+        if (task->seconds[i] > 0 && conv_trust(device, &task->plans[i]) != TRUST_WRONG &&
+            (best == UINT32_MAX || cost_of(task, i) < cost_of(task, best)))
+            best = i;
+    return best;
 }
 
 /* Notes it; what was not measured is chosen by shape. */
-static vkg_result note_fastest(vkg_device *device, const struct task *task)
+static vkg_result note_best(vkg_device *device, const struct task *task)
 {
     char times[3072] = "";
-    uint32_t chosen = find_fastest(device, task);
+    uint32_t chosen = find_best(device, task);
     for (uint32_t i = 0; i < task->count; i++)
         if (task->seconds[i] > 0)
             describe(times, sizeof times, &task->plans[i], task->seconds[i]);
@@ -289,7 +286,7 @@ static vkg_result test_choice(vkg_device *device, const struct task *task)
         plan = next;
         result = self_test(device, task->direction, plan);
         if (result == VKG_OK && task->tuned && conv_trust(device, plan) == TRUST_WRONG)
-            result = note_fastest(device, task);
+            result = note_best(device, task);
     }
     if (result == VKG_OK && conv_trust(device, plan) == TRUST_WRONG)
         result = self_test_fail(device, plan->step.shader);
@@ -300,12 +297,7 @@ static vkg_result test_choice(vkg_device *device, const struct task *task)
 static bool is_tuned(const vkg_device *device, const struct task *task)
 {
     const double least = 1e6, most_bytes = 1e9;
-    double bytes = 0;
-    for (int i = 0; i < 3; i++) {
-        const vkg_shape shape = conv_operand_shape(task->problem, (enum conv_operand)i);
-        bytes += (double)vkg_dtype_size(task->dtype) * (double)shape_elements(&shape);
-    }
-    return device->autotune && task->plans[0].flops >= least && bytes <= most_bytes;
+    return device->autotune && task->plans[0].flops >= least && bytes_of_operands(task) <= most_bytes;
 }
 
 static int compare_work(const void *a, const void *b)
@@ -413,7 +405,7 @@ static vkg_result tune(vkg_device *device, struct task *tasks, size_t count)
             continue;
         result = time_candidates(device, &tasks[i], deadline, &warm);
         if (result == VKG_OK)
-            result = note_fastest(device, &tasks[i]);
+            result = note_best(device, &tasks[i]);
     }
     return result;
 }

@@ -122,7 +122,7 @@ typedef enum vkg_autotune {
 /* Do inputs go to the device apart from the work? */
 typedef enum vkg_transfer_queue {
     VKG_TRANSFER_QUEUE_DEFAULT, /* as VKGAN_TRANSFER_QUEUE says, 0 or 1; where that is unset, on discrete cards that have such a
-                                   queue */
+                                   queue, for a MiB or more of inputs a run */
     VKG_TRANSFER_QUEUE_ON,      /* where there is no such queue, the compute queue stands in: slower, for tests */
     VKG_TRANSFER_QUEUE_OFF,     /* in front of each run */
 } vkg_transfer_queue;

@@ -162,10 +162,13 @@ static vkg_result open_logical(vkg_device *device, const struct candidate *candi
     return VKG_OK;
 }
 
-/* Worth it where inputs cross a bus, and something else than the kernels' queue can copy. */
+/* Worth it where inputs cross a bus, and something else than the kernels' queue can copy; and where they are large, as a semaphore takes
+ * some microseconds too. */
 static vkg_result choose_transfer_queue(vkg_device *device, const struct candidate *candidate, vkg_transfer_queue wanted)
 {
     const vkg_device_caps *caps = &device->caps;
+    const bool asked = wanted != VKG_TRANSFER_QUEUE_DEFAULT || setting(NULL, "VKGAN_TRANSFER_QUEUE");
+    device->apart_from = asked ? 0 : 1 << 20;
     device->uploads_apart = caps->type == VKG_DEVICE_DISCRETE && caps->transfer_queue;
     vkg_result result = setting_switch(&device->log, "VKGAN_TRANSFER_QUEUE", &device->uploads_apart);
     if (wanted != VKG_TRANSFER_QUEUE_DEFAULT)

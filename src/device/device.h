@@ -34,7 +34,8 @@ struct vkg_device {
     VkDevice handle;
     VkQueue queue; /* compute queue; every submission goes through queue.c */
     uint32_t queue_family;
-    bool uploads_apart; /* inputs go to the device in submissions of their own, by transfer_queue */
+    bool uploads_apart; /* inputs go to the device in submissions of their own, by transfer_queue, */
+    uint64_t apart_from; /* where a run has so many bytes of them */
     VkQueue transfer_queue; /* the compute queue itself, where it stands in, or nothing is apart */
     uint32_t transfer_family;
     VkPhysicalDeviceMemoryProperties memory;

@@ -6,7 +6,7 @@
 vkg_result arrivals_create(struct vkg_program *program)
 {
     vkg_device *device = program->device;
-    if (!device->uploads_apart || !program->input_count)
+    if (!device->uploads_apart || !program->input_count || program->input_bytes < device->apart_from)
         return VKG_OK;
     vkg_result result = buffer_create(device, BUFFER_STAGING, program->upload.size, "arrivals", &program->arrivals);
     return result == VKG_OK ? commands_pool_create(device, device->transfer_family, &program->arrivals_pool) : result;

@@ -158,11 +158,28 @@ static uint32_t write_groups(struct fused_writer *w, const void *user)
 
 /* --- dispatches --- */
 
-/* Enough parts to keep the device busy, each of at least 16 elements. */
-static uint32_t choose_parts(const struct lowering *lowering, uint64_t kept, uint64_t reduced)
+/* Can workgroups of so many invocations add their parts themselves? */
+static bool adds_parts(const struct fused_writer *w, const struct sum_extents *extents, uint32_t workgroup)
+{
+    const vkg_device_caps *caps = &w->lowering->device->caps;
+    const uint32_t outputs = w->kernel->output_count, bindings = w->leaf_count + outputs + 2,
+                   shared_bytes = outputs * workgroup * w->dims.width * 4 + 64;
+    char check[64];
+    kernel_check_name(w->lowering->device, SUMS_OF_WORKGROUPS, check);
+    bool able = caps->kernels != VKG_KERNELS_TEXEL && kernel_trust(w->lowering->device, check) != TRUST_WRONG &&
+                extents->inner <= workgroup && workgroup % extents->inner == 0 && shared_bytes <= caps->max_shared_memory &&
+                bindings <= PIPELINE_MAX_BINDINGS && bindings <= caps->max_storage_buffers_per_stage;
+    const uint64_t lanes = able ? workgroup / extents->inner : 0; /* halved until one is left */
+    for (uint32_t i = 0; i < outputs; i++)
+        able &= !is_of_deviations(w->kernel->outputs[i]);
+    return able && (lanes & (lanes - 1)) == 0;
+}
+
+/* Enough parts to keep the device busy, each of at least 16 elements; fewer where another kernel has to read them. */
+static uint32_t choose_parts(const struct lowering *lowering, uint64_t kept, uint64_t reduced, bool adds)
 {
     const bool on_processor = lowering->device->caps.type == VKG_DEVICE_CPU;
-    const uint64_t wanted = on_processor ? 512 : 131072, many = on_processor ? 1024 : 8192;
+    const uint64_t wanted = on_processor ? 512 : adds ? 131072 : 32768, many = on_processor ? 1024 : adds ? 8192 : 2048;
     uint64_t parts = (wanted + kept - 1) / kept, most = reduced / 16;
     parts = parts < most ? parts : most;
     uint64_t least = reduced / (lowering->device->caps.max_loop_iterations / 4) + 1; /* see drivers: loops that end early */
@@ -171,25 +188,18 @@ static uint32_t choose_parts(const struct lowering *lowering, uint64_t kept, uin
     return (uint32_t)(parts > many ? (least > many ? least : many) : parts);
 }
 
-/* Lets workgroups add their parts themselves, where they can. */
-static void choose_groups(const struct fused_writer *w, struct sum_extents *extents)
+static void cut(const struct fused_writer *w, struct sum_extents *extents)
 {
     const vkg_device_caps *caps = &w->lowering->device->caps;
-    const uint32_t outputs = w->kernel->output_count, width = w->dims.width, inner = (uint32_t)extents->inner;
     uint32_t workgroup = caps->type == VKG_DEVICE_CPU ? 32 : 512;
     while (workgroup > caps->max_workgroup_invocations)
         workgroup /= 2;
-    char check[64];
-    kernel_check_name(w->lowering->device, SUMS_OF_WORKGROUPS, check);
-    bool able = caps->kernels != VKG_KERNELS_TEXEL && kernel_trust(w->lowering->device, check) != TRUST_WRONG && extents->parts > 1 && extents->inner <= workgroup && workgroup % inner == 0 &&
-                ((workgroup / inner) & (workgroup / inner - 1)) == 0 && outputs * workgroup * width * 4 + 64 <= caps->max_shared_memory &&
-                w->leaf_count + outputs + 2 <= PIPELINE_MAX_BINDINGS && w->leaf_count + outputs + 2 <= caps->max_storage_buffers_per_stage;
-    for (uint32_t i = 0; i < outputs; i++)
-        able &= !is_of_deviations(w->kernel->outputs[i]);
-    if (!able)
+    const bool adds = adds_parts(w, extents, workgroup);
+    extents->parts = choose_parts(w->lowering, extents->outer * extents->inner, extents->reduced, adds);
+    if (!adds || extents->parts == 1)
         return;
+    const uint32_t lanes = workgroup / (uint32_t)extents->inner;
     extents->workgroup = workgroup;
-    const uint32_t lanes = workgroup / inner;
     extents->groups = extents->parts / lanes > 1 ? extents->parts / lanes : 1;
     extents->parts = extents->groups * lanes;
 }
@@ -251,7 +261,6 @@ vkg_result writer_lower_sums(struct fused_writer *w)
         .outer = fused_extent(dims, 0, dims->reduced_first),
         .reduced = fused_extent(dims, dims->reduced_first, dims->reduced_count),
         .inner = fused_extent(dims, behind, dims->count - behind) / dims->width};
-    extents.parts = choose_parts(w->lowering, extents.outer * extents.inner, extents.reduced);
-    choose_groups(w, &extents);
+    cut(w, &extents);
     return extents.groups ? lower_groups(w, &extents) : lower_parts(w, &extents);
 }

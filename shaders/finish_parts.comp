@@ -47,7 +47,7 @@ void add_parts(uint column)
 void write(uint column)
 {
     vec4 bias;
-    read_bias(column, bias);
+    read_bias(min(column, column_fours - 1), bias);
     [[unroll]] for (uint i = 0; i < ROWS_EACH; i++)
         if (row[i] < rows) {
             const uint four = row[i] * column_fours + column;

@@ -1,7 +1,7 @@
 // The second stage of a reduction: y[outer][inner] of the parts x[outer][part][inner]. Writes (=). The order is fixed.
 // REDUCTION 0: the sum. 1: the greatest. 2: the sum of squared deviations from the mean of all; x holds the parts' own sums,
 //   and behind all of them their means. Part p of `reduced` numbers has every `parts`-th of them, from p on.
-// TILES 1: the parts are those that a convolution's tiles left (conv_tiled.comp), [part][inner] squared deviations, and
+// TILES 1: the parts are those that a convolution's tiles left (lib/epilogue.glsl), [part][inner] squared deviations, and
 //   means behind them, and a part has as many numbers as its tile has rows. Writes (=) the sum of all numbers (where WANTED has 1)
 //   and that of their squared deviations (2).
 // FINISHED 1: y is a convolution's result, whose epilogue (lib/epilogue.glsl) follows the sum.

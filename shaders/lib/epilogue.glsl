@@ -9,10 +9,10 @@ layout(constant_id = 1) const uint EPILOGUE = 0;
 #define EPILOGUE_BIAS       1
 #define EPILOGUE_ACTIVATION 2
 #define EPILOGUE_STEP       4
-#define EPILOGUE_MOMENTS    8 // of every column of a tile: conv_tiled.comp, conv_coopmat.comp
-#define EPILOGUE_COPY       16 // as halves: conv_coopmat.comp;
+#define EPILOGUE_MOMENTS    8 // of every column of a tile: conv_tiled.comp, conv_coopmat.comp, finish_parts.comp
+#define EPILOGUE_COPY       16 // as halves: the last two of these;
 #define EPILOGUE_ONLY_COPY  32 // and nothing else is written
-#define EPILOGUE_HALF_STEP  64 // what decides the slopes is halves: conv_coopmat.comp
+#define EPILOGUE_HALF_STEP  64 // what decides the slopes is halves: they, too
 #define JOIN_NAMES(a, b)    a##b
 #define OF_CELLS(name, n)   JOIN_NAMES(name, n)
 #endif

@@ -38,7 +38,8 @@ void conv_trusted_name(const struct conv_plan *plan, char *name, size_t bytes)
     conv_kernel_name(plan, kernel, sizeof kernel);
     if (plan->epilogue)
         snprintf(name, bytes, "%s%s, epilogue %u", kernel,
-                 plan->finishes ? " by fours" : plan->push.split > 1 ? " in parts" : "", plan->epilogue);
+                 plan->finishes ? plan->dtype == VKG_BFLOAT16 ? " fours bf16" : " by fours" : plan->push.split > 1 ? " in parts" : "",
+                 plan->epilogue);
     else
         snprintf(name, bytes, "%s", kernel);
 }

@@ -5,7 +5,7 @@
  * - or by a second kernel (reduce_parts.comp).
  * The order of additions is fixed: deterministic.
  *
- * Loops are tested at their end: on CPU drivers one that is tested at its start runs its body once more, with no lane
+ * Loops over elements are tested at their end: on CPU drivers one that is tested at its start runs its body once more, with no lane
  * alive. Where results are read behind such a loop, all lanes leave it together: lavapipe 22.3 and SwiftShader 5 go on
  * computing for lanes that left before, and may find there what those computed. */
 #include "kernels/choice.h"
@@ -123,8 +123,8 @@ static void write_last_group(struct fused_writer *w, const struct sum_extents *e
     for (uint32_t i = 0; i < w->kernel->output_count; i++)
         fprintf(w->body, "    of_groups[%uu * c%u + i0] = r%u;\n", i, all, i);
     fprintf(w->body,
-            "    }\n    memoryBarrierBuffer();\n    barrier();\n    if (lane == 0) {\n    last = (atomicAdd(counters[outer], 1u) + 1u) %% c%u == 0;\n"
-            "    if (last) counters[outer] = 0;\n    }\n    barrier();\n    if (!last)\n        return;\n    memoryBarrierBuffer();\n", groups);
+            "    }\n    memoryBarrierBuffer();\n    barrier();\n    if (lane == 0) {\n    memoryBarrierBuffer();\n"
+            "    last = (atomicAdd(counters[outer], 1u) + 1u) %% c%u == 0;\n    if (last) counters[outer] = 0;\n    memoryBarrierBuffer();\n    }\n    barrier();\n    if (!last)\n        return;\n    memoryBarrierBuffer();\n", groups);
     for (uint32_t i = 0; i < w->kernel->output_count; i++)
         fprintf(w->body, "    r%u = %s;\n", i, text_of(w, i)->nothing);
     fprintf(w->body, "    uint g = lane / c%u, turns = c%u;\n    do { if (g < c%u) {\n", inner, steps, groups);
@@ -190,6 +190,7 @@ static uint32_t choose_parts(const struct lowering *lowering, uint64_t kept, uin
 
 static void cut(const struct fused_writer *w, struct sum_extents *extents)
 {
+    enum { FEWEST = 64 }; /* invocations of a workgroup */
     const vkg_device_caps *caps = &w->lowering->device->caps;
     uint32_t workgroup = caps->type == VKG_DEVICE_CPU ? 32 : 512;
     while (workgroup > caps->max_workgroup_invocations)
@@ -198,6 +199,8 @@ static void cut(const struct fused_writer *w, struct sum_extents *extents)
     extents->parts = choose_parts(w->lowering, extents->outer * extents->inner, extents->reduced, adds);
     if (!adds || extents->parts == 1)
         return;
+    while (workgroup > FEWEST && workgroup / 2 >= extents->inner * extents->parts)
+        workgroup /= 2;
     const uint32_t lanes = workgroup / (uint32_t)extents->inner;
     extents->workgroup = workgroup;
     extents->groups = extents->parts / lanes > 1 ? extents->parts / lanes : 1;

@@ -48,6 +48,7 @@ struct storage {
     uint64_t bytes;
     uint64_t address; /* STORAGE_STATE: in the state's buffer; else given by the plan */
     uint32_t block;   /* given by the plan: which buffer of the program */
+    bool kept;        /* to the end of a run, when it is read back */
     uint32_t first, last; /* waves, from the plan */
 };
 

@@ -3,7 +3,6 @@
 #include "program/order.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "program/plan.h"
 #include "program/recompute.h"

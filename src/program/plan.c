@@ -43,18 +43,16 @@ void plan_find_alive(struct lowering *lowering, int64_t *alive)
     sum_changes(alive, lowering->dispatch_count + 1);
 }
 
-static void find_lifetimes(struct lowering *lowering, const uint32_t *kept, uint32_t kept_count)
+static void find_lifetimes(struct lowering *lowering)
 {
     plan_find_uses(lowering);
     for (size_t s = 0; s < lowering->storage_count; s++) {
         struct storage *storage = &lowering->storages[s];
         if (storage->kind == STORAGE_INPUT || storage->kind == STORAGE_DATA || storage->first == UINT32_MAX)
             storage->first = 0; /* uploaded before the first dispatch */
-        if (storage->kind == STORAGE_DATA)
-            storage->last = (uint32_t)lowering->dispatch_count; /* the next run reads it again */
+        if (storage->kind == STORAGE_DATA || storage->kept)
+            storage->last = (uint32_t)lowering->dispatch_count; /* the next run reads it again; it is downloaded behind the last one */
     }
-    for (uint32_t k = 0; k < kept_count; k++)
-        lowering->storages[kept[k]].last = (uint32_t)lowering->dispatch_count; /* downloaded behind the last one */
 }
 
 /* A storage that chooses its place. */
@@ -181,10 +179,9 @@ static const struct storage *place_better(struct choosing *list, size_t count, s
     return place_all(gaps, count, plan);
 }
 
-vkg_result plan_memory(struct lowering *lowering, const struct plan_options *options, const uint32_t *kept,
-                       uint32_t kept_count, struct plan *plan)
+vkg_result plan_memory(struct lowering *lowering, const struct plan_options *options, struct plan *plan)
 {
-    find_lifetimes(lowering, kept, kept_count);
+    find_lifetimes(lowering);
     struct choosing *list = calloc(lowering->storage_count + 1, sizeof *list);
     struct storage **neighbours = calloc(lowering->storage_count + 1, sizeof *neighbours);
     int64_t *alive = calloc(lowering->dispatch_count + 2, sizeof *alive);

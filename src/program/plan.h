@@ -29,8 +29,7 @@ bool plan_is_shared(const struct storage *storage);
 void plan_find_alive(struct lowering *lowering, int64_t *alive);
 
 /* Gives every storage but the state's its lifetime, block and address, none that a living neighbour holds: the better one of two plans.
- * Larger ones choose first, each the lowest address; or first those that live while the most memory is taken, each the tightest gap. kept[0 … kept_count−1]: storages that must last to the end. */
-vkg_result plan_memory(struct lowering *lowering, const struct plan_options *options, const uint32_t *kept,
-                       uint32_t kept_count, struct plan *plan);
+ * Larger ones choose first, each the lowest address; or first those that live while the most memory is taken, each the tightest gap. */
+vkg_result plan_memory(struct lowering *lowering, const struct plan_options *options, struct plan *plan);
 
 #endif

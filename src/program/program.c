@@ -67,6 +67,8 @@ static vkg_result add_ports(struct vkg_program *program, struct lowering *loweri
     for (size_t i = 0; i < graph->output_count && result == VKG_OK; i++)
         result = add_port(lowering, graph->outputs[i].tensor, &program->outputs[program->output_count++],
                           &program->output_bytes);
+    for (uint32_t i = 0; i < program->output_count && result == VKG_OK; i++)
+        lowering->storages[program->outputs[i].placement.storage].kept = true;
     return result;
 }
 
@@ -129,13 +131,7 @@ static vkg_result allocate(struct vkg_program *program, struct lowering *lowerin
         /* what drivers report as the largest allocation is not always true; a GiB is */
         .block_bytes = device->caps.max_memory_allocation_size < gibibyte ? device->caps.max_memory_allocation_size
                                                                           : gibibyte};
-    uint32_t *kept = calloc(program->output_count + 1, sizeof *kept);
-    if (!kept)
-        return lowering_out_of_memory(lowering);
-    for (uint32_t i = 0; i < program->output_count; i++)
-        kept[i] = program->outputs[i].placement.storage;
-    vkg_result result = plan_memory(lowering, &options, kept, program->output_count, &plan);
-    free(kept);
+    vkg_result result = plan_memory(lowering, &options, &plan);
     for (; result == VKG_OK && program->block_count < plan.block_count; program->block_count++)
         result = buffer_create(device, BUFFER_DEVICE, plan.block_bytes[program->block_count], program->name,
                                &program->blocks[program->block_count]);

@@ -4,7 +4,6 @@
 #include "program/recompute.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "program/plan.h"
 
@@ -62,7 +61,7 @@ static bool overlap(const struct lowering *lowering, const struct binding *a, co
 {
     const struct storage *x = &lowering->storages[a->storage], *y = &lowering->storages[b->storage];
     const bool same = a->storage == b->storage || (x->kind == STORAGE_STATE && y->kind == STORAGE_STATE);
-    const uint64_t first = x->address * (x->kind == STORAGE_STATE) + a->offset, second = y->address * (y->kind == STORAGE_STATE) + b->offset;
+    const uint64_t first = (x->kind == STORAGE_STATE ? x->address : 0) + a->offset, second = (y->kind == STORAGE_STATE ? y->address : 0) + b->offset;
     return same && first < second + b->bytes && second < first + a->bytes;
 }
 
@@ -76,22 +75,37 @@ static bool is_overwritten(const struct lowering *lowering, const struct binding
     return false;
 }
 
+/* The only one that the dispatch writes, or NULL. */
 static const struct binding *written_binding(const struct dispatch *dispatch)
 {
     const struct binding *written = NULL;
+    uint32_t count = 0;
     for (uint32_t b = 0; b < dispatch->binding_count; b++)
-        if (dispatch->bindings[b].written)
-            written = written ? NULL : &dispatch->bindings[b];
-    return written;
+        if (dispatch->bindings[b].written) {
+            written = &dispatch->bindings[b];
+            count++;
+        }
+    return count == 1 ? written : NULL;
 }
 
-/* When a dispatch's result is used before the peak, and behind it. */
+static bool is_written_by(const struct dispatch *dispatch, uint32_t storage)
+{
+    for (uint32_t b = 0; b < dispatch->binding_count; b++)
+        if (dispatch->bindings[b].written && dispatch->bindings[b].storage == storage)
+            return true;
+    return false;
+}
+
+/* When a dispatch's result is used before the peak, and behind it. false: it is not, or others write there too, as into the gradients that
+ * an optimiser reads in one piece. */
 static bool waits(const struct search *s, size_t index, uint32_t peak, struct repeat *repeat)
 {
     const struct lowering *lowering = s->lowering;
     *repeat = (struct repeat){.dispatch = index, .before = SIZE_MAX, .to = UINT32_MAX, .storage = written_binding(&lowering->dispatches[index])->storage};
     for (size_t u = s->starts[repeat->storage]; u < s->starts[repeat->storage + 1]; u++) {
         const uint32_t wave = lowering->dispatches[s->users[u]].wave;
+        if (s->users[u] != index && is_written_by(&lowering->dispatches[s->users[u]], repeat->storage))
+            return false;
         if (wave <= peak) {
             repeat->from = wave > repeat->from ? wave : repeat->from;
         } else {
@@ -133,8 +147,8 @@ static bool is_candidate(const struct search *s, const struct dispatch *dispatch
 {
     const struct binding *written = written_binding(dispatch);
     const struct storage *storage = written ? &s->lowering->storages[written->storage] : NULL;
-    return dispatch->repeatable && storage && storage->kind == STORAGE_TEMPORARY && s->roles[written->storage] == FREE &&
-           written->offset == 0 && !written->read;
+    return dispatch->repeatable && storage && storage->kind == STORAGE_TEMPORARY && !storage->kept && s->roles[written->storage] == FREE &&
+           !written->read;
 }
 
 static struct repeat find_best(const struct search *s, uint32_t peak)

@@ -129,8 +129,8 @@ static uint32_t repetitions_for(double seconds)
     return repetitions < 1 ? 1 : repetitions > MOST_REPETITIONS ? MOST_REPETITIONS : (uint32_t)repetitions;
 }
 
-/* The least of five measurements of a millisecond, as whatever disturbs one makes it longer; of two where that is hopeless beside the best.
- * (A submission costs more than many a kernel: the first one, whose runs were counted by it, is shorter.) */
+/* The least of five measurements of a millisecond, as whatever disturbs one makes it longer; of two, or of a single run, where that is hopeless
+ * beside the best. (A submission costs more than many a kernel: the first one, whose runs were counted by it, is shorter.) */
 static vkg_result time_program(struct vkg_program *program, double best, double *seconds)
 {
     enum { MEASUREMENTS = 5, FEWEST = 2 };

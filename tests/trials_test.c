@@ -208,6 +208,7 @@ struct fault {
 static const struct fault *faults;
 static uint32_t fault_count;
 static PFN_vkCreateShaderModule create_module;
+static PFN_vkCreateComputePipelines create_pipelines;
 
 static VkResult break_module(VkDevice device, const VkShaderModuleCreateInfo *info,
                              const VkAllocationCallbacks *allocator, VkShaderModule *module)
@@ -274,6 +275,142 @@ static void kernels_that_do_not_build_are_not_used(void **unused)
     is_not_used(&(struct fault){"conv_forward_tiled_small", NULL});
 }
 
+static void trust_all_but(vkg_device *device, const char *check)
+{
+    for (uint32_t i = 0; i < kernel_check_count; i++) {
+        char name[64];
+        snprintf(name, sizeof name, "%s by storage reads", kernel_checks[i].name);
+        if (strcmp(kernel_checks[i].name, check) != 0)
+            assert_int_equal(kernel_note_trust(device, name, TRUST_GOOD, "by hand"), VKG_OK);
+    }
+}
+
+/* --- a driver on which one shader is fast --- */
+
+enum { MOST_KNOWN = 512 };
+static const char *fast_shader;
+static struct known {
+    uint64_t handles[MOST_KNOWN];
+    uint32_t count;
+} fast_modules, fast_pipelines, fast_commands, other_commands;
+static uint32_t disturbed_submits; /* of the fast one, so many until one is disturbed */
+static PFN_vkBeginCommandBuffer begin_commands;
+static PFN_vkCmdBindPipeline bind_pipeline;
+static PFN_vkQueueSubmit queue_submit;
+
+static bool is_known(const struct known *known, uint64_t handle)
+{
+    for (uint32_t i = 0; i < known->count; i++)
+        if (known->handles[i] == handle)
+            return true;
+    return false;
+}
+
+static void remember(struct known *known, uint64_t handle)
+{
+    assert_true(known->count < MOST_KNOWN);
+    known->handles[known->count++] = handle;
+}
+
+/* Handles are used again: what is made now is what it is. */
+static void forget(struct known *known, uint64_t handle)
+{
+    for (uint32_t i = 0; i < known->count; i++)
+        if (known->handles[i] == handle)
+            known->handles[i--] = known->handles[--known->count];
+}
+
+static VkResult note_module(VkDevice device, const VkShaderModuleCreateInfo *info, const VkAllocationCallbacks *allocator,
+                            VkShaderModule *module)
+{
+    const struct shader *shader = shader_find(fast_shader);
+    const VkResult result = create_module(device, info, allocator, module);
+    forget(&fast_modules, (uint64_t)*module);
+    if (info->codeSize == shader->spirv_bytes && memcmp(info->pCode, shader->spirv, shader->spirv_bytes) == 0)
+        remember(&fast_modules, (uint64_t)*module);
+    return result;
+}
+
+static VkResult note_pipeline(VkDevice device, VkPipelineCache cache, uint32_t count, const VkComputePipelineCreateInfo *infos,
+                              const VkAllocationCallbacks *allocator, VkPipeline *pipelines)
+{
+    const VkResult result = create_pipelines(device, cache, count, infos, allocator, pipelines);
+    for (uint32_t i = 0; i < count; i++) {
+        forget(&fast_pipelines, (uint64_t)pipelines[i]);
+        if (is_known(&fast_modules, (uint64_t)infos[i].stage.module))
+            remember(&fast_pipelines, (uint64_t)pipelines[i]);
+    }
+    return result;
+}
+
+static VkResult note_begin(VkCommandBuffer commands, const VkCommandBufferBeginInfo *info)
+{
+    forget(&fast_commands, (uint64_t)(uintptr_t)commands);
+    forget(&other_commands, (uint64_t)(uintptr_t)commands);
+    return begin_commands(commands, info);
+}
+
+/* Others are those that never bind the fast pipeline: behind it, another kernel may add the parts of its sums. */
+static void note_bound(VkCommandBuffer commands, VkPipelineBindPoint point, VkPipeline pipeline)
+{
+    const uint64_t handle = (uint64_t)(uintptr_t)commands;
+    forget(&other_commands, handle);
+    if (!is_known(&fast_commands, handle))
+        remember(is_known(&fast_pipelines, (uint64_t)pipeline) ? &fast_commands : &other_commands, handle);
+    bind_pipeline(commands, point, pipeline);
+}
+
+/* Ten milliseconds a run of others, which is more than any of the tiled kernels takes; fifty once where the fast one runs. */
+static VkResult slow_submit(VkQueue queue, uint32_t count, const VkSubmitInfo *infos, VkFence fence)
+{
+    for (uint32_t i = 0; i < count; i++)
+        for (uint32_t c = 0; c < infos[i].commandBufferCount; c++) {
+            const uint64_t commands = (uint64_t)(uintptr_t)infos[i].pCommandBuffers[c];
+            if (is_known(&other_commands, commands))
+                usleep(10000);
+            else if (is_known(&fast_commands, commands) && disturbed_submits-- == 0)
+                usleep(50000);
+        }
+    return queue_submit(queue, count, infos, fence);
+}
+
+/* Whichever kernel is the fastest is chosen, though one of its measurements is disturbed. */
+static void is_chosen(const char *shader, uint32_t disturbed)
+{
+    char name[128];
+    remove_notes();
+    vkg_device *device = open_tiled(VKG_AUTOTUNE_ON);
+    trust_all_but(device, "");
+    fast_shader = shader;
+    fast_modules.count = fast_pipelines.count = fast_commands.count = other_commands.count = 0;
+    disturbed_submits = disturbed;
+    create_module = device->vk.vkCreateShaderModule;
+    create_pipelines = device->vk.vkCreateComputePipelines;
+    begin_commands = device->vk.vkBeginCommandBuffer;
+    bind_pipeline = device->vk.vkCmdBindPipeline;
+    queue_submit = device->vk.vkQueueSubmit;
+    device->vk.vkCreateShaderModule = note_module;
+    device->vk.vkCreateComputePipelines = note_pipeline;
+    device->vk.vkBeginCommandBuffer = note_begin;
+    device->vk.vkCmdBindPipeline = note_bound;
+    device->vk.vkQueueSubmit = slow_submit;
+    build_program(device);
+    assert_true(chosen(device, name));
+    if (strncmp(name, shader, strlen(shader)) != 0 || name[strlen(shader)] != ' ')
+        fail_msg("%s is the fastest, and \"%s\" was chosen", shader, name);
+    assert_true(disturbed_submits > disturbed); /* it was */
+    vkg_device_destroy(&device);
+    remove_notes();
+}
+
+static void the_fastest_is_chosen(void **unused)
+{
+    (void)unused;
+    is_chosen("conv_forward_tiled_narrow", 1);
+    is_chosen("conv_forward_tiled_half", 2);
+    is_chosen("conv_forward_tiled_narrow", 4);
+}
+
 /* A driver refuses one shader: the self-test of every candidate of this problem that is made of it must say so. */
 static void is_tested(enum conv_direction direction, const struct conv_problem *wide, const char *shader)
 {
@@ -311,16 +448,6 @@ static void large_tiles_are_tested(void **unused)
 }
 
 /* All checks of other kernels but one are noted as passed. */
-static void trust_all_but(vkg_device *device, const char *check)
-{
-    for (uint32_t i = 0; i < kernel_check_count; i++) {
-        char name[64];
-        snprintf(name, sizeof name, "%s by storage reads", kernel_checks[i].name);
-        if (strcmp(kernel_checks[i].name, check) != 0)
-            assert_int_equal(kernel_note_trust(device, name, TRUST_GOOD, "by hand"), VKG_OK);
-    }
-}
-
 /* The small problem's sums are made of parts, so that what adds them is tested too; where no candidate is left, that is
  * an error. */
 static void wrong_parts_of_convolutions_are_found(void **unused)
@@ -337,8 +464,6 @@ static void wrong_parts_of_convolutions_are_found(void **unused)
     vkg_device_destroy(&device);
     remove_notes();
 }
-
-static PFN_vkCreateComputePipelines create_pipelines;
 
 /* A driver that takes specialisation constant 1, what convolutions do with their results, for 0. */
 static VkResult forget_epilogue(VkDevice device, VkPipelineCache cache, uint32_t count, const VkComputePipelineCreateInfo *infos,
@@ -622,6 +747,7 @@ int main(void)
     const struct CMUnitTest tests[] = {cmocka_unit_test(types_have_their_own_choices), cmocka_unit_test(wrong_matrices_are_not_used),
         cmocka_unit_test(choices_are_kept), cmocka_unit_test(pipelines_are_built_at_once),
                                        cmocka_unit_test(noted_choices_count),
+                                       cmocka_unit_test(the_fastest_is_chosen),
                                        cmocka_unit_test(wrong_kernels_are_not_used),
                                        cmocka_unit_test(kernels_that_do_not_build_are_not_used),
                                        cmocka_unit_test(large_tiles_are_tested),

@@ -129,19 +129,19 @@ static uint32_t repetitions_for(double seconds)
     return repetitions < 1 ? 1 : repetitions > MOST_REPETITIONS ? MOST_REPETITIONS : (uint32_t)repetitions;
 }
 
-/* The least of five measurements of a millisecond, as whatever disturbs one makes it longer; of two, or of a single run, where that is hopeless
- * beside the best. (A submission costs more than many a kernel: the first one, whose runs were counted by it, is shorter.) */
+/* The least of two single runs and five measurements of a millisecond, as whatever disturbs one makes it longer; of fewer where it is
+ * hopeless beside the best. (A submission costs more than many a kernel: single runs say little, and the runs of the first measurement,
+ * which are counted by them, take less than a millisecond.) */
 static vkg_result time_program(struct vkg_program *program, double best, double *seconds)
 {
-    enum { MEASUREMENTS = 5, FEWEST = 2 };
+    enum { SINGLE = 2, FEWEST = 4, ALL = 7 };
     const double submission = 1e-3, hopeless[] = {3 * best + submission, 1.3 * best};
-    vkg_result result = time_runs(program, 1, seconds);
-    if (result == VKG_OK)
-        result = time_runs(program, 1, seconds);
-    for (int i = 0; i < MEASUREMENTS && result == VKG_OK && *seconds < hopeless[i >= FEWEST]; i++) {
+    vkg_result result = VKG_OK;
+    *seconds = 1e30;
+    for (int i = 0; i < ALL && result == VKG_OK && (i < SINGLE || *seconds < hopeless[i >= FEWEST]); i++) {
         double again;
-        result = time_runs(program, repetitions_for(*seconds), &again);
-        if (result == VKG_OK && (again < *seconds || i == 0))
+        result = time_runs(program, i < SINGLE ? 1 : repetitions_for(*seconds), &again);
+        if (result == VKG_OK && again < *seconds)
             *seconds = again;
     }
     return result;

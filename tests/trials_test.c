@@ -360,16 +360,16 @@ static void note_bound(VkCommandBuffer commands, VkPipelineBindPoint point, VkPi
     bind_pipeline(commands, point, pipeline);
 }
 
-/* Ten milliseconds a run of others, which is more than any of the tiled kernels takes; fifty once where the fast one runs. */
+/* Twenty milliseconds a run of others, which is more than any of the tiled kernels takes; a hundred once where the fast one runs. */
 static VkResult slow_submit(VkQueue queue, uint32_t count, const VkSubmitInfo *infos, VkFence fence)
 {
     for (uint32_t i = 0; i < count; i++)
         for (uint32_t c = 0; c < infos[i].commandBufferCount; c++) {
             const uint64_t commands = (uint64_t)(uintptr_t)infos[i].pCommandBuffers[c];
             if (is_known(&other_commands, commands))
-                usleep(10000);
+                usleep(20000);
             else if (is_known(&fast_commands, commands) && disturbed_submits-- == 0)
-                usleep(50000);
+                usleep(100000);
         }
     return queue_submit(queue, count, infos, fence);
 }

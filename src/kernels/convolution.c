@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "kernels/finish.h"
 #include "kernels/workgroup.h"
 
 /* --- sizes --- */
@@ -611,5 +612,9 @@ uint32_t conv_candidates(const vkg_device_caps *caps, enum conv_direction direct
         plans[kept] = plans[i];
         kept += take_halves(&question, &plans[kept]);
     }
-    return dtype == VKG_FLOAT32 ? count : kept;
+    count = dtype == VKG_FLOAT32 ? count : kept;
+    const bool can_finish = direction != CONV_WEIGHT_GRAD && problem->groups == 1 && finish_can(caps, question.sizes.columns);
+    for (uint32_t i = 0; i < count; i++)
+        plans[i].finishes = can_finish && plans[i].push.split > 1;
+    return count;
 }

@@ -47,9 +47,8 @@ struct conv_plan {
     struct conv_push push;
     double flops; /* products with padding do not count */
     bool unlikely; /* to be the fastest: not worth a trial */
-    /* for the caller to set: */
-    uint32_t epilogue; /* that the result is to have: its constant (kernels/epilogue.h) */
-    bool finishes;     /* its parts are added by kernels/finish.h, which can do all of an epilogue */
+    bool finishes; /* its parts are added, where an epilogue follows, by kernels/finish.h, which can do all of one */
+    uint32_t epilogue; /* that the result is to have: its constant (kernels/epilogue.h); for the caller to set */
 };
 
 enum { CONV_MAX_CANDIDATES = 31 };

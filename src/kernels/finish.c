@@ -14,9 +14,7 @@ bool finish_can(const vkg_device_caps *caps, uint64_t columns)
 
 static struct tile tile_of(const vkg_device_caps *caps, uint32_t column_fours)
 {
-    struct tile tile = {.workgroup = WORKGROUP, .fours = FOURS};
-    while (tile.workgroup > caps->max_workgroup_invocations)
-        tile.workgroup /= 2;
+    struct tile tile = {.workgroup = workgroup_within(caps, WORKGROUP), .fours = FOURS};
     while (tile.fours > 1 && tile.fours / 2 >= column_fours)
         tile.fours /= 2;
     tile.rows = tile.workgroup / tile.fours * ROWS_EACH;

@@ -10,7 +10,6 @@
  * computing for lanes that left before, and may find there what those computed. */
 #include "kernels/choice.h"
 #include "kernels/fused_writer.h"
-#include "ops/ops.h"
 
 /* How a loop reduces: the variable r<n> starts as that of nothing, with others beside it, and takes in a value. */
 static const struct reduction_text {
@@ -192,9 +191,7 @@ static void cut(const struct fused_writer *w, struct sum_extents *extents)
 {
     enum { FEWEST = 64 }; /* invocations of a workgroup */
     const vkg_device_caps *caps = &w->lowering->device->caps;
-    uint32_t workgroup = caps->type == VKG_DEVICE_CPU ? 32 : 512;
-    while (workgroup > caps->max_workgroup_invocations)
-        workgroup /= 2;
+    uint32_t workgroup = caps->type == VKG_DEVICE_CPU ? 32 : workgroup_within(caps, 512);
     const bool adds = adds_parts(w, extents, workgroup);
     extents->parts = choose_parts(w->lowering, extents->outer * extents->inner, extents->reduced, adds);
     if (!adds || extents->parts == 1)

@@ -47,14 +47,12 @@ static void weight_gradient_gradient(vkg_graph *graph, vkg_tensor *node, vkg_ten
 uint32_t conv_node_candidates(const vkg_device_caps *caps, const vkg_tensor *node, enum conv_direction direction,
                               const struct epilogue *epilogue, struct conv_plan plans[CONV_MAX_CANDIDATES + 1])
 {
-    const struct conv_problem *p = &node->attributes.conv;
-    const uint32_t count = conv_candidates(caps, direction, p, node->inputs[0]->dtype, plans);
-    const bool can_finish = direction != CONV_WEIGHT_GRAD && p->groups == 1 && finish_can(caps, direction == CONV_FORWARD ? p->co : p->ci);
+    const uint32_t count = conv_candidates(caps, direction, &node->attributes.conv, node->inputs[0]->dtype, plans);
     for (uint32_t i = 0; i < count; i++) {
         const struct conv_step *step = &plans[i].step;
         const bool whole = plans[i].push.split == 1, writes_halves = whole ? step->copies : dtype_is_half(plans[i].dtype);
         uint32_t able = EPILOGUE_BIAS | EPILOGUE_ACTIVATION | EPILOGUE_STEP;
-        plans[i].finishes = !whole && can_finish && epilogue_wanted(epilogue);
+        plans[i].finishes &= epilogue_wanted(epilogue) != 0;
         able |= plans[i].finishes || (whole && step->moments_tile[0]) ? EPILOGUE_MOMENTS : 0;
         able |= (plans[i].finishes || whole) && writes_halves ? EPILOGUE_COPY | EPILOGUE_ONLY_COPY | EPILOGUE_HALF_STEP : 0;
         plans[i].epilogue = epilogue_wanted(epilogue) & able;

@@ -31,14 +31,6 @@ struct search {
     uint64_t may_move; /* bytes */
 };
 
-static bool touches(const struct dispatch *dispatch, uint32_t storage)
-{
-    for (uint32_t b = 0; b < dispatch->binding_count; b++)
-        if (dispatch->bindings[b].storage == storage)
-            return true;
-    return false;
-}
-
 /* Counting sort by storage. */
 static void find_users(struct search *s)
 {
@@ -235,7 +227,7 @@ static void insert(const struct search *s, const uint32_t *copies, struct dispat
             }
         list[count] = s->lowering->dispatches[d];
         for (size_t r = 0; r < s->repeat_count; r++)
-            if (list[count].wave >= s->repeats[r].to && touches(&list[count], s->repeats[r].storage))
+            if (list[count].wave >= s->repeats[r].to)
                 rename_storage(&list[count], s->repeats[r].storage, copies[r]);
         count++;
     }

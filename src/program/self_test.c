@@ -8,7 +8,6 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "kernels/choice.h"
-#include "kernels/finish.h"
 #include "ops/convolution.h"
 #include "program/kernel_checks.h"
 #include "program/program.h"
@@ -103,7 +102,6 @@ static struct conv_problem small_problem(uint32_t ci, uint32_t co, uint32_t grou
 static bool find_candidate(const vkg_device *device, enum conv_direction direction, const struct conv_problem *problem,
                            const struct conv_plan *plan, bool parts, uint32_t *candidate)
 {
-    const uint32_t columns = direction == CONV_FORWARD ? problem->co : problem->ci;
     struct conv_plan plans[CONV_MAX_CANDIDATES + 1];
     const uint32_t count = conv_candidates(&device->caps, direction, problem, plan->dtype, plans);
     char kernel[96], name[96];
@@ -111,7 +109,7 @@ static bool find_candidate(const vkg_device *device, enum conv_direction directi
     for (*candidate = 0; *candidate < count; ++*candidate) {
         conv_kernel_name(&plans[*candidate], name, sizeof name);
         if (strcmp(name, kernel) == 0 && (plans[*candidate].push.split > 1) == parts)
-            return !parts || !plan->epilogue || finish_can(&device->caps, columns) == plan->finishes;
+            return !parts || !plan->epilogue || plans[*candidate].finishes == plan->finishes;
     }
     return false;
 }

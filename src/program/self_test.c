@@ -117,7 +117,8 @@ static bool find_candidate(const vkg_device *device, enum conv_direction directi
 static bool find_problem_of(const vkg_device *device, enum conv_direction direction, const struct conv_plan *plan,
                             bool parts, struct conv_problem *problem, uint32_t *candidate)
 {
-    static const uint32_t channels[] = {24, 8, 5, 1, 72, 65}; /* the last ones for tiles that do not suit few columns */
+    /* 72 and 65 for tiles that do not suit few columns, 4 for kernels that cut few sums, and finish them by fours */
+    static const uint32_t channels[] = {24, 8, 5, 1, 72, 65, 4};
     enum { COUNT = sizeof channels / sizeof *channels };
     for (uint32_t kernel = 3; kernel >= 2; kernel--)
         for (int i = 0; i < COUNT * COUNT; i++) {
@@ -287,8 +288,11 @@ static bool find_trial(const vkg_device *device, enum conv_direction direction, 
 {
     *trial = (struct conv_trial){direction, problem, plan->dtype, 0, plan->epilogue, false};
     const bool parts = !plan->epilogue || plan->push.split > 1;
-    return find_problem_of(device, direction, plan, parts, problem, &trial->candidate) ||
-           find_problem_of(device, direction, plan, !parts, problem, &trial->candidate);
+    if (find_problem_of(device, direction, plan, parts, problem, &trial->candidate))
+        return true;
+    if (plan->finishes) /* a whole sum is not finished by the same kernel */
+        trial->epilogue &= EPILOGUE_BIAS | EPILOGUE_ACTIVATION | EPILOGUE_STEP;
+    return find_problem_of(device, direction, plan, !parts, problem, &trial->candidate);
 }
 
 vkg_result self_test_want(vkg_device *device, enum conv_direction direction, const struct conv_plan *plan)

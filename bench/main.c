@@ -6,6 +6,8 @@
 #include <time.h>
 
 #include "app/profile.h"
+#include "base/philox.h"
+#include "program/program.h"
 #include "vkgan/device.h"
 #include "workloads.h"
 
@@ -58,6 +60,21 @@ static vkg_result open_device(struct bench *b)
     return vkg_device_create(&(vkg_device_desc){.log = &b->log}, &b->device);
 }
 
+/* Uniform numbers in −1 … 1, as PyTorch's side has: of images that are all alike a normalisation leaves nothing, and gradients vanish. */
+static void fill_inputs(const struct bench *b)
+{
+    for (uint32_t slot = 0; slot < SLOTS; slot++)
+        for (uint32_t i = 0; i < b->program->input_count; i++) {
+            const vkg_tensor *input = b->program->inputs[i].tensor;
+            float *numbers = vkg_program_input(b->program, input, slot);
+            for (uint32_t n = 0; n < vkg_tensor_elements(input); n++) {
+                uint32_t random[4] = {n, i, slot};
+                philox4x32(random, (uint32_t[2]){1}, random);
+                numbers[n] = 2 * philox_uniform(random[0]) - 1;
+            }
+        }
+}
+
 static vkg_result build_program(struct bench *b)
 {
     vkg_result result = vkg_graph_create(&b->log, &b->graph);
@@ -69,6 +86,8 @@ static vkg_result build_program(struct bench *b)
     if (result == VKG_OK)
         result = vkg_program_create(b->device, b->graph, b->state,
                                     &(vkg_program_desc){.name = b->workload.name, .slots = SLOTS}, &b->program);
+    if (result == VKG_OK)
+        fill_inputs(b);
     return result;
 }
 

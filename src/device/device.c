@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/denormals.h"
 #include "base/log.h"
 #include "device/internal.h"
 #include "vkgan/vulkan.h"
@@ -250,7 +251,10 @@ vkg_result vkg_device_create(const vkg_device_desc *desc, vkg_device **device)
         return vkg_fail(desc->log, VKG_ERROR_OUT_OF_MEMORY, "vkg_device_create: no memory");
     if (desc->log)
         opened->log = *desc->log;
+    /* A driver for processors starts its threads now, and a discriminator that is sure of itself has gradients of denormals. */
+    const unsigned float_mode = denormals_flush();
     vkg_result result = open_device(opened, desc);
+    denormals_restore(float_mode);
     if (result != VKG_OK)
         vkg_device_destroy(&opened);
     *device = opened;

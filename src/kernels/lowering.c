@@ -128,6 +128,14 @@ vkg_result lowering_bind_written(struct lowering *lowering, struct dispatch *dis
     return VKG_OK;
 }
 
+struct extent binding_extent(const struct lowering *lowering, const struct binding *binding)
+{
+    const struct storage *storage = &lowering->storages[binding->storage];
+    const bool state = storage->kind == STORAGE_STATE;
+    const uint64_t first = (state ? storage->address : 0) + binding->offset;
+    return (struct extent){state ? lowering->storage_count : binding->storage, first, first + binding->bytes};
+}
+
 uint64_t dispatch_bytes(const struct dispatch *dispatch)
 {
     uint64_t bytes = 0;

@@ -115,6 +115,12 @@ vkg_result lowering_bind_tensor(struct lowering *lowering, struct dispatch *disp
 /* Binds where a kernel writes a tensor: its memory, or float32 elsewhere, unless that is NULL. */
 vkg_result lowering_bind_written(struct lowering *lowering, struct dispatch *dispatch, const vkg_tensor *tensor,
                                  const struct placement *floats);
+/* What a binding touches, before tensors have places: bytes of its storage, or of the state, whose storages are ranges of one buffer. */
+struct extent {
+    size_t memory; /* the storage; storage_count: the state */
+    uint64_t first, end;
+};
+struct extent binding_extent(const struct lowering *lowering, const struct binding *binding);
 /* Of all that it binds. */
 uint64_t dispatch_bytes(const struct dispatch *dispatch);
 void dispatch_push(struct dispatch *dispatch, const void *data, uint32_t bytes);

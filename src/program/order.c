@@ -26,36 +26,27 @@ enum {
     AHEAD = 2, /* waves by which what is computed again may be early, so that its reader need not be late */
 };
 
-/* A range that a dispatch touches. */
+/* What a dispatch touches. */
 struct touch {
     struct touch *next; /* of the same memory */
-    uint64_t first, end;
+    struct extent extent;
     uint32_t wave;
     bool written;
 };
 
 struct ordering {
-    struct touch **latest; /* one a storage; behind them the state, whose storages are ranges of one buffer */
+    struct touch **latest; /* one a memory: the storages, and the state */
     struct touch *touches;
     size_t touch_count;
     uint64_t *begun; /* bytes, one a wave */
 };
 
-static struct touch touch_of(const struct lowering *lowering, const struct binding *binding, size_t *memory)
-{
-    const struct storage *storage = &lowering->storages[binding->storage];
-    const bool state = storage->kind == STORAGE_STATE;
-    const uint64_t first = (state ? storage->address : 0) + binding->offset;
-    *memory = state ? lowering->storage_count : binding->storage;
-    return (struct touch){.first = first, .end = first + binding->bytes, .written = binding->written};
-}
-
-/* The first wave in which a dispatch may touch this range. */
-static uint32_t wave_behind(const struct touch *latest, const struct touch *touch)
+/* The first wave in which a dispatch may touch this. */
+static uint32_t wave_behind(const struct touch *latest, const struct extent *extent, bool written)
 {
     uint32_t wave = 0;
     for (const struct touch *t = latest; t; t = t->next)
-        if ((t->written || touch->written) && t->first < touch->end && touch->first < t->end && wave <= t->wave)
+        if ((t->written || written) && t->extent.first < extent->end && extent->first < t->extent.end && wave <= t->wave)
             wave = t->wave + 1;
     return wave;
 }
@@ -63,24 +54,23 @@ static uint32_t wave_behind(const struct touch *latest, const struct touch *touc
 /* Not before `least`, and beside others only where not too much begins there; the waves end where the dispatches do. */
 static void find_wave(struct ordering *ordering, const struct lowering *lowering, struct dispatch *dispatch, uint32_t least, uint64_t crowd)
 {
-    size_t memory;
     uint64_t begins = 0;
     dispatch->wave = least;
     for (uint32_t b = 0; b < dispatch->binding_count; b++) {
-        const struct touch touch = touch_of(lowering, &dispatch->bindings[b], &memory);
-        const uint32_t wave = wave_behind(ordering->latest[memory], &touch);
+        const struct binding *binding = &dispatch->bindings[b];
+        const struct extent extent = binding_extent(lowering, binding);
+        const uint32_t wave = wave_behind(ordering->latest[extent.memory], &extent, binding->written);
         dispatch->wave = wave > dispatch->wave ? wave : dispatch->wave;
-        begins += touch.written && !ordering->latest[memory] ? touch.end - touch.first : 0;
+        begins += binding->written && !ordering->latest[extent.memory] ? binding->bytes : 0;
     }
     while (crowd && begins * CROWD > crowd && ordering->begun[dispatch->wave] && ordering->begun[dispatch->wave] + begins > crowd)
         dispatch->wave++;
     ordering->begun[dispatch->wave] += begins;
     for (uint32_t b = 0; b < dispatch->binding_count; b++) {
         struct touch *touch = &ordering->touches[ordering->touch_count++];
-        *touch = touch_of(lowering, &dispatch->bindings[b], &memory);
-        touch->wave = dispatch->wave;
-        touch->next = ordering->latest[memory];
-        ordering->latest[memory] = touch;
+        const struct extent extent = binding_extent(lowering, &dispatch->bindings[b]);
+        *touch = (struct touch){ordering->latest[extent.memory], extent, dispatch->wave, dispatch->bindings[b].written};
+        ordering->latest[extent.memory] = touch;
     }
 }
 

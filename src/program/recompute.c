@@ -51,10 +51,8 @@ static void find_users(struct search *s)
 
 static bool overlap(const struct lowering *lowering, const struct binding *a, const struct binding *b)
 {
-    const struct storage *x = &lowering->storages[a->storage], *y = &lowering->storages[b->storage];
-    const bool same = a->storage == b->storage || (x->kind == STORAGE_STATE && y->kind == STORAGE_STATE);
-    const uint64_t first = (x->kind == STORAGE_STATE ? x->address : 0) + a->offset, second = (y->kind == STORAGE_STATE ? y->address : 0) + b->offset;
-    return same && first < second + b->bytes && second < first + a->bytes;
+    const struct extent x = binding_extent(lowering, a), y = binding_extent(lowering, b);
+    return x.memory == y.memory && x.first < y.end && y.first < x.end;
 }
 
 /* Does another dispatch write it, between these two? */

@@ -391,6 +391,60 @@ static void denormals_cost_nothing(void **unused)
     vkg_graph_destroy(&g);
 }
 
+/* --- views that do not have kernels compiled again (device/device.h) --- */
+
+static PFN_vkCreateBuffer true_create_buffer;
+static PFN_vkCreateBufferView true_create_view;
+static uint64_t buffer_sizes[16];
+static VkBuffer buffers_made[16];
+static uint32_t buffer_count, view_count;
+
+static VKAPI_ATTR VkResult VKAPI_CALL noting_create_buffer(VkDevice d, const VkBufferCreateInfo *i, const VkAllocationCallbacks *a,
+                                                           VkBuffer *o)
+{
+    const VkResult result = true_create_buffer(d, i, a, o);
+    assert_true(buffer_count < 16);
+    buffers_made[buffer_count] = *o;
+    buffer_sizes[buffer_count++] = i->size;
+    assert_true(!(i->usage & VK_BUFFER_USAGE_UNIFORM_TEXEL_BUFFER_BIT) || (i->size & (i->size - 1)));
+    return result;
+}
+
+static VKAPI_ATTR VkResult VKAPI_CALL noting_create_view(VkDevice d, const VkBufferViewCreateInfo *i, const VkAllocationCallbacks *a,
+                                                         VkBufferView *o)
+{
+    view_count++;
+    assert_true(i->range >> 8 & 0xff);
+    for (uint32_t b = 0; b < buffer_count; b++)
+        assert_true(buffers_made[b] != i->buffer || i->offset + i->range <= buffer_sizes[b]);
+    return true_create_view(d, i, a, o);
+}
+
+/* Of tensors and weights whose bytes have zeros there, alone in their buffers. */
+static void views_are_of_one_kind(void **unused)
+{
+    (void)unused;
+    vkg_device *device = test_device();
+    vkg_graph *g;
+    vkg_state *state;
+    vkg_program *program;
+    true_create_buffer = device->vk.vkCreateBuffer, true_create_view = device->vk.vkCreateBufferView;
+    device->vk.vkCreateBuffer = noting_create_buffer, device->vk.vkCreateBufferView = noting_create_view;
+    buffer_count = view_count = 0;
+    assert_int_equal(vkg_graph_create(test_log(), &g), VKG_OK);
+    vkg_tensor *x = vkg_input(g, "x", VKG_SHAPE(16, 8, 8, 64));
+    vkg_output(g, "y", vkg_conv2d(g, x, &(vkg_conv_desc){.name = "c", .out = 64, .kernel = 4, .stride = 2, .pad = 1}));
+    assert_int_equal(vkg_state_create(device, &g, 1, 1, &state), VKG_OK);
+    assert_int_equal(vkg_program_create(device, g, state, NULL, &program), VKG_OK);
+    device->vk.vkCreateBuffer = true_create_buffer, device->vk.vkCreateBufferView = true_create_view;
+    assert_true(vkg_tensor_elements(x) * sizeof(float) % 65536 == 0);
+    assert_true(buffer_count >= 2 && (view_count > 0 || vkg_device_get_caps(device)->kernels != VKG_KERNELS_TEXEL));
+    assert_int_equal(vkg_program_run(program), VKG_OK);
+    vkg_program_destroy(&program);
+    vkg_state_destroy(&state);
+    vkg_graph_destroy(&g);
+}
+
 /* --- a run allocates nothing --- */
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -534,7 +588,7 @@ int main(void)
         cmocka_unit_test(submissions_follow_what_was_measured), cmocka_unit_test(slots_are_guarded),
         cmocka_unit_test(a_profile_is_a_run), cmocka_unit_test(profiles_are_guarded),
         cmocka_unit_test(a_profile_counts_what_is_done), cmocka_unit_test(nan_is_not_hidden),
-        cmocka_unit_test(denormals_cost_nothing),
+        cmocka_unit_test(denormals_cost_nothing), cmocka_unit_test(views_are_of_one_kind),
 #if CAN_COUNT_ALLOCATIONS
         cmocka_unit_test(a_step_allocates_nothing),
 #endif

@@ -54,6 +54,8 @@ typedef struct vkg_device_adopt_desc {
 } vkg_device_adopt_desc;
 
 /* Makes a vkg_device of the application's objects; destroy it with vkg_device_destroy, before them.
+ * A driver for processors computes with denormal numbers as the thread did that created the VkDevice: on Intel's, slowly
+ * (docs/performance.md). vkg_device_create sets flush-to-zero meanwhile, which an application can do as well.
  * Errors: INVALID (something required is missing or does not fit together; kernels unknown), UNSUPPORTED (a
  * device below Vulkan 1.1 or without what the library needs), NO_DEVICE (no Vulkan loader), OUT_OF_MEMORY,
  * DEVICE; *device is NULL then. */

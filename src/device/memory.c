@@ -96,6 +96,18 @@ static vkg_result allocate(vkg_device *device, const struct kind_rule *rule, VkD
     return device_check(device, result, "vkAllocateMemory");
 }
 
+uint64_t view_bytes(uint64_t bytes)
+{
+    return bytes >> 8 & 0xff ? bytes : bytes + VIEW_STEP;
+}
+
+/* Room behind the last view. */
+static VkDeviceSize with_margin(VkDeviceSize size)
+{
+    size += VIEW_STEP;
+    return size & (size - 1) ? size : size + VIEW_STEP;
+}
+
 static vkg_result build(vkg_device *device, const struct kind_rule *rule, const char *name,
                         struct buffer *buffer)
 {
@@ -104,7 +116,7 @@ static vkg_result build(vkg_device *device, const struct kind_rule *rule, const 
     const bool shared = rule->both_queues && families[0] != families[1];
     VkBufferCreateInfo info = {
         .sType = VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO,
-        .size = buffer->size,
+        .size = rule->usage & VK_BUFFER_USAGE_UNIFORM_TEXEL_BUFFER_BIT ? with_margin(buffer->size) : buffer->size,
         .usage = rule->usage,
         .sharingMode = shared ? VK_SHARING_MODE_CONCURRENT : VK_SHARING_MODE_EXCLUSIVE,
         .queueFamilyIndexCount = shared ? 2 : 0,

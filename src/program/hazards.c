@@ -22,9 +22,9 @@ enum { STATE = PLAN_MAX_BLOCKS };
 static struct access access_of(const struct hazards *hazards, const struct binding *binding)
 {
     const struct storage *storage = &hazards->lowering->storages[binding->storage];
-    uint64_t first = storage->address + binding->offset;
-    return (struct access){storage->kind == STORAGE_STATE ? STATE : storage->block, first, first + binding->bytes,
-                           binding->written};
+    const uint64_t first = storage->address + binding->offset;
+    const uint64_t bytes = binding->format == FORMAT_STORAGE ? binding->bytes : view_bytes(binding->bytes);
+    return (struct access){storage->kind == STORAGE_STATE ? STATE : storage->block, first, first + bytes, binding->written};
 }
 
 static bool conflicts(const struct hazards *hazards, const struct access *access)

@@ -119,6 +119,11 @@ static uint64_t greatest(uint64_t a, uint64_t b)
     return a > b ? a : b;
 }
 
+static uint64_t lesser(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
 static vkg_result allocate(struct vkg_program *program, struct lowering *lowering, bool aliasing)
 {
     vkg_device *device = program->device;
@@ -129,8 +134,7 @@ static vkg_result allocate(struct vkg_program *program, struct lowering *lowerin
         .alignment = greatest(STORAGE_GRAIN, greatest(device->caps.min_storage_buffer_offset_alignment,
                                                       device->caps.min_texel_buffer_offset_alignment)),
         /* what drivers report as the largest allocation is not always true; a GiB is */
-        .block_bytes = device->caps.max_memory_allocation_size < gibibyte ? device->caps.max_memory_allocation_size
-                                                                          : gibibyte};
+        .block_bytes = lesser(device->caps.max_memory_allocation_size, gibibyte) - VIEW_MARGIN};
     vkg_result result = plan_memory(lowering, &options, &plan);
     for (; result == VKG_OK && program->block_count < plan.block_count; program->block_count++)
         result = buffer_create(device, BUFFER_DEVICE, plan.block_bytes[program->block_count], program->name,

@@ -35,20 +35,26 @@ static struct range range_of(const struct recorder *r, const struct binding *bin
 
 /* --- views and descriptor sets --- */
 
-static VkFormat view_format(enum binding_format format)
+static const struct texel {
+    VkFormat format;
+    uint32_t bytes;
+} texels[] = {
+    [FORMAT_TEXEL_VEC4] = {VK_FORMAT_R32G32B32A32_SFLOAT, 16}, [FORMAT_TEXEL_SCALAR] = {VK_FORMAT_R32_SFLOAT, 4},
+    [FORMAT_TEXEL_VEC4_HALF] = {VK_FORMAT_R16G16B16A16_SFLOAT, 8}, [FORMAT_TEXEL_SCALAR_HALF] = {VK_FORMAT_R16_SFLOAT, 2},
+    [FORMAT_TEXEL_INT] = {VK_FORMAT_R32_SINT, 4}};
+
+static struct view_key key_of(const struct recorder *r, const struct binding *binding)
 {
-    static const VkFormat formats[] = {
-        [FORMAT_TEXEL_VEC4] = VK_FORMAT_R32G32B32A32_SFLOAT, [FORMAT_TEXEL_SCALAR] = VK_FORMAT_R32_SFLOAT,
-        [FORMAT_TEXEL_VEC4_HALF] = VK_FORMAT_R16G16B16A16_SFLOAT, [FORMAT_TEXEL_SCALAR_HALF] = VK_FORMAT_R16_SFLOAT,
-        [FORMAT_TEXEL_INT] = VK_FORMAT_R32_SINT};
-    return formats[format];
+    const struct range range = range_of(r, binding);
+    const struct texel texel = texels[binding->format];
+    const uint64_t most = r->device->caps.max_texel_buffer_elements * (uint64_t)texel.bytes, shown = view_bytes(range.bytes);
+    return (struct view_key){range.buffer, range.first, shown <= most ? shown : range.bytes, texel.format};
 }
 
 static vkg_result find_view(struct recorder *r, const struct binding *binding, VkBufferView *view)
 {
     struct vkg_program *program = r->program;
-    const struct range range = range_of(r, binding);
-    const struct view_key key = {range.buffer, range.first, range.bytes, view_format(binding->format)};
+    const struct view_key key = key_of(r, binding);
     for (size_t i = 0; i < program->view_count; i++)
         if (r->keys[i].buffer == key.buffer && r->keys[i].offset == key.offset && r->keys[i].range == key.range &&
             r->keys[i].format == key.format) {
@@ -68,12 +74,12 @@ static vkg_result find_view(struct recorder *r, const struct binding *binding, V
 
 static vkg_result make_views_room(struct recorder *r)
 {
-    size_t texels = 0;
+    size_t views = 0;
     for (size_t i = 0; i < r->lowering->dispatch_count; i++)
         for (uint32_t b = 0; b < r->lowering->dispatches[i].binding_count; b++)
-            texels += r->lowering->dispatches[i].bindings[b].format != FORMAT_STORAGE;
-    r->program->views = calloc(texels + 1, sizeof *r->program->views);
-    r->keys = calloc(texels + 1, sizeof *r->keys);
+            views += r->lowering->dispatches[i].bindings[b].format != FORMAT_STORAGE;
+    r->program->views = calloc(views + 1, sizeof *r->program->views);
+    r->keys = calloc(views + 1, sizeof *r->keys);
     return r->program->views && r->keys ? VKG_OK
                                         : vkg_fail(&r->device->log, VKG_ERROR_OUT_OF_MEMORY, "recording: out of host memory");
 }

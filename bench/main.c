@@ -67,8 +67,8 @@ static void fill_inputs(const struct bench *b)
         for (uint32_t i = 0; i < b->program->input_count; i++) {
             const vkg_tensor *input = b->program->inputs[i].tensor;
             float *numbers = vkg_program_input(b->program, input, slot);
-            for (uint32_t n = 0; n < vkg_tensor_elements(input); n++) {
-                uint32_t random[4] = {n, i, slot};
+            for (uint64_t n = 0; n < vkg_tensor_elements(input); n++) {
+                uint32_t random[4] = {(uint32_t)n, i, slot};
                 philox4x32(random, (uint32_t[2]){1}, random);
                 numbers[n] = 2 * philox_uniform(random[0]) - 1;
             }

@@ -159,7 +159,8 @@ typedef struct vkg_device_desc {
     vkg_transfer_queue transfer_queue;
 } vkg_device_desc;
 
-/* Opens a device. `desc` may be NULL.
+/* Opens a device. `desc` may be NULL. On a driver for x86 processors denormal numbers count as 0: some of them compute with those a
+ * hundred times slower.
  * Errors: NO_DEVICE (no Vulkan, no device, none of that name, none that can be used: the message lists what
  * there is), INVALID (unknown kernels; VKGAN_VALIDATION, VKGAN_SELF_TEST, VKGAN_AUTOTUNE, VKGAN_MATRICES or
  * VKGAN_TRANSFER_QUEUE neither 0 nor 1), OUT_OF_MEMORY, DEVICE; *device is NULL then. */

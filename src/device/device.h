@@ -85,12 +85,12 @@ vkg_result buffer_create(vkg_device *device, enum buffer_kind kind, VkDeviceSize
                          struct buffer *buffer);
 void buffer_destroy(vkg_device *device, struct buffer *buffer); /* clears it; a zeroed one is fine */
 
-/* Lavapipe (Mesa 22.3) compiles a kernel anew, for up to a second, for views of other sizes in one respect: it takes bits 8 to 15 of
- * their bytes for the levels of a picture, and asks whether there are any; and for buffers of 2ⁿ bytes. What it compiled for a second
- * view it does not find in its cache on disk, either. So all views have such bits, and a buffer of tensors is larger than it is asked to be, by
- * VIEW_MARGIN at the most, and never of 2ⁿ bytes. */
+/* Lavapipe (Mesa 22.3) takes bits 8 to 15 of a texel view's bytes for the levels of a picture. It compiles a kernel, for up to a second,
+ * once for views with such bits and once for those without, and again for buffers of 2ⁿ bytes; and what it compiled second, it does
+ * not find in its cache on disk. So all views have such bits, and no buffer of tensors has 2ⁿ bytes: it is larger than asked for by
+ * VIEW_MARGIN at the most. */
 enum { VIEW_STEP = 256, VIEW_MARGIN = 2 * VIEW_STEP };
-/* What a texel view of so many bytes of a buffer shows: those, and perhaps VIEW_STEP behind them. */
+/* What a texel view of so many bytes of a buffer shows: those, and up to VIEW_STEP behind them. */
 uint64_t view_bytes(uint64_t bytes);
 
 /* --- pipelines: one per distinct (SPIR-V, specialisation), kept for the life of the device --- */

@@ -98,7 +98,7 @@ static vkg_result allocate(vkg_device *device, const struct kind_rule *rule, VkD
 
 uint64_t view_bytes(uint64_t bytes)
 {
-    return bytes >> 8 & 0xff ? bytes : bytes + VIEW_STEP;
+    return bytes >> 8 & 0xff ? bytes : (bytes | (VIEW_STEP - 1)) + 1;
 }
 
 /* Room behind the last view. */

@@ -68,7 +68,7 @@ uint32_t conv_enough_workgroups(const vkg_device_caps *caps)
 }
 
 bool conv_choose_split(const vkg_device_caps *caps, const struct sizes *s, uint64_t workgroups, uint32_t enough,
-                         uint64_t stride, struct conv_plan *plan)
+                       uint64_t stride, struct conv_plan *plan)
 {
     enum { WORTH = 64 }; /* parts of fewer terms are not worth their sum */
     uint64_t wanted = up(enough, workgroups);
@@ -187,7 +187,7 @@ static bool plan_plain(const struct question *question, const struct kernel *ker
 #define TILED(name, rows, columns, thread_rows, thread_columns, workgroups) \
     {VKG_KERNELS_TILED, plan_tiled, OF_EACH_DIRECTION(name), rows, columns, thread_rows, thread_columns, workgroups}
 
-/* Those of a family are tried in this order; guess() says which comes first where nothing was measured. */
+/* Those of a family are tried in this order; is_guessed() says which comes first where nothing was measured. */
 static const struct kernel kernels[] = {
     {VKG_KERNELS_TEXEL, conv_plan_depthwise_texel, OF_EACH_DIRECTION("texel_depthwise")},
     {VKG_KERNELS_TEXEL, conv_plan_texel},

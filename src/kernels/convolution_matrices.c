@@ -99,4 +99,3 @@ uint32_t conv_add_matrices(const struct question *question, const struct conv_pl
     }
     return count;
 }
-

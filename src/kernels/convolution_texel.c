@@ -149,4 +149,3 @@ bool conv_plan_texel(const struct question *question, const struct kernel *kerne
     return !is_tiny(&question->sizes) && (question->direction == CONV_WEIGHT_GRAD ? plan_weight_texel(question, plan)
                                                                                    : plan_rows_texel(question, plan));
 }
-

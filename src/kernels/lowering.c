@@ -18,7 +18,7 @@ vkg_result lowering_add_storage(struct lowering *lowering, enum storage_kind kin
         return lowering_out_of_memory(lowering);
     *storage = (uint32_t)lowering->storage_count;
     bytes = (bytes + STORAGE_GRAIN - 1) / STORAGE_GRAIN * STORAGE_GRAIN;
-    if (lowering->device->caps.kernels == VKG_KERNELS_TEXEL) /* its view is to show no neighbour, which would cost a barrier */
+    if (lowering->device->caps.kernels == VKG_KERNELS_TEXEL) /* a view of all of it is to show no neighbour, which would cost a barrier */
         bytes = view_bytes(bytes);
     lowering->storages[lowering->storage_count++] = (struct storage){.kind = kind, .bytes = bytes,
                                                                      .first = UINT32_MAX};

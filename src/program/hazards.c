@@ -23,6 +23,7 @@ static struct access access_of(const struct hazards *hazards, const struct bindi
 {
     const struct storage *storage = &hazards->lowering->storages[binding->storage];
     const uint64_t first = storage->address + binding->offset;
+    /* a view shows more than is read, and the validation layer goes by what it shows */
     const uint64_t bytes = binding->format == FORMAT_STORAGE ? binding->bytes : view_bytes(binding->bytes);
     return (struct access){storage->kind == STORAGE_STATE ? STATE : storage->block, first, first + bytes, binding->written};
 }

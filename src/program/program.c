@@ -133,8 +133,8 @@ static vkg_result allocate(struct vkg_program *program, struct lowering *lowerin
         .aliasing = aliasing,
         .alignment = greatest(STORAGE_GRAIN, greatest(device->caps.min_storage_buffer_offset_alignment,
                                                       device->caps.min_texel_buffer_offset_alignment)),
-        /* what drivers report as the largest allocation is not always true; a GiB is */
-        .block_bytes = lesser(device->caps.max_memory_allocation_size, gibibyte) - VIEW_MARGIN};
+        /* what drivers report as the largest allocation is not always true; a GiB is, and some bytes for a view */
+        .block_bytes = lesser(device->caps.max_memory_allocation_size - VIEW_MARGIN, gibibyte + VIEW_STEP)};
     vkg_result result = plan_memory(lowering, &options, &plan);
     for (; result == VKG_OK && program->block_count < plan.block_count; program->block_count++)
         result = buffer_create(device, BUFFER_DEVICE, plan.block_bytes[program->block_count], program->name,

@@ -43,6 +43,7 @@ static const struct texel {
     [FORMAT_TEXEL_VEC4_HALF] = {VK_FORMAT_R16G16B16A16_SFLOAT, 8}, [FORMAT_TEXEL_SCALAR_HALF] = {VK_FORMAT_R16_SFLOAT, 2},
     [FORMAT_TEXEL_INT] = {VK_FORMAT_R32_SINT, 4}};
 
+/* As view_bytes says, where the device lets a view show so much. */
 static struct view_key key_of(const struct recorder *r, const struct binding *binding)
 {
     const struct range range = range_of(r, binding);

@@ -60,22 +60,25 @@ static void lose(vkg_transfer_queue transfer_queue, uint32_t which, VkResult ans
     vkg_device_destroy(&device);
 }
 
+/* At each of its submissions, with both ways of uploads. */
+static void lose_everywhere(VkResult answer)
+{
+    for (uint32_t which = 0; which < 2; which++)
+        lose(VKG_TRANSFER_QUEUE_OFF, which, answer);
+    for (uint32_t which = 0; which < 3; which++)
+        lose(VKG_TRANSFER_QUEUE_ON, which, answer);
+}
+
 static void cancelled_work_is_noticed(void **unused)
 {
     (void)unused;
-    lose(VKG_TRANSFER_QUEUE_OFF, 0, VK_SUCCESS);
-    lose(VKG_TRANSFER_QUEUE_OFF, 1, VK_SUCCESS);
-    for (uint32_t which = 0; which < 3; which++)
-        lose(VKG_TRANSFER_QUEUE_ON, which, VK_SUCCESS);
+    lose_everywhere(VK_SUCCESS);
 }
 
 static void a_loss_names_what_was_in_flight(void **unused)
 {
     (void)unused;
-    lose(VKG_TRANSFER_QUEUE_OFF, 0, VK_ERROR_DEVICE_LOST);
-    lose(VKG_TRANSFER_QUEUE_OFF, 1, VK_ERROR_DEVICE_LOST);
-    for (uint32_t which = 0; which < 3; which++)
-        lose(VKG_TRANSFER_QUEUE_ON, which, VK_ERROR_DEVICE_LOST);
+    lose_everywhere(VK_ERROR_DEVICE_LOST);
 }
 
 /* One submission of a run fails, and the device lives: no semaphore may stay signalled for the next run, which is right, nor

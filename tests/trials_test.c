@@ -275,6 +275,7 @@ static void kernels_that_do_not_build_are_not_used(void **unused)
     is_not_used(&(struct fault){"conv_forward_tiled_small", NULL});
 }
 
+/* All checks of other kernels but one are noted as passed. */
 static void trust_all_but(vkg_device *device, const char *check)
 {
     for (uint32_t i = 0; i < kernel_check_count; i++) {
@@ -447,7 +448,6 @@ static void large_tiles_are_tested(void **unused)
     }
 }
 
-/* All checks of other kernels but one are noted as passed. */
 /* The small problem's sums are made of parts, so that what adds them is tested too; where no candidate is left, that is
  * an error. */
 static void wrong_parts_of_convolutions_are_found(void **unused)

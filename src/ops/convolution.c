@@ -51,7 +51,7 @@ uint32_t conv_node_candidates(const vkg_device_caps *caps, const vkg_tensor *nod
     for (uint32_t i = 0; i < count; i++) {
         const struct conv_step *step = &plans[i].step;
         const bool whole = plans[i].push.split == 1, writes_halves = whole ? step->copies : dtype_is_half(plans[i].dtype);
-        uint32_t able = EPILOGUE_BIAS | EPILOGUE_ACTIVATION | EPILOGUE_STEP;
+        uint32_t able = EPILOGUE_OF_ALL;
         plans[i].finishes &= epilogue_wanted(epilogue) != 0;
         able |= plans[i].finishes || (whole && step->moments_tile[0]) ? EPILOGUE_MOMENTS : 0;
         able |= (plans[i].finishes || whole) && writes_halves ? EPILOGUE_COPY | EPILOGUE_ONLY_COPY | EPILOGUE_HALF_STEP : 0;

@@ -291,7 +291,7 @@ static bool find_trial(const vkg_device *device, enum conv_direction direction, 
     if (find_problem_of(device, direction, plan, parts, problem, &trial->candidate))
         return true;
     if (plan->finishes) /* a whole sum is not finished by the same kernel */
-        trial->epilogue &= EPILOGUE_BIAS | EPILOGUE_ACTIVATION | EPILOGUE_STEP;
+        trial->epilogue &= EPILOGUE_OF_ALL;
     return find_problem_of(device, direction, plan, !parts, problem, &trial->candidate);
 }
 

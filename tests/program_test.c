@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/arithmetic.h"
 #include "on_device.h"
 #include "program/commands.h"
 #include "program/program.h"
@@ -451,7 +452,7 @@ static void views_are_of_one_kind(void **unused)
     device->vk.vkCreateBuffer = true_create_buffer, device->vk.vkCreateBufferView = true_create_view;
     assert_true(vkg_tensor_elements(x) * sizeof(float) % 65536 == 0);
     for (uint64_t bytes = 2; bytes < 300000; bytes += 2) { /* a view of a whole tensor shows no other: lowering_add_storage */
-        const uint64_t storage = view_bytes((bytes + STORAGE_GRAIN - 1) / STORAGE_GRAIN * STORAGE_GRAIN);
+        const uint64_t storage = view_bytes(round_up(bytes, STORAGE_GRAIN));
         assert_true(view_bytes(bytes) >= bytes && view_bytes(bytes) <= storage && (view_bytes(bytes) >> 8 & 0xff));
     }
     assert_true(buffer_count >= 2 && (view_count > 0 || vkg_device_get_caps(device)->kernels != VKG_KERNELS_TEXEL));

@@ -3,17 +3,8 @@
 #ifndef VKG_KERNELS_CONVOLUTION_PLAN_H
 #define VKG_KERNELS_CONVOLUTION_PLAN_H
 
+#include "base/arithmetic.h"
 #include "kernels/convolution.h"
-
-static inline uint64_t up(uint64_t a, uint64_t b)
-{
-    return (a + b - 1) / b;
-}
-
-static inline uint64_t lesser(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
 
 /* One group of a convolution as a matrix product: result[row][column] = Σ over terms. */
 struct sizes {

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/arithmetic.h"
 #include "program/state.h"
 
 vkg_result lowering_out_of_memory(struct lowering *lowering)
@@ -17,7 +18,7 @@ vkg_result lowering_add_storage(struct lowering *lowering, enum storage_kind kin
                        sizeof *lowering->storages))
         return lowering_out_of_memory(lowering);
     *storage = (uint32_t)lowering->storage_count;
-    bytes = (bytes + STORAGE_GRAIN - 1) / STORAGE_GRAIN * STORAGE_GRAIN;
+    bytes = round_up(bytes, STORAGE_GRAIN);
     if (lowering->device->caps.kernels == VKG_KERNELS_TEXEL) /* a view of all of it is to show no neighbour, which would cost a barrier */
         bytes = view_bytes(bytes);
     lowering->storages[lowering->storage_count++] = (struct storage){.kind = kind, .bytes = bytes,
@@ -31,7 +32,7 @@ vkg_result lowering_add_counters(struct lowering *lowering, uint64_t count, stru
     if (result != VKG_OK)
         return result;
     *placement = (struct placement){lowering->counters, lowering->counter_bytes};
-    lowering->counter_bytes += (count * sizeof(uint32_t) + STORAGE_GRAIN - 1) / STORAGE_GRAIN * STORAGE_GRAIN;
+    lowering->counter_bytes += round_up(count * sizeof(uint32_t), STORAGE_GRAIN);
     lowering->storages[lowering->counters].bytes = lowering->counter_bytes;
     return VKG_OK;
 }
@@ -99,7 +100,7 @@ void dispatch_bind(struct dispatch *dispatch, struct placement placement, uint64
                                       [FORMAT_TEXEL_VEC4_HALF] = 8, [FORMAT_TEXEL_SCALAR_HALF] = 2, [FORMAT_TEXEL_INT] = 4};
     const uint64_t grain = grains[format]; /* memory is given out in larger ones */
     dispatch->bindings[dispatch->binding_count++] = (struct binding){
-        .storage = placement.storage, .offset = placement.offset, .bytes = (bytes + grain - 1) / grain * grain,
+        .storage = placement.storage, .offset = placement.offset, .bytes = round_up(bytes, grain),
         .format = format, .read = read, .written = written};
 }
 

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/arithmetic.h"
+
 void plan_find_uses(struct lowering *lowering)
 {
     for (size_t s = 0; s < lowering->storage_count; s++)
@@ -111,7 +113,7 @@ static uint64_t find_gap(const struct gaps *gaps, const struct storage *storage,
         if (next->address >= address + storage->bytes && next->address - address < size)
             found = address, size = next->address - address;
         if (next->address + next->bytes > address)
-            address = (next->address + next->bytes + alignment - 1) / alignment * alignment;
+            address = round_up(next->address + next->bytes, alignment);
     }
     return found == UINT64_MAX ? address : found;
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/arithmetic.h"
 #include "program/arrivals.h"
 #include "program/completion.h"
 #include "program/fuse.h"
@@ -44,8 +45,8 @@ static vkg_result lower_units(struct lowering *lowering, const struct fusion *fu
 
 static vkg_result add_port(struct lowering *lowering, const vkg_tensor *tensor, struct port *port, uint64_t *slot_bytes)
 {
-    *port = (struct port){.tensor = tensor, .bytes = (tensor_bytes(tensor) + 3) / 4 * 4, .offset = *slot_bytes};
-    *slot_bytes += (port->bytes + STORAGE_GRAIN - 1) / STORAGE_GRAIN * STORAGE_GRAIN;
+    *port = (struct port){.tensor = tensor, .bytes = round_up(tensor_bytes(tensor), 4), .offset = *slot_bytes};
+    *slot_bytes += round_up(port->bytes, STORAGE_GRAIN);
     return lowering_place(lowering, tensor, &port->placement);
 }
 
@@ -114,16 +115,6 @@ static vkg_result lower_graph(struct vkg_program *program, struct lowering *lowe
 
 /* --- memory --- */
 
-static uint64_t greatest(uint64_t a, uint64_t b)
-{
-    return a > b ? a : b;
-}
-
-static uint64_t lesser(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
 static vkg_result allocate(struct vkg_program *program, struct lowering *lowering, bool aliasing)
 {
     vkg_device *device = program->device;
@@ -131,8 +122,8 @@ static vkg_result allocate(struct vkg_program *program, struct lowering *lowerin
     struct plan plan;
     struct plan_options options = {
         .aliasing = aliasing,
-        .alignment = greatest(STORAGE_GRAIN, greatest(device->caps.min_storage_buffer_offset_alignment,
-                                                      device->caps.min_texel_buffer_offset_alignment)),
+        .alignment = greater(STORAGE_GRAIN, greater(device->caps.min_storage_buffer_offset_alignment,
+                                                    device->caps.min_texel_buffer_offset_alignment)),
         /* what drivers report as the largest allocation is not always true; a GiB is, and some bytes for a view */
         .block_bytes = lesser(device->caps.max_memory_allocation_size - VIEW_MARGIN, gibibyte + VIEW_STEP)};
     vkg_result result = plan_memory(lowering, &options, &plan);

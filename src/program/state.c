@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/arithmetic.h"
 #include "graph/graph.h"
 #include "program/initial.h"
 
@@ -62,7 +63,7 @@ static void lay_out(struct vkg_state *state)
                 continue;
             entry->placed = true;
             entry->address = end;
-            end += (entry->public.elements * 4 + ENTRY_ALIGN - 1) / ENTRY_ALIGN * ENTRY_ALIGN;
+            end += round_up(entry->public.elements * 4, ENTRY_ALIGN);
         }
     }
     state->bytes = end ? end : ENTRY_ALIGN;

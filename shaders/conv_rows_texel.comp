@@ -2,13 +2,14 @@
 //
 // An implicit matrix product: rows are the pixels of the images that are written, columns their channels, and
 // each lane computes R rows × Q columns (WIDE 1: of four channels each) in registers. A workgroup is one
-// subgroup's worth of lanes: lane_columns of them lie side by side over the columns, the others one below the
-// other over the rows. What lanes read alike costs what lanes read apart, so that any shape of workgroup is as fast.
+// subgroup: lane_columns of its lanes lie side by side over the columns, the others one below the other over the rows.
 //
 // What decides the speed on lavapipe (measured with 22.3.6; docs/performance.md):
-// - a texel fetch of RGBA32F takes some 60 instructions for 8 lanes, a storage-buffer load many times that;
+// - a texel fetch of RGBA32F takes some 50 instructions for 8 lanes, whether they read alike or apart, a storage-buffer
+//   load many times that, and a shuffle one: lanes side by side read rows for one another (lib/lanes.glsl);
 // - loops are tested at their end: one that is tested at its start runs its body once more, with no lane alive;
-// - all rows are fetched before the first product, so that their cache misses overlap.
+// - all rows are fetched before the first product, so that their cache misses overlap, and shuffled only where they are
+//   used, so that they do not go through the stack.
 //
 // Rows go image by image where WIDE is 1: the rows of a lane then mostly share their place, and taps that fall
 // outside of the image are skipped. They go place by place where it is 0, or DEPTHWISE 1: neighbours read the same
@@ -26,12 +27,12 @@
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
 #include "lib/conv.glsl"
+#include "lib/lanes.glsl"
 
 // four weights of a texel meet four summed channels
 #define WEIGHTS_ALONG_SUM (DIRECTION == 1 && INNER == 4 && DEPTHWISE == 0)
 #define IMAGE_BY_IMAGE    (WIDE == 1 && DEPTHWISE == 0)
 
-layout(local_size_x_id = 0) in;
 layout(binding = 0) uniform samplerBuffer source; // INNER 4: RGBA32F, INNER 1: R32F
 layout(binding = 1) uniform samplerBuffer weight; // WIDE or WEIGHTS_ALONG_SUM: RGBA32F, else R32F
 #if INNER == 4
@@ -88,7 +89,7 @@ layout(std430, binding = 2) restrict writeonly buffer result_buffer { CELL resul
 
 void main()
 {
-    const uint lane = gl_LocalInvocationID.x, lane_rows = gl_WorkGroupSize.x / lane_columns;
+    const uint lane = gl_SubgroupInvocationID, lane_rows = gl_WorkGroupSize.x / lane_columns;
     const uint summed = DEPTHWISE == 1 ? 1 : SUMMED / INNER, columns = (DEPTHWISE == 1 ? groups : CHANNELS) / CELLS;
     const uint column_blocks = (columns + lane_columns * Q - 1) / (lane_columns * Q);
     const uint row_blocks = blocks / column_blocks;
@@ -108,41 +109,44 @@ void main()
         return;
 
     // where each row writes, and where its tap 0 reads; rows past the end repeat the last one and are not stored
-    int image[R];
-    ivec2 place[R], origin[R], low = ivec2(0x7fffffff), high = ivec2(-0x7fffffff);
-    const uint neighbours = IMAGE_BY_IMAGE ? n : 1; // images that follow one another at one place
-    uint first_place = first_row / neighbours % places;
-    int next_image = int(first_row % neighbours + first_row / neighbours / places);
-    ivec2 next_place = phase + pace * ivec2(first_place / uint(grid.y), first_place % uint(grid.y));
-    [[unroll]] for (int i = 0; i < R; i++) {
-        image[i] = next_image;
-        place[i] = next_place;
+    const int read_pitch = int(READ_PITCH / INNER), read_base = int(group * (READ_GROUP / INNER));
+    int first_read[R], place_written[R]; // the former also where that is outside
+    ivec2 origin[R], low = ivec2(0x7fffffff), high = ivec2(-0x7fffffff);
+    uint row = min(first_row + first_own(R), rows - 1);
+    int image = int(IMAGE_BY_IMAGE ? row % n : row / places);
+    const uint first_place = IMAGE_BY_IMAGE ? row / n : row % places;
+    ivec2 place = phase + pace * ivec2(first_place / uint(grid.y), first_place % uint(grid.y));
+    [[unroll]] for (uint j = 0; j < OWN(R); j++) {
 #if DIRECTION == 0
-        origin[i] = place[i] * ivec2(sh, sw) - ivec2(ph, pw);
+        origin[j] = place * ivec2(sh, sw) - ivec2(ph, pw);
 #else
-        origin[i] = place[i] + ivec2(ph, pw) - ivec2(taps_y.first * int(dh), taps_x.first * int(dw));
-        origin[i] /= ivec2(sh, sw); // exact: tap 0 was chosen so
+        origin[j] = place + ivec2(ph, pw) - ivec2(taps_y.first * int(dh), taps_x.first * int(dw));
+        origin[j] /= ivec2(sh, sw); // exact: tap 0 was chosen so
 #endif
-        low = min(low, origin[i]);
-        high = max(high, origin[i]);
-        if (first_row + i + 1 < rows) {
+        low = min(low, origin[j]);
+        high = max(high, origin[j]);
+        first_read[j] = ((image * READ_SIZE.x + origin[j].x) * READ_SIZE.y + origin[j].y) * read_pitch + read_base;
+        place_written[j] = (image * WRITE_SIZE.x + place.x) * WRITE_SIZE.y + place.y;
+        if (++row < rows) {
             bool next_column = true;
 #if IMAGE_BY_IMAGE
-            next_image++;
-            next_column = next_image == int(n);
-            next_image = next_column ? 0 : next_image;
+            image++;
+            next_column = image == int(n);
+            image = next_column ? 0 : image;
 #endif
-            next_place.y += next_column ? pace.y : 0;
-            bool next_line = next_place.y >= WRITE_SIZE.y;
-            next_place.y = next_line ? phase.y : next_place.y;
-            next_place.x += next_line ? pace.x : 0;
+            place.y += next_column ? pace.y : 0;
+            bool next_line = place.y >= WRITE_SIZE.y;
+            place.y = next_line ? phase.y : place.y;
+            place.x += next_line ? pace.x : 0;
 #if !IMAGE_BY_IMAGE
-            bool wrapped = next_place.x >= WRITE_SIZE.x;
-            next_place.x = wrapped ? phase.x : next_place.x;
-            next_image += wrapped ? 1 : 0;
+            bool wrapped = place.x >= WRITE_SIZE.x;
+            place.x = wrapped ? phase.x : place.x;
+            image += wrapped ? 1 : 0;
 #endif
         }
     }
+    low = least_of_sharers(low);
+    high = greatest_of_sharers(high);
     const ivec2 range_y = tap_range(taps_y, low.x, high.x, READ_SIZE.x);
     const ivec2 range_x = tap_range(taps_x, low.y, high.y, READ_SIZE.y);
 
@@ -150,17 +154,13 @@ void main()
     uint weight_at[Q]; // of tap 0 and summand 0; columns past the end read the last one and are not stored
     [[unroll]] for (int q = 0; q < Q; q++)
         weight_at[q] = group * (w_group / WEIGHTS) + min(first_column + q * lane_columns, columns - 1) * COLUMN_STEP;
-    const uint own = min(first_column, columns - 1); // the summand, where that is what the column is
+    const uint own_column = min(first_column, columns - 1); // the summand, where that is what the column is
     CELL sum[R][Q];
     [[unroll]] for (int i = 0; i < R; i++)
         [[unroll]] for (int q = 0; q < Q; q++)
             sum[i][q] = CELL(0);
 
     const uint ci_step = w_pitch / WEIGHTS, tap_step = ci * w_pitch / WEIGHTS;
-    const int read_pitch = int(READ_PITCH / INNER), read_base = int(group * (READ_GROUP / INNER));
-    int first_read[R]; // of tap 0, also where that is outside
-    [[unroll]] for (int i = 0; i < R; i++)
-        first_read[i] = ((image[i] * READ_SIZE.x + origin[i].x) * READ_SIZE.y + origin[i].y) * read_pitch + read_base;
     int ty = range_y.x, tx = range_x.x;
     if (ty < range_y.y && tx < range_x.y) {
         do {
@@ -170,53 +170,57 @@ void main()
             const int moved = (shift.x * READ_SIZE.y + shift.y) * read_pitch;
             int from[R];
             float inside[R];
-            [[unroll]] for (int i = 0; i < R; i++) {
-                bool fits = all(lessThan(uvec2(origin[i] + shift), uvec2(READ_SIZE)));
-                from[i] = fits ? first_read[i] + moved : 0;
-                inside[i] = fits ? 1.0 : 0.0;
+            [[unroll]] for (uint j = 0; j < OWN(R); j++) {
+                bool fits = all(lessThan(uvec2(origin[j] + shift), uvec2(READ_SIZE)));
+                from[j] = fits ? first_read[j] + moved : 0;
+                inside[j] = fits ? 1.0 : 0.0;
             }
             uint c = 0;
             do {
-                SUMMAND a[R];
-                [[unroll]] for (int i = 0; i < R; i++)
-                    a[i] = FETCH_SOURCE(from[i] + int(DEPTHWISE == 1 ? own : c)) * inside[i];
+                SUMMAND own_a[R];
+                [[unroll]] for (uint j = 0; j < OWN(R); j++)
+                    own_a[j] = FETCH_SOURCE(from[j] + int(DEPTHWISE == 1 ? own_column : c)) * inside[j];
 #if DEPTHWISE
-                vec4 b = FETCH_WEIGHT(weight_at[0] + tap_at);
-                [[unroll]] for (int i = 0; i < R; i++)
-                    sum[i][0] += a[i] * b;
+                const vec4 b = FETCH_WEIGHT(weight_at[0] + tap_at);
 #elif WEIGHTS_ALONG_SUM && WIDE
                 vec4 b[4][Q];
                 [[unroll]] for (int u = 0; u < 4; u++)
                     [[unroll]] for (int q = 0; q < Q; q++)
                         b[u][q] = FETCH_WEIGHT(weight_at[q] + tap_at + u * ci_step + c);
-                [[unroll]] for (int i = 0; i < R; i++)
-                    [[unroll]] for (int q = 0; q < Q; q++)
-                        [[unroll]] for (int u = 0; u < 4; u++)
-                            sum[i][q][u] += dot(a[i], b[u][q]);
 #elif WEIGHTS_ALONG_SUM
                 vec4 b[Q];
                 [[unroll]] for (int q = 0; q < Q; q++)
                     b[q] = texelFetch(weight, int(weight_at[q] + tap_at + c));
-                [[unroll]] for (int i = 0; i < R; i++)
-                    [[unroll]] for (int q = 0; q < Q; q++)
-                        sum[i][q] += dot(a[i], b[q]);
 #elif INNER == 4
                 CELL b[4][Q];
                 [[unroll]] for (int u = 0; u < 4; u++)
                     [[unroll]] for (int q = 0; q < Q; q++)
                         b[u][q] = FETCH_WEIGHT(weight_at[q] + tap_at + (c * 4 + u) * SUMMAND_STEP);
-                [[unroll]] for (int i = 0; i < R; i++)
-                    [[unroll]] for (int q = 0; q < Q; q++)
-                        [[unroll]] for (int u = 0; u < 4; u++)
-                            sum[i][q] += a[i][u] * b[u][q];
 #else
                 CELL b[Q];
                 [[unroll]] for (int q = 0; q < Q; q++)
                     b[q] = FETCH_WEIGHT(weight_at[q] + tap_at + c * SUMMAND_STEP);
-                [[unroll]] for (int i = 0; i < R; i++)
-                    [[unroll]] for (int q = 0; q < Q; q++)
-                        sum[i][q] += a[i] * b[q];
 #endif
+                [[unroll]] for (int i = 0; i < R; i++) {
+                    const SUMMAND a = PART(own_a, R, i);
+#if DEPTHWISE
+                    sum[i][0] += a * b;
+#else
+                    [[unroll]] for (int q = 0; q < Q; q++) {
+#if WEIGHTS_ALONG_SUM && WIDE
+                        [[unroll]] for (int u = 0; u < 4; u++)
+                            sum[i][q][u] += dot(a, b[u][q]);
+#elif WEIGHTS_ALONG_SUM
+                        sum[i][q] += dot(a, b[q]);
+#elif INNER == 4
+                        [[unroll]] for (int u = 0; u < 4; u++)
+                            sum[i][q] += a[u] * b[u][q];
+#else
+                        sum[i][q] += a * b[q];
+#endif
+                    }
+#endif
+                }
                 c++;
             } while (c < summed);
             tx++;
@@ -230,15 +234,15 @@ void main()
     CELL bias[Q];
     [[unroll]] for (int q = 0; q < Q; q++)
         read_bias(min(first_column + q * lane_columns, columns - 1), bias[q]);
-    [[unroll]] for (int i = 0; i < R; i++)
+    [[unroll]] for (int i = 0; i < R; i++) {
+        const uint write_at = uint(PART(place_written, R, i)) * write_pitch + write_base;
         [[unroll]] for (int q = 0; q < Q; q++) {
             uint c = first_column + q * lane_columns;
             if (first_row + i < rows && c < columns) {
-                uint at = uint((image[i] * WRITE_SIZE.x + place[i].x) * WRITE_SIZE.y + place[i].y) * write_pitch +
-                          write_base + c;
                 CELL step;
-                read_step(at, step);
-                result[at] = finished(sum[i][q], bias[q], step);
+                read_step(write_at + c, step);
+                result[write_at + c] = finished(sum[i][q], bias[q], step);
             }
         }
+    }
 }

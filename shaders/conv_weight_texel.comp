@@ -6,15 +6,15 @@
 // WIDE 1: co is a multiple of four, and a column is four channels; WIDE 0: any co.
 // DEPTHWISE 1: groups, a multiple of four, of one channel each: all of them are columns, of four channels, and rows are
 // (kh, kw); INNER is 1, WIDE 1, Q 1.
-// What decides the speed on lavapipe (measured with 22.3.6): all of x is fetched before the first product, so that its cache
-// misses overlap; lanes that neither rows nor columns need take splits of their own.
+// What decides the speed on lavapipe (measured with 22.3.6): lanes side by side read x for one another, all of it before the
+// first product, so that its cache misses overlap; lanes that neither rows nor columns need take splits of their own.
 // Grid: x and y fold groups (DEPTHWISE: one) · row blocks · column blocks, column blocks fastest; z: lane_splits splits.
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
 #include "lib/conv.glsl"
+#include "lib/lanes.glsl"
 
-layout(local_size_x_id = 0) in;
 layout(binding = 0) uniform samplerBuffer x;  // INNER 4 or DEPTHWISE: RGBA32F, else R32F
 layout(binding = 1) uniform samplerBuffer dy; // WIDE 1: RGBA32F, WIDE 0: R32F
 #if WIDE
@@ -29,24 +29,24 @@ layout(binding = 1) uniform samplerBuffer dy; // WIDE 1: RGBA32F, WIDE 0: R32F
 #if DEPTHWISE
 #define X_CELL vec4
 #define FETCH_X(i)  texelFetch(x, i)
-#define A(f, p, u)  a[f][p]
+#define A(p, u)     a[p]
 #elif INNER == 4
 #define X_CELL vec4
 #define FETCH_X(i)  texelFetch(x, i)
-#define A(f, p, u)  a[f][p][u]
+#define A(p, u)     a[p][u]
 #else
 #define X_CELL float
 #define FETCH_X(i)  texelFetch(x, i).x
-#define A(f, p, u)  a[f][p]
+#define A(p, u)     a[p]
 #endif
 layout(std430, binding = 2) restrict writeonly buffer result_buffer { CELL dw_part[]; };
 
-const uint FETCHES = R / INNER;                     // fetches of x at one place
+const uint FETCHES = R / INNER;                  // fetches of x at one place
 const uint X_TEXEL = DEPTHWISE == 1 ? 4 : INNER; // elements
 
 void main()
 {
-    const uint lane = gl_LocalInvocationID.x, lane_rows = gl_WorkGroupSize.x / (lane_columns * lane_splits);
+    const uint lane = gl_SubgroupInvocationID, lane_rows = gl_WorkGroupSize.x / (lane_columns * lane_splits);
     const uint own_split = gl_WorkGroupID.z * lane_splits + lane / (lane_columns * lane_rows);
     const uint channels = ci / INNER, fetches = kh * kw * channels, columns = (DEPTHWISE == 1 ? groups : co) / CELLS;
     const uint column_blocks = (columns + lane_columns * Q - 1) / (lane_columns * Q);
@@ -60,34 +60,27 @@ void main()
     const uint pitch_x = x_pitch / X_TEXEL, pitch_y = y_pitch / CELLS, pitch_w = w_pitch / CELLS;
     int offset[FETCHES];
     ivec2 low[FETCHES], high[FETCHES], lowest = ivec2(0x7fffffff), highest = ivec2(0);
-    uint channel = first_fetch % channels;
-    ivec2 tap = ivec2(first_fetch / channels / kw, first_fetch / channels % kw);
-    [[unroll]] for (int f = 0; f < FETCHES; f++) {
-        ivec2 shift = tap * ivec2(dh, dw) - ivec2(ph, pw);
-        offset[f] = (shift.x * int(iw) + shift.y) * int(pitch_x) + int(group * (x_group / X_TEXEL) + channel);
-        low[f] = ivec2(divide_up(max(-shift.x, 0), int(sh)), divide_up(max(-shift.y, 0), int(sw)));
-        high[f] = ivec2(divide_up(int(ih) - shift.x, int(sh)), divide_up(int(iw) - shift.y, int(sw)));
-        high[f] = min(high[f], ivec2(oh, ow));
-        if (all(lessThan(low[f], high[f]))) {
-            lowest = min(lowest, low[f]);
-            highest = max(highest, high[f]);
-        }
-        if (first_fetch + f + 1 < fetches) {
-            channel++;
-            bool next_tap = channel == channels;
-            channel = next_tap ? 0 : channel;
-            tap.y += next_tap ? 1 : 0;
-            bool next_line = tap.y == int(kw);
-            tap.y = next_line ? 0 : tap.y;
-            tap.x += next_line ? 1 : 0;
+    [[unroll]] for (uint j = 0; j < OWN(FETCHES); j++) {
+        const uint fetch = min(first_fetch + first_own(FETCHES) + j, fetches - 1);
+        const ivec2 tap = ivec2(fetch / channels / kw, fetch / channels % kw);
+        const ivec2 shift = tap * ivec2(dh, dw) - ivec2(ph, pw);
+        offset[j] = (shift.x * int(iw) + shift.y) * int(pitch_x) + int(group * (x_group / X_TEXEL) + fetch % channels);
+        low[j] = ivec2(divide_up(max(-shift.x, 0), int(sh)), divide_up(max(-shift.y, 0), int(sw)));
+        high[j] = ivec2(divide_up(int(ih) - shift.x, int(sh)), divide_up(int(iw) - shift.y, int(sw)));
+        high[j] = min(high[j], ivec2(oh, ow));
+        if (all(lessThan(low[j], high[j]))) {
+            lowest = min(lowest, low[j]);
+            highest = max(highest, high[j]);
         }
     }
+    lowest = least_of_sharers(lowest);
+    highest = greatest_of_sharers(highest);
 
     const uint first_column = block % column_blocks * lane_columns * Q + lane % lane_columns;
     uint column[Q]; // columns past the end read the last one and are not stored
     [[unroll]] for (int q = 0; q < Q; q++)
         column[q] = group * (y_group / CELLS) + min(first_column + q * lane_columns, columns - 1);
-    const int own = DEPTHWISE == 1 ? int(column[0]) : 0; // the channels of x that belong to the column
+    const int own_column = DEPTHWISE == 1 ? int(column[0]) : 0; // the channels of x that belong to it
     CELL sum[R][Q];
     [[unroll]] for (int i = 0; i < R; i++)
         [[unroll]] for (int q = 0; q < Q; q++)
@@ -105,8 +98,8 @@ void main()
             [[unroll]] for (int p = 0; p < PLACES; p++) {
                 to[p] = ((image * int(oh) + place.x) * int(ow) + place.y) * int(pitch_y);
                 from[p] = ((image * int(ih) + place.x * int(sh)) * int(iw) + place.y * int(sw)) * int(pitch_x);
-                [[unroll]] for (int f = 0; f < FETCHES; f++)
-                    fits[p][f] = at < end && all(greaterThanEqual(place, low[f])) && all(lessThan(place, high[f]));
+                [[unroll]] for (uint j = 0; j < OWN(FETCHES); j++)
+                    fits[p][j] = at < end && all(greaterThanEqual(place, low[j])) && all(lessThan(place, high[j]));
                 at++;
                 if (at < end) { // past the end, the last place is read again and counts nothing
                     place.y++;
@@ -118,19 +111,23 @@ void main()
                     image += next_image ? 1 : 0;
                 }
             }
-            X_CELL a[FETCHES][PLACES];
-            [[unroll]] for (int f = 0; f < FETCHES; f++)
+            X_CELL own_a[PLACES][FETCHES];
+            [[unroll]] for (uint j = 0; j < OWN(FETCHES); j++)
                 [[unroll]] for (int p = 0; p < PLACES; p++)
-                    a[f][p] = FETCH_X(fits[p][f] ? from[p] + offset[f] + own : 0) * (fits[p][f] ? 1.0 : 0.0);
+                    own_a[p][j] = FETCH_X(fits[p][j] ? from[p] + offset[j] + own_column : 0) * (fits[p][j] ? 1.0 : 0.0);
             CELL b[PLACES][Q];
             [[unroll]] for (int p = 0; p < PLACES; p++)
                 [[unroll]] for (int q = 0; q < Q; q++)
                     b[p][q] = FETCH_DY(to[p] + int(column[q]));
-            [[unroll]] for (int f = 0; f < FETCHES; f++)
+            [[unroll]] for (int f = 0; f < FETCHES; f++) {
+                X_CELL a[PLACES];
+                [[unroll]] for (int p = 0; p < PLACES; p++)
+                    a[p] = PART(own_a[p], FETCHES, f);
                 [[unroll]] for (int u = 0; u < INNER; u++)
                     [[unroll]] for (int q = 0; q < Q; q++)
                         [[unroll]] for (int p = 0; p < PLACES; p++)
-                            sum[f * INNER + u][q] += A(f, p, u) * b[p][q];
+                            sum[f * INNER + u][q] += A(p, u) * b[p][q];
+            }
         } while (at < end);
     }
 

@@ -1,36 +1,51 @@
 /* Kernels that read through texel buffers, for drivers of processors. */
 #include "kernels/convolution_plan.h"
 
-/* The tile of a texel kernel: `lanes` lanes, each with R rows × q columns of `width` channels. */
+/* The tile of a texel kernel: `lanes` lanes, each with rows × q columns of `width` channels. */
 struct tile {
-    uint32_t lanes, across, q, width; /* across: lanes that lie side by side */
+    uint32_t lanes, across, rows, q, width; /* across: lanes that lie side by side */
     uint32_t splits; /* lanes that take splits of their own */
     uint64_t blocks; /* tiles of one group */
 };
 
-enum { R = 16, PLACES = 4 }; /* of the texel shaders */
+enum { PLACES = 4 }; /* of the texel shaders, as are rows, q and width */
 
-/* As many lanes side by side as the columns need, `most` at the most; the others lie over the rows. */
-static struct tile tile_of(const vkg_device_caps *caps, const struct sizes *s, uint32_t width, uint32_t q,
-                           uint32_t most)
+/* As many lanes side by side as the columns need; the others lie over the rows. */
+static struct tile tile_of(const vkg_device_caps *caps, const struct sizes *s, uint32_t width, uint32_t q, uint32_t rows)
 {
-    struct tile t = {.lanes = caps->subgroup_size, .across = 1, .width = width, .q = q, .splits = 1};
-    while (t.across * 2 <= most && t.lanes % (t.across * 2) == 0 && t.across * t.q * t.width < s->columns)
+    struct tile t = {.lanes = caps->subgroup_size, .across = 1, .rows = rows, .width = width, .q = q, .splits = 1};
+    while (t.lanes % (t.across * 2) == 0 && t.across * t.q * t.width < s->columns)
         t.across *= 2;
-    t.blocks =
-        up(s->columns, (uint64_t)t.across * t.q * t.width) * up(s->rows, (uint64_t)R * (t.lanes / t.across));
+    t.blocks = up(s->columns, (uint64_t)t.across * t.q * t.width) * up(s->rows, (uint64_t)rows * (t.lanes / t.across));
     return t;
 }
 
-static struct tile any_or_wide_tile_of(const vkg_device_caps *caps, const struct sizes *s, bool wide, uint32_t most)
+/* The tile of columns of four channels (wide) or one, as shaders/meson.build has them. `low`: of few rows. */
+static struct tile suited_tile(const vkg_device_caps *caps, const struct sizes *s, bool wide, bool low)
 {
-    return tile_of(caps, s, wide ? 4 : 1, s->columns <= (wide ? 8 : 1) ? 1 : wide ? 4 : 3, most);
+    if (s->columns <= (wide ? 8 : 1))
+        return tile_of(caps, s, wide ? 4 : 1, 1, 16);
+    if (!wide)
+        return tile_of(caps, s, 1, 3, 16);
+    return low ? tile_of(caps, s, 4, 4, 16) : tile_of(caps, s, 4, 2, 32);
 }
 
-/* Groups of so few products, of 3 × 3 matrices for example, leave most lanes of a texel kernel idle. */
-static bool is_tiny(const struct sizes *s)
+/* Takes the tile, of whose rows each fetch reads `inner`: lanes side by side read them for one another. */
+static void use_tile(const struct tile *t, uint32_t inner, struct conv_plan *plan)
 {
-    return s->groups > 1 && s->rows * s->columns < 16 && s->terms < 16;
+    plan->push.lane_columns = t->across;
+    plan->push.lane_splits = t->splits;
+    plan->step.workgroup = t->lanes;
+    plan->step.constants[0] = (uint32_t)lesser(t->across, t->rows / inner);
+    plan->step.constant_count = 1;
+}
+
+/* Is it for these kernels? Groups of so few products, of 3 × 3 matrices for example, leave most of their lanes idle. */
+static bool suits_texels(const struct question *question)
+{
+    const struct sizes *s = &question->sizes;
+    const bool tiny = s->groups > 1 && s->rows * s->columns < 16 && s->terms < 16;
+    return question->caps->subgroup_shuffle && !tiny;
 }
 
 /* Groups of one channel each: all of them are columns of one product. */
@@ -43,15 +58,14 @@ bool conv_plan_depthwise_texel(const struct question *question, const struct ker
     struct sizes together = *s;
     together.columns = s->groups, together.groups = 1;
     const bool loops = direction == CONV_WEIGHT_GRAD || 2 * s->terms <= caps->max_loop_iterations;
-    if (is_tiny(s) || p->ci != 1 || p->co != 1 || p->batched || p->groups % 4 != 0 || !loops ||
+    if (!suits_texels(question) || p->ci != 1 || p->co != 1 || p->batched || p->groups % 4 != 0 || !loops ||
         !conv_texels_fit(caps, s->inputs[0], 4) || !conv_texels_fit(caps, s->inputs[1], 4))
         return false;
-    struct tile t = tile_of(caps, &together, 4, 1, caps->subgroup_size);
+    struct tile t = tile_of(caps, &together, 4, 1, 16);
     if (direction == CONV_WEIGHT_GRAD && !conv_choose_split(caps, &together, t.blocks, conv_enough_workgroups(caps), PLACES, plan))
         return false;
-    plan->push.lane_columns = t.across;
+    use_tile(&t, t.rows, plan); /* each reads its own channels */
     plan->step.shader = kernel->names[direction];
-    plan->step.workgroup = t.lanes;
     plan->step.formats[0] = plan->step.formats[1] = plan->step.epilogue_format = FORMAT_TEXEL_VEC4;
     return conv_set_grid(caps, plan, t.blocks, 1, s->phases * plan->push.split);
 }
@@ -62,14 +76,14 @@ static bool plan_rows_texel(const struct question *question, struct conv_plan *p
     const struct conv_problem *p = question->problem;
     const struct sizes *s = &question->sizes;
     static const char *const names[2][2][2][2] = {
-        {{{"conv_forward_texel_any_q1", "conv_forward_texel_any_q3"},
-          {"conv_forward_texel_any_by4_q1", "conv_forward_texel_any_by4_q3"}},
-         {{"conv_forward_texel_wide_q1", "conv_forward_texel_wide_q4"},
-          {"conv_forward_texel_wide_by4_q1", "conv_forward_texel_wide_by4_q4"}}},
-        {{{"conv_input_grad_texel_any_q1", "conv_input_grad_texel_any_q3"},
-          {"conv_input_grad_texel_any_by4_q1", "conv_input_grad_texel_any_by4_q3"}},
-         {{"conv_input_grad_texel_wide_q1", "conv_input_grad_texel_wide_q4"},
-          {"conv_input_grad_texel_wide_by4_q1", "conv_input_grad_texel_wide_by4_q4"}}}};
+        {{{"conv_forward_texel_any_few", "conv_forward_texel_any_many"},
+          {"conv_forward_texel_any_by4_few", "conv_forward_texel_any_by4_many"}},
+         {{"conv_forward_texel_wide_few", "conv_forward_texel_wide_many"},
+          {"conv_forward_texel_wide_by4_few", "conv_forward_texel_wide_by4_many"}}},
+        {{{"conv_input_grad_texel_any_few", "conv_input_grad_texel_any_many"},
+          {"conv_input_grad_texel_any_by4_few", "conv_input_grad_texel_any_by4_many"}},
+         {{"conv_input_grad_texel_wide_few", "conv_input_grad_texel_wide_many"},
+          {"conv_input_grad_texel_wide_by4_few", "conv_input_grad_texel_wide_by4_many"}}}};
     bool backward = question->direction == CONV_INPUT_GRAD, by4 = s->summed % 4 == 0;
     /* with these multiples of four, those pitches and distances between groups are multiples of four that count */
     bool wide = s->columns % 4 == 0 && (!backward || by4 || plan->push.w_pitch == 1),
@@ -78,13 +92,9 @@ static bool plan_rows_texel(const struct question *question, struct conv_plan *p
     if (!conv_texels_fit(caps, s->inputs[0], by4 ? 4 : 1) || !conv_texels_fit(caps, s->inputs[1], vec4_weights ? 4 : 1) ||
         turns > caps->max_loop_iterations)
         return false;
-    /* In input_grad each lane's columns are rows of the weight, far apart: more than 64 of them, a power of two
-     * apart, drive one another out of the first cache (65 instead of 45 GFLOP/s with half of 8 lanes). */
-    const uint32_t most = backward && wide ? caps->subgroup_size / 2 : caps->subgroup_size;
-    struct tile t = any_or_wide_tile_of(caps, s, wide, most);
-    plan->push.lane_columns = t.across;
+    struct tile t = suited_tile(caps, s, wide, false);
+    use_tile(&t, 1, plan);
     plan->step.shader = names[backward][wide][by4][t.q > 1];
-    plan->step.workgroup = t.lanes;
     plan->step.formats[0] = by4 ? FORMAT_TEXEL_VEC4 : FORMAT_TEXEL_SCALAR;
     plan->step.formats[1] = vec4_weights ? FORMAT_TEXEL_VEC4 : FORMAT_TEXEL_SCALAR;
     plan->step.epilogue_format = wide ? FORMAT_TEXEL_VEC4 : FORMAT_TEXEL_SCALAR;
@@ -95,7 +105,7 @@ static bool plan_rows_texel(const struct question *question, struct conv_plan *p
 static void give_splits_to_idle_lanes(const struct sizes *s, struct tile *t)
 {
     uint32_t below = t->lanes / t->across;
-    for (; below % 2 == 0 && (uint64_t)R * below / 2 >= s->rows; below /= 2)
+    for (; below % 2 == 0 && (uint64_t)t->rows * below / 2 >= s->rows; below /= 2)
         t->splits *= 2;
 }
 
@@ -123,20 +133,18 @@ static bool plan_weight_texel(const struct question *question, struct conv_plan 
     const struct conv_problem *p = question->problem;
     const struct sizes *s = &question->sizes;
     static const char *const names[2][2][2] = {
-        {{"conv_weight_grad_texel_any_q1", "conv_weight_grad_texel_any_q3"},
-         {"conv_weight_grad_texel_any_by4_q1", "conv_weight_grad_texel_any_by4_q3"}},
-        {{"conv_weight_grad_texel_wide_q1", "conv_weight_grad_texel_wide_q4"},
-         {"conv_weight_grad_texel_wide_by4_q1", "conv_weight_grad_texel_wide_by4_q4"}}};
+        {{"conv_weight_grad_texel_any_few", "conv_weight_grad_texel_any_many"},
+         {"conv_weight_grad_texel_any_by4_few", "conv_weight_grad_texel_any_by4_many"}},
+        {{"conv_weight_grad_texel_wide_few", "conv_weight_grad_texel_wide_many"},
+         {"conv_weight_grad_texel_wide_by4_few", "conv_weight_grad_texel_wide_by4_many"}}};
     bool by4 = p->ci % 4 == 0, wide = p->co % 4 == 0;
-    struct tile t = any_or_wide_tile_of(caps, s, wide, caps->subgroup_size);
+    struct tile t = suited_tile(caps, s, wide, !by4);
     give_splits_to_idle_lanes(s, &t);
     if (!conv_texels_fit(caps, s->inputs[0], by4 ? 4 : 1) || !conv_texels_fit(caps, s->inputs[1], wide ? 4 : 1) ||
         !choose_split_of_weights(caps, s, &t, plan))
         return false;
-    plan->push.lane_columns = t.across;
-    plan->push.lane_splits = t.splits;
+    use_tile(&t, by4 ? 4 : 1, plan);
     plan->step.shader = names[wide][by4][t.q > 1];
-    plan->step.workgroup = t.lanes;
     plan->step.formats[0] = by4 ? FORMAT_TEXEL_VEC4 : FORMAT_TEXEL_SCALAR;
     plan->step.formats[1] = wide ? FORMAT_TEXEL_VEC4 : FORMAT_TEXEL_SCALAR;
     return conv_set_grid(caps, plan, t.blocks, s->groups, plan->push.split / t.splits);
@@ -146,6 +154,6 @@ static bool plan_weight_texel(const struct question *question, struct conv_plan 
 bool conv_plan_texel(const struct question *question, const struct kernel *kernel, struct conv_plan *plan)
 {
     (void)kernel;
-    return !is_tiny(&question->sizes) && (question->direction == CONV_WEIGHT_GRAD ? plan_weight_texel(question, plan)
+    return suits_texels(question) && (question->direction == CONV_WEIGHT_GRAD ? plan_weight_texel(question, plan)
                                                                                    : plan_rows_texel(question, plan));
 }

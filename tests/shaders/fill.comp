@@ -1,4 +1,4 @@
-/* y[i] = x[i] · scale + offset for i < count: what the device room's test dispatches. */
+/* y[i] = x[i] · scale + offset for i < count: what the device room's tests dispatch. */
 #version 450
 
 layout(local_size_x_id = 0, local_size_y = 1, local_size_z = 1) in; /* constant 0: invocations of a workgroup */

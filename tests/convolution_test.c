@@ -305,6 +305,22 @@ static void plans_keep_limits(void **unused)
     }
 }
 
+/* Parts of sums as large as all that is read and written cost a tenth of the time, and others in proportion. Needs no device. */
+static void parts_of_sums_have_a_price(void **unused)
+{
+    (void)unused;
+    /* 16 numbers of x, 8 of w, 32 of y */
+    struct conv_plan plan = {.dtype = VKG_FLOAT32,
+                             .push = {.problem = {1, 4, 4, 1, 2, 2, 8, 1, 1, 2, 2, 0, 0, 1, 1, 1, 0}, .split = 1}};
+    assert_true(conv_bytes(CONV_FORWARD, &plan) == 56 * 4);
+    assert_true(conv_cost(CONV_FORWARD, &plan, 3) == 3);
+    plan.push.split = 7; /* 7 · 32 numbers, four times as much */
+    assert_true(fabs(conv_cost(CONV_FORWARD, &plan, 3) - 3 * 1.4) < 1e-9);
+    assert_true(fabs(conv_cost(CONV_WEIGHT_GRAD, &plan, 3) - 3 * 1.1) < 1e-9);
+    plan.dtype = VKG_FLOAT16; /* the parts are float32 */
+    assert_true(fabs(conv_cost(CONV_WEIGHT_GRAD, &plan, 3) - 3 * 1.2) < 1e-9);
+}
+
 /* Halves as inputs: cooperative matrices, in each of their tiles, where the device has them; then the kernels of
  * float32, which read them through texel buffers or from copies. */
 static void check_halves(vkg_dtype dtype)
@@ -374,8 +390,8 @@ int main(int argc, char **argv)
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(plans_keep_limits), cmocka_unit_test(shapes_of_a_dcgan), cmocka_unit_test(random_shapes),
-        cmocka_unit_test(every_candidate),
+        cmocka_unit_test(plans_keep_limits), cmocka_unit_test(parts_of_sums_have_a_price),
+        cmocka_unit_test(shapes_of_a_dcgan), cmocka_unit_test(random_shapes), cmocka_unit_test(every_candidate),
         cmocka_unit_test(shapes_of_groups), cmocka_unit_test(random_groups), cmocka_unit_test(random_batches),
         cmocka_unit_test(sums_longer_than_a_driver_loops),
         cmocka_unit_test(taps_of_halves), cmocka_unit_test(halves), cmocka_unit_test(brain_halves)};

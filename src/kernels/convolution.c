@@ -325,3 +325,22 @@ uint32_t conv_candidates(const vkg_device_caps *caps, enum conv_direction direct
         plans[i].finishes = can_finish && plans[i].push.split > 1;
     return count;
 }
+
+/* --- what they cost --- */
+
+double conv_bytes(enum conv_direction direction, const struct conv_plan *plan)
+{
+    struct sizes s;
+    return sizes_of(direction, &plan->push.problem, &s)
+               ? (double)vkg_dtype_size(plan->dtype) * (double)(s.inputs[0] + s.inputs[1] + s.outputs) : 0;
+}
+
+double conv_cost(enum conv_direction direction, const struct conv_plan *plan, double seconds)
+{
+    const double share = 0.1;
+    struct sizes s;
+    if (plan->push.split == 1 || !sizes_of(direction, &plan->push.problem, &s))
+        return seconds;
+    const double parts = (double)plan->push.split * (double)s.outputs * sizeof(float);
+    return seconds * (1 + share * parts / conv_bytes(direction, plan));
+}

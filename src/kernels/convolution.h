@@ -64,4 +64,10 @@ uint32_t conv_candidates(const vkg_device_caps *caps, enum conv_direction direct
                          const struct conv_problem *problem, vkg_dtype dtype,
                          struct conv_plan plans[CONV_MAX_CANDIDATES + 1]);
 
+/* What the plan's convolution reads and writes, each number once. */
+double conv_bytes(enum conv_direction direction, const struct conv_plan *plan);
+/* What a plan that takes so many seconds is compared by: its time; and a tenth of that if the parts of its sums are as large as all
+ * that is read and written: they take memory, and caches from what runs beside them. */
+double conv_cost(enum conv_direction direction, const struct conv_plan *plan, double seconds);
+
 #endif

@@ -231,25 +231,9 @@ static vkg_result time_candidates(vkg_device *device, struct task *task, double 
     return check_lost(device);
 }
 
-static double bytes_of_operands(const struct task *task)
-{
-    double bytes = 0;
-    for (int i = 0; i < 3; i++) {
-        const vkg_shape shape = conv_operand_shape(task->problem, (enum conv_operand)i);
-        bytes += (double)vkg_dtype_size(task->dtype) * (double)shape_elements(&shape);
-    }
-    return bytes;
-}
-
-/* Its time; and a tenth of that if the parts of its sums are as large as all that a convolution reads and writes: they take memory, and
- * caches from what runs beside them. */
 static double cost_of(const struct task *task, uint32_t candidate)
 {
-    const double share = 0.1;
-    const vkg_shape shape = conv_operand_shape(task->problem, conv_operands[task->direction][2]);
-    const uint32_t split = task->plans[candidate].push.split;
-    const double parts = split > 1 ? split * sizeof(float) * (double)shape_elements(&shape) : 0;
-    return task->seconds[candidate] * (1 + share * parts / bytes_of_operands(task));
+    return conv_cost(task->direction, &task->plans[candidate], task->seconds[candidate]);
 }
 
 /* The one that costs least of those that were measured and are not known to be wrong; UINT32_MAX: there is none. */
@@ -297,7 +281,7 @@ static vkg_result test_choice(vkg_device *device, const struct task *task)
 static bool is_tuned(const vkg_device *device, const struct task *task)
 {
     const double least = 1e6, most_bytes = 1e9;
-    return device->autotune && task->plans[0].flops >= least && bytes_of_operands(task) <= most_bytes;
+    return device->autotune && task->plans[0].flops >= least && conv_bytes(task->direction, &task->plans[0]) <= most_bytes;
 }
 
 static int compare_work(const void *a, const void *b)

@@ -234,15 +234,16 @@ void main()
     CELL bias[Q];
     [[unroll]] for (int q = 0; q < Q; q++)
         read_bias(min(first_column + q * lane_columns, columns - 1), bias[q]);
-    [[unroll]] for (int i = 0; i < R; i++) {
-        const uint write_at = uint(PART(place_written, R, i)) * write_pitch + write_base;
+    uint write_at[R]; // handed around before lanes of the last columns part
+    [[unroll]] for (int i = 0; i < R; i++)
+        write_at[i] = uint(PART(place_written, R, i)) * write_pitch + write_base;
+    [[unroll]] for (int i = 0; i < R; i++)
         [[unroll]] for (int q = 0; q < Q; q++) {
             uint c = first_column + q * lane_columns;
             if (first_row + i < rows && c < columns) {
                 CELL step;
-                read_step(write_at + c, step);
-                result[write_at + c] = finished(sum[i][q], bias[q], step);
+                read_step(write_at[i] + c, step);
+                result[write_at[i] + c] = finished(sum[i][q], bias[q], step);
             }
         }
-    }
 }

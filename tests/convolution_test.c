@@ -274,7 +274,9 @@ static void check_plan(const vkg_device_caps *caps, enum conv_direction directio
         assert_in_range(plan->step.groups[axis], 1, caps->max_workgroup_count[axis]);
     assert_in_range(plan->step.workgroup, 1, caps->max_workgroup_invocations);
     assert_non_null(shader_find(plan->step.shader));
-    assert_true(caps->subgroup_shuffle || !strstr(plan->step.shader, "_texel_"));
+    assert_true((caps->subgroup_shuffle && caps->min_subgroup_size == caps->max_subgroup_size) || !plan->step.sharers);
+    if (strstr(plan->step.shader, "_texel_"))
+        assert_int_equal(plan->push.lane_columns % plan->step.sharers, 0);
     /* a stride of input_grad leaves at least so many taps in its largest phase */
     uint64_t taps = direction == CONV_INPUT_GRAD ? (uint64_t)(p->kh / p->sh) * (p->kw / p->sw) : p->kh * p->kw;
     uint64_t terms = direction == CONV_WEIGHT_GRAD ? (uint64_t)p->n * p->oh * p->ow
@@ -291,6 +293,8 @@ static void plans_keep_limits(void **unused)
     vkg_device_caps caps = *vkg_device_get_caps(test_device());
     for (int i = 0; i < 3000; i++) {
         caps.subgroup_shuffle = i % 4 != 0;
+        caps.subgroup_size = caps.min_subgroup_size = 4u << test_random(5);
+        caps.max_subgroup_size = i % 5 ? caps.subgroup_size : 2 * caps.subgroup_size;
         struct conv_problem p = random_problem();
         p.n *= 1 + test_random(8), p.ci *= 1 + test_random(8), p.ih += test_random(200), p.iw += test_random(200);
         p.oh = output_size(p.ih, p.kh, p.sh, p.ph, p.dh), p.ow = output_size(p.iw, p.kw, p.sw, p.pw, p.dw);

@@ -22,14 +22,16 @@ static void choice_key(const vkg_device *device, enum conv_direction direction, 
 void conv_kernel_name(const struct conv_plan *plan, char *name, size_t bytes)
 {
     const struct conv_step *step = &plan->step;
-    char tile[64] = "", grains[32] = "";
+    char tile[64] = "", grains[32] = "", sharers[32] = "";
     if (step->tile[0])
         snprintf(tile, sizeof tile, " %ux%ux%u by %u%s", step->tile[0], step->tile[1], step->tile[2], step->workgroup,
                  step->by_image ? " image by image" : "");
     if (step->grains[0])
         snprintf(grains, sizeof grains, " reads %u and %u", step->grains[0], step->grains[1]);
+    if (step->sharers)
+        snprintf(sharers, sizeof sharers, " shared by %u", step->sharers);
     const bool halves = !step->tile[0] && plan->dtype != VKG_FLOAT32 && !plan->unpacks;
-    snprintf(name, bytes, "%s%s%s%s", step->shader, tile, grains, halves ? " of halves" : "");
+    snprintf(name, bytes, "%s%s%s%s%s", step->shader, tile, grains, sharers, halves ? " of halves" : "");
 }
 
 void conv_trusted_name(const struct conv_plan *plan, char *name, size_t bytes)

@@ -8,7 +8,7 @@
 
 enum { CHOICE_KEY_BYTES = 320 };
 
-/* "conv_forward_coopmat_float16 64x64x32 by 128 reads 8 and 1", "conv_forward_texel_wide_many of halves". */
+/* "conv_forward_coopmat_float16 64x64x32 by 128 reads 8 and 1", "conv_forward_texel_wide_many shared by 8 of halves". */
 void conv_kernel_name(const struct conv_plan *plan, char *name, size_t bytes);
 /* The same with the epilogue that the plan has, "…, epilogue 2", or "… in parts, epilogue 2": what is trusted or not. */
 void conv_trusted_name(const struct conv_plan *plan, char *name, size_t bytes);

@@ -328,11 +328,15 @@ uint32_t conv_candidates(const vkg_device_caps *caps, enum conv_direction direct
 
 /* --- what they cost --- */
 
+static double bytes_of(const struct sizes *s, vkg_dtype dtype)
+{
+    return (double)vkg_dtype_size(dtype) * (double)(s->inputs[0] + s->inputs[1] + s->outputs);
+}
+
 double conv_bytes(enum conv_direction direction, const struct conv_plan *plan)
 {
     struct sizes s;
-    return sizes_of(direction, &plan->push.problem, &s)
-               ? (double)vkg_dtype_size(plan->dtype) * (double)(s.inputs[0] + s.inputs[1] + s.outputs) : 0;
+    return sizes_of(direction, &plan->push.problem, &s) ? bytes_of(&s, plan->dtype) : 0;
 }
 
 double conv_cost(enum conv_direction direction, const struct conv_plan *plan, double seconds)
@@ -342,5 +346,5 @@ double conv_cost(enum conv_direction direction, const struct conv_plan *plan, do
     if (plan->push.split == 1 || !sizes_of(direction, &plan->push.problem, &s))
         return seconds;
     const double parts = (double)plan->push.split * (double)s.outputs * sizeof(float);
-    return seconds * (1 + share * parts / conv_bytes(direction, plan));
+    return seconds * (1 + share * parts / bytes_of(&s, plan->dtype));
 }

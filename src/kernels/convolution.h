@@ -31,6 +31,7 @@ struct conv_step {
     uint32_t subgroup_size;         /* as in pipeline_desc */
     uint32_t tile[3];               /* of a shader that has several: rows, columns, and terms at a time; else 0 */
     bool by_image;                  /* rows of that tile go image by image */
+    uint32_t sharers;               /* of texel kernels: lanes that read for one another; else 0 */
     uint32_t grains[2];             /* of kernels that read pieces: elements of one read of each input; else 0 */
     bool copies;                    /* it can write its result as halves, and read a step of halves, as its inputs are */
     uint32_t moments_tile[2]; /* the same, of a kernel that can leave the moments of its tiles (tile_moments.h); else 0 */

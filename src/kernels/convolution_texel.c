@@ -20,7 +20,8 @@ static struct tile tile_of(const vkg_device_caps *caps, const struct sizes *s, u
     return t;
 }
 
-/* The tile of columns of four channels (wide) or one, as shaders/meson.build has them. `low`: of few rows. */
+/* The tile of columns of four channels (wide) or one, as shaders/meson.build has them. `low`: of few rows. Of eight lanes it has no
+ * more than 64 wide columns: weights of more, a power of two apart, drive one another out of the first cache in input_grad. */
 static struct tile suited_tile(const vkg_device_caps *caps, const struct sizes *s, bool wide, bool low)
 {
     if (s->columns <= (wide ? 8 : 1))
@@ -30,22 +31,26 @@ static struct tile suited_tile(const vkg_device_caps *caps, const struct sizes *
     return low ? tile_of(caps, s, 4, 4, 16) : tile_of(caps, s, 4, 2, 32);
 }
 
-/* Takes the tile, of whose rows each fetch reads `inner`: lanes side by side read them for one another. */
-static void use_tile(const struct tile *t, uint32_t inner, struct conv_plan *plan)
+/* Takes the tile. Lanes side by side read for one another what all of them need, so many things each. */
+static void use_tile(const struct tile *t, uint32_t things, struct conv_plan *plan)
 {
+    enum { MOST = 8 }; /* that the self-test has a problem for */
     plan->push.lane_columns = t->across;
     plan->push.lane_splits = t->splits;
     plan->step.workgroup = t->lanes;
-    plan->step.constants[0] = (uint32_t)lesser(t->across, t->rows / inner);
+    plan->step.sharers = (uint32_t)lesser(lesser(t->across, MOST), things);
+    plan->step.constants[0] = plan->step.sharers;
     plan->step.constant_count = 1;
 }
 
-/* Is it for these kernels? Groups of so few products, of 3 × 3 matrices for example, leave most of their lanes idle. */
+/* Is it for these kernels, whose workgroups are one subgroup each? Groups of so few products, of 3 × 3 matrices for example, leave
+ * most lanes idle. */
 static bool suits_texels(const struct question *question)
 {
+    const vkg_device_caps *caps = question->caps;
     const struct sizes *s = &question->sizes;
     const bool tiny = s->groups > 1 && s->rows * s->columns < 16 && s->terms < 16;
-    return question->caps->subgroup_shuffle && !tiny;
+    return caps->subgroup_shuffle && caps->min_subgroup_size == caps->max_subgroup_size && !tiny;
 }
 
 /* Groups of one channel each: all of them are columns of one product. */
@@ -64,7 +69,7 @@ bool conv_plan_depthwise_texel(const struct question *question, const struct ker
     struct tile t = tile_of(caps, &together, 4, 1, 16);
     if (direction == CONV_WEIGHT_GRAD && !conv_choose_split(caps, &together, t.blocks, conv_enough_workgroups(caps), PLACES, plan))
         return false;
-    use_tile(&t, t.rows, plan); /* each reads its own channels */
+    use_tile(&t, 1, plan); /* each lane reads its own channels */
     plan->step.shader = kernel->names[direction];
     plan->step.formats[0] = plan->step.formats[1] = plan->step.epilogue_format = FORMAT_TEXEL_VEC4;
     return conv_set_grid(caps, plan, t.blocks, 1, s->phases * plan->push.split);
@@ -93,7 +98,7 @@ static bool plan_rows_texel(const struct question *question, struct conv_plan *p
         turns > caps->max_loop_iterations)
         return false;
     struct tile t = suited_tile(caps, s, wide, false);
-    use_tile(&t, 1, plan);
+    use_tile(&t, t.rows, plan);
     plan->step.shader = names[backward][wide][by4][t.q > 1];
     plan->step.formats[0] = by4 ? FORMAT_TEXEL_VEC4 : FORMAT_TEXEL_SCALAR;
     plan->step.formats[1] = vec4_weights ? FORMAT_TEXEL_VEC4 : FORMAT_TEXEL_SCALAR;
@@ -143,7 +148,7 @@ static bool plan_weight_texel(const struct question *question, struct conv_plan 
     if (!conv_texels_fit(caps, s->inputs[0], by4 ? 4 : 1) || !conv_texels_fit(caps, s->inputs[1], wide ? 4 : 1) ||
         !choose_split_of_weights(caps, s, &t, plan))
         return false;
-    use_tile(&t, by4 ? 4 : 1, plan);
+    use_tile(&t, by4 ? t.rows / 4 : t.rows, plan);
     plan->step.shader = names[wide][by4][t.q > 1];
     plan->step.formats[0] = by4 ? FORMAT_TEXEL_VEC4 : FORMAT_TEXEL_SCALAR;
     plan->step.formats[1] = wide ? FORMAT_TEXEL_VEC4 : FORMAT_TEXEL_SCALAR;
@@ -154,6 +159,6 @@ static bool plan_weight_texel(const struct question *question, struct conv_plan 
 bool conv_plan_texel(const struct question *question, const struct kernel *kernel, struct conv_plan *plan)
 {
     (void)kernel;
-    return suits_texels(question) && (question->direction == CONV_WEIGHT_GRAD ? plan_weight_texel(question, plan)
-                                                                                   : plan_rows_texel(question, plan));
+    return suits_texels(question) &&
+           (question->direction == CONV_WEIGHT_GRAD ? plan_weight_texel(question, plan) : plan_rows_texel(question, plan));
 }

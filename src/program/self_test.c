@@ -117,8 +117,9 @@ static bool find_candidate(const vkg_device *device, enum conv_direction directi
 static bool find_problem_of(const vkg_device *device, enum conv_direction direction, const struct conv_plan *plan,
                             bool parts, struct conv_problem *problem, uint32_t *candidate)
 {
-    /* 72 and 65 for tiles that do not suit few columns, 4 for kernels that cut few sums, and finish them by fours */
-    static const uint32_t channels[] = {24, 8, 5, 1, 72, 65, 4};
+    /* 72 and 65 for tiles that do not suit few columns, 4 for kernels that cut few sums, and finish them by fours; the others for
+     * kernels that as many lanes share as these columns need */
+    static const uint32_t channels[] = {24, 8, 5, 1, 72, 65, 4, 40, 12, 7, 3};
     enum { COUNT = sizeof channels / sizeof *channels };
     for (uint32_t kernel = 3; kernel >= 2; kernel--)
         for (int i = 0; i < COUNT * COUNT; i++) {

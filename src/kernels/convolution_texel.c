@@ -1,22 +1,22 @@
 /* Kernels that read through texel buffers, for drivers of processors. */
 #include "kernels/convolution_plan.h"
 
-/* The tile of a texel kernel: `lanes` lanes, each with rows × q columns of `width` channels. */
+/* The tile of a texel kernel: `lanes` lanes, each with rows × q columns. */
 struct tile {
-    uint32_t lanes, across, rows, q, width; /* across: lanes that lie side by side */
+    uint32_t lanes, across, rows, q; /* across: lanes that lie side by side */
     uint32_t splits; /* lanes that take splits of their own */
     uint64_t blocks; /* tiles of one group */
 };
 
 enum { PLACES = 4 }; /* of the texel shaders, as are rows, q and width */
 
-/* As many lanes side by side as the columns need; the others lie over the rows. */
+/* As many lanes side by side as columns of `width` channels need; the others lie over the rows. */
 static struct tile tile_of(const vkg_device_caps *caps, const struct sizes *s, uint32_t width, uint32_t q, uint32_t rows)
 {
-    struct tile t = {.lanes = caps->subgroup_size, .across = 1, .rows = rows, .width = width, .q = q, .splits = 1};
-    while (t.lanes % (t.across * 2) == 0 && t.across * t.q * t.width < s->columns)
+    struct tile t = {.lanes = caps->subgroup_size, .across = 1, .rows = rows, .q = q, .splits = 1};
+    while (t.lanes % (t.across * 2) == 0 && t.across * q * width < s->columns)
         t.across *= 2;
-    t.blocks = up(s->columns, (uint64_t)t.across * t.q * t.width) * up(s->rows, (uint64_t)rows * (t.lanes / t.across));
+    t.blocks = up(s->columns, (uint64_t)t.across * q * width) * up(s->rows, (uint64_t)rows * (t.lanes / t.across));
     return t;
 }
 

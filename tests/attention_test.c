@@ -1,9 +1,11 @@
-/* Attention in blocks: the same numbers as in one piece, and memory that does not grow with the square of the length. */
+/* Attention in blocks: the same numbers as in one piece, or as one kernel, and memory that does not grow with the square of the length. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "device/device.h"
+#include "graph/graph.h"
 #include "on_device.h"
 
 enum { RESULTS = 4 }; /* the value and three gradients */
@@ -14,9 +16,14 @@ struct attention {
     vkg_tensor *x[4], *results[RESULTS]; /* x: q, k, v, mask */
 };
 
-static void build(struct attention *a, vkg_shape q, vkg_shape k, const vkg_shape *mask, uint32_t block_elements)
+static bool has_a_kernel(void)
 {
-    const vkg_shape shapes[3] = {q, k, k};
+    return vkg_device_get_caps(test_device())->kernels == VKG_KERNELS_TILED;
+}
+
+static void build(struct attention *a, vkg_shape q, vkg_shape k, vkg_shape v, const vkg_shape *mask, uint32_t block_elements)
+{
+    const vkg_shape shapes[3] = {q, k, v};
     assert_int_equal(vkg_graph_create(test_log(), &a->graph), VKG_OK);
     for (int i = 0; i < 3; i++)
         a->x[i] = vkg_input(a->graph, "x", shapes[i]);
@@ -41,29 +48,45 @@ static void run_alike(struct attention *whole, struct attention *parts)
         float *one = vkg_program_input(whole->program, whole->x[i], 0);
         float *other = vkg_program_input(parts->program, parts->x[i], 0);
         for (uint64_t k = 0; k < vkg_tensor_elements(whole->x[i]); k++)
-            one[k] = other[k] = test_random_float();
+            one[k] = other[k] = i == 3 && k % whole->x[3]->shape.dims[whole->x[3]->shape.rank - 1] && test_random(3) == 0 ? -INFINITY : test_random_float();
     }
     assert_int_equal(vkg_program_run(whole->program), VKG_OK);
     assert_int_equal(vkg_program_run(parts->program), VKG_OK);
 }
 
-static void check(vkg_shape q, vkg_shape k, const vkg_shape *mask, uint32_t block_elements)
+static float largest_of(const float *numbers, uint64_t count)
+{
+    float largest = 1;
+    for (uint64_t i = 0; i < count; i++)
+        largest = fmaxf(largest, fabsf(numbers[i]));
+    return largest;
+}
+
+static void check_of(vkg_shape q, vkg_shape k, vkg_shape v, const vkg_shape *mask, uint32_t block_elements)
 {
     struct attention whole, parts;
-    build(&whole, q, k, mask, 0);
-    build(&parts, q, k, mask, block_elements);
-    assert_true(vkg_program_get_stats(parts.program).dispatches > vkg_program_get_stats(whole.program).dispatches);
+    build(&whole, q, k, v, mask, 0);
+    build(&parts, q, k, v, mask, block_elements);
+    if (block_elements < shape_elements(&q) / q.dims[q.rank - 1] * k.dims[k.rank - 2]) /* there are several blocks */
+        assert_true(vkg_program_get_stats(parts.program).dispatches > vkg_program_get_stats(whole.program).dispatches);
     run_alike(&whole, &parts);
     for (int i = 0; i < RESULTS; i++) {
         const float *one = vkg_program_output(whole.program, whole.results[i], 0);
         const float *other = vkg_program_output(parts.program, parts.results[i], 0);
-        for (uint64_t e = 0; e < vkg_tensor_elements(whole.results[i]); e++)
-            if (!(fabsf(one[e] - other[e]) <= 1e-5f * (1 + fabsf(one[e]))))
+        const uint64_t count = vkg_tensor_elements(whole.results[i]);
+        const float most = 1e-5f * largest_of(one, count);
+        for (uint64_t e = 0; e < count; e++)
+            if (isnan(one[e]) != isnan(other[e]) || fabsf(one[e] - other[e]) > most)
                 fail_msg("result %d, element %llu: %g in one piece, %g in blocks", i, (unsigned long long)e,
                          (double)one[e], (double)other[e]);
     }
     finish(&whole);
     finish(&parts);
+}
+
+static void check(vkg_shape q, vkg_shape k, const vkg_shape *mask, uint32_t block_elements)
+{
+    check_of(q, k, k, mask, block_elements);
 }
 
 static void blocks_change_nothing(void **unused)
@@ -77,23 +100,80 @@ static void blocks_change_nothing(void **unused)
     check(VKG_SHAPE(3, length, 7), VKG_SHAPE(3, length, 7), NULL, 3 * length * (1 + test_random(7)));
 }
 
+/* Beside tiles of 64 rows, columns and elements: below, above, exactly; masks of every dimension, which shut off all of a tile or of
+ * a query here and there. */
+static void draw_a_kernels_problem(void)
+{
+    static const uint32_t sizes[] = {1, 3, 4, 16, 60, 63, 64, 65, 128, 130};
+    enum { SIZES = sizeof sizes / sizeof *sizes };
+    vkg_shape q = {.rank = 2 + test_random(3)}, k, v, mask;
+    for (uint32_t i = 0; i < q.rank; i++)
+        q.dims[i] = i + 2 < q.rank ? 1 + test_random(3) : sizes[test_random(SIZES)];
+    k = v = mask = q;
+    k.dims[q.rank - 2] = v.dims[q.rank - 2] = sizes[1 + test_random(SIZES - 1)]; /* of one, two gradients are 0, and their errors are not */
+    v.dims[q.rank - 1] = sizes[test_random(SIZES)];
+    mask.dims[q.rank - 1] = k.dims[q.rank - 2];
+    for (uint32_t i = 0; i < mask.rank; i++)
+        mask.dims[i] = test_random(3) ? mask.dims[i] : 1;
+    const bool masked = test_random(2);
+    print_message("q %s, k %s, v %s, mask %s\n", SHAPE(&q), SHAPE(&k), SHAPE(&v), masked ? SHAPE(&mask) : "none");
+    check_of(q, k, v, masked ? &mask : NULL, 1u << 24);
+}
+
+static void a_kernel_changes_nothing(void **unused)
+{
+    (void)unused;
+    if (!has_a_kernel())
+        skip();
+    const bool can_compile_much = !strstr(test_device()->caps.driver_name, "SwiftShader"); /* in minutes */
+    vkg_device_type *type = &test_device()->caps.type, own = *type;
+    for (int i = 0; i < 12; i++) {
+        *type = i % 2 && can_compile_much ? VKG_DEVICE_DISCRETE : own; /* whose threads compute more */
+        draw_a_kernels_problem();
+    }
+    *type = own;
+}
+
+/* Two tiles of keys are shut off for all, then some for each; and all of them for one query, which is no number. */
+static void masks_may_shut_off_tiles(void **unused)
+{
+    (void)unused;
+    enum { QUERIES = 5, KEYS = 200 };
+    struct attention a;
+    const vkg_shape mask = VKG_SHAPE(QUERIES, KEYS);
+    build(&a, VKG_SHAPE(QUERIES, 4), VKG_SHAPE(KEYS, 4), VKG_SHAPE(KEYS, 1), &mask, 0);
+    for (int i = 0; i < 3; i++)
+        for (uint64_t k = 0; k < vkg_tensor_elements(a.x[i]); k++)
+            ((float *)vkg_program_input(a.program, a.x[i], 0))[k] = i == 1 ? 1 : (float)k;
+    for (int i = 0; i < QUERIES * KEYS; i++)
+        ((float *)vkg_program_input(a.program, a.x[3], 0))[i] = i % KEYS < 128 + i / KEYS || i / KEYS == 4 ? -INFINITY : 0;
+    assert_int_equal(vkg_program_run(a.program), VKG_OK);
+    const float *y = vkg_program_output(a.program, a.results[0], 0);
+    for (int query = 0; query < QUERIES - 1; query++)
+        assert_float_equal(y[query], (float)(128 + query + KEYS - 1) / 2, 1e-3);
+    assert_true(isnan(y[QUERIES - 1]));
+    finish(&a);
+}
+
 /* A map of 64 × 64 pixels with 8 heads: one matrix of all scores would take 512 MiB, and PyTorch's backward pass three. */
 static void memory_is_that_of_a_few_blocks(void **unused)
 {
     (void)unused;
     struct attention map;
     const uint64_t scores = 8ull * 4096 * 4096 * sizeof(float);
-    build(&map, VKG_SHAPE(1, 8, 4096, 64), VKG_SHAPE(1, 8, 4096, 64), NULL, 0);
+    const vkg_shape shape = VKG_SHAPE(1, 8, 4096, 64);
+    build(&map, shape, shape, shape, NULL, 0);
     vkg_program_stats stats = vkg_program_get_stats(map.program);
     printf("64 x 64 map, 8 heads: %.0f MB for value and gradients; all scores take %.0f MB\n",
            (double)stats.temporary_bytes / 1e6, (double)scores / 1e6);
-    assert_true(stats.temporary_bytes < scores);
+    assert_true(stats.temporary_bytes < (has_a_kernel() ? 9 * 8ull * 4096 * 64 * sizeof(float) : scores));
     finish(&map);
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(blocks_change_nothing),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(blocks_change_nothing), cmocka_unit_test(a_kernel_changes_nothing),
+                                       cmocka_unit_test(masks_may_shut_off_tiles),
                                        cmocka_unit_test(memory_is_that_of_a_few_blocks)};
     return cmocka_run_group_tests(tests, NULL, test_device_close);
 }

@@ -1,4 +1,4 @@
-/* Prints what AMD's compiler in Mesa makes of the convolution kernels for graphics cards, in every tile and both ways of reading:
+/* Prints what AMD's compiler in Mesa makes of the convolution kernels for graphics cards, in every tile and both ways of reading, and of those of attention:
  * registers, shared memory and spills, as a table. Needs no card: RADV_FORCE_FAMILY names the chip to compile for. See
  * tools/amd-registers. */
 #include <stddef.h>
@@ -24,8 +24,8 @@
         }                                                                                                              \
     } while (0)
 
-/* Storage buffers, as many as the convolution kernels of this kind have at most, and the push constants of all. */
-enum { BINDINGS = 7, PUSH_BYTES = 128, CONSTANTS = 48 };
+/* Storage buffers, as many as these kernels have at most, and the push constants of all. */
+enum { BINDINGS = 9, PUSH_BYTES = 128, CONSTANTS = 48 };
 
 struct compiler {
     vkg_device_caps caps; /* as vkgan sees the chip */
@@ -93,32 +93,32 @@ static void make_layout(struct compiler *compiler)
         .pushConstantRangeCount = 1, .pPushConstantRanges = &push}, NULL, &compiler->layout));
 }
 
-static VkPipeline compile(const struct compiler *compiler, const struct conv_plan *plan, uint32_t epilogue)
+struct kernel {
+    char name[128];
+    const struct shader *shader;
+    uint32_t constants[CONSTANTS], subgroup_size;
+};
+
+static VkPipeline compile(const struct compiler *compiler, const struct kernel *kernel)
 {
-    const struct conv_step *step = &plan->step;
-    const struct shader *shader = shader_find(step->shader);
     VkShaderModule module;
     VkPipeline pipeline;
     VkSpecializationMapEntry entries[CONSTANTS];
-    uint32_t numbers[CONSTANTS] = {step->workgroup, epilogue};
-    memcpy(numbers + 2, step->constants, sizeof step->constants);
-    if (step->specialized)
-        memcpy(numbers + 2 + step->constant_count, &plan->push, offsetof(struct conv_push, slope));
     for (uint32_t i = 0; i < CONSTANTS; i++)
         entries[i] = (VkSpecializationMapEntry){i, i * 4, 4};
-    const VkSpecializationInfo constants = {CONSTANTS, entries, sizeof numbers, numbers};
+    const VkSpecializationInfo constants = {CONSTANTS, entries, sizeof kernel->constants, kernel->constants};
     const VkPipelineShaderStageRequiredSubgroupSizeCreateInfo size = {
         .sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_REQUIRED_SUBGROUP_SIZE_CREATE_INFO,
-        .requiredSubgroupSize = step->subgroup_size};
+        .requiredSubgroupSize = kernel->subgroup_size};
     CHECK(vkCreateShaderModule(compiler->device, &(VkShaderModuleCreateInfo){
-        .sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO, .codeSize = shader->spirv_bytes, .pCode = shader->spirv},
-        NULL, &module));
+        .sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO, .codeSize = kernel->shader->spirv_bytes,
+        .pCode = kernel->shader->spirv}, NULL, &module));
     CHECK(vkCreateComputePipelines(compiler->device, VK_NULL_HANDLE, 1, &(VkComputePipelineCreateInfo){
         .sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
         .flags = VK_PIPELINE_CREATE_CAPTURE_STATISTICS_BIT_KHR, .layout = compiler->layout,
         .stage = {.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO, .stage = VK_SHADER_STAGE_COMPUTE_BIT,
-                  .pNext = step->subgroup_size ? &size : NULL,
-                  .flags = step->subgroup_size ? VK_PIPELINE_SHADER_STAGE_CREATE_REQUIRE_FULL_SUBGROUPS_BIT : 0,
+                  .pNext = kernel->subgroup_size ? &size : NULL,
+                  .flags = kernel->subgroup_size ? VK_PIPELINE_SHADER_STAGE_CREATE_REQUIRE_FULL_SUBGROUPS_BIT : 0,
                   .module = module, .pName = "main", .pSpecializationInfo = &constants}}, NULL, &pipeline));
     vkDestroyShaderModule(compiler->device, module, NULL);
     return pipeline;
@@ -132,21 +132,35 @@ static uint64_t statistic(const VkPipelineExecutableStatisticKHR *all, uint32_t 
     return UINT64_MAX;
 }
 
-static void print_row(const struct compiler *compiler, const struct conv_plan *plan, uint32_t epilogue)
+static void print_row(const struct compiler *compiler, const struct kernel *kernel)
 {
-    const VkPipeline pipeline = compile(compiler, plan, epilogue);
-    char name[96];
+    const VkPipeline pipeline = compile(compiler, kernel);
     VkPipelineExecutableStatisticKHR all[64];
     uint32_t count = 64;
     for (int i = 0; i < 64; i++)
         all[i] = (VkPipelineExecutableStatisticKHR){.sType = VK_STRUCTURE_TYPE_PIPELINE_EXECUTABLE_STATISTIC_KHR};
     CHECK(vkGetPipelineExecutableStatisticsKHR(compiler->device, &(VkPipelineExecutableInfoKHR){
         .sType = VK_STRUCTURE_TYPE_PIPELINE_EXECUTABLE_INFO_KHR, .pipeline = pipeline}, &count, all));
-    conv_kernel_name(plan, name, sizeof name);
-    printf("| %s%s | %lld | %lld | %lld | %lld |\n", name, epilogue ? ", whole epilogue" : "", (long long)statistic(all, count, "VGPRs"),
+    printf("| %s | %lld | %lld | %lld | %lld |\n", kernel->name, (long long)statistic(all, count, "VGPRs"),
            (long long)statistic(all, count, "SGPRs"), (long long)statistic(all, count, "LDS size"),
            (long long)(statistic(all, count, "Spilled VGPRs") + statistic(all, count, "Spilled SGPRs")));
     vkDestroyPipeline(compiler->device, pipeline, NULL);
+}
+
+/* --- convolutions --- */
+
+static struct kernel kernel_of(const struct conv_plan *plan, uint32_t epilogue)
+{
+    const struct conv_step *step = &plan->step;
+    struct kernel kernel = {.shader = shader_find(step->shader), .constants = {step->workgroup, epilogue},
+                            .subgroup_size = step->subgroup_size};
+    char name[96];
+    conv_kernel_name(plan, name, sizeof name);
+    snprintf(kernel.name, sizeof kernel.name, "%s%s", name, epilogue ? ", whole epilogue" : "");
+    memcpy(kernel.constants + 2, step->constants, sizeof step->constants);
+    if (step->specialized)
+        memcpy(kernel.constants + 2 + step->constant_count, &plan->push, offsetof(struct conv_push, slope));
+    return kernel;
 }
 
 /* A kernel that was printed for another problem, or with other splits, is not printed again. */
@@ -182,11 +196,29 @@ static void print_kernels(const struct compiler *compiler, enum conv_direction d
         for (uint32_t i = 0; i < count; i++) {
             if (plans[i].unpacks || !is_new(&plans[i], direction)) /* float32 has that kernel already */
                 continue;
-            print_row(compiler, &plans[i], 0);
-            if (direction != CONV_WEIGHT_GRAD)
-                print_row(compiler, &plans[i], whole | (plans[i].step.moments_tile[0] ? EPILOGUE_MOMENTS : 0) | (plans[i].step.copies ? EPILOGUE_COPY : 0));
+            const struct kernel kernel = kernel_of(&plans[i], 0);
+            print_row(compiler, &kernel);
+            if (direction == CONV_WEIGHT_GRAD)
+                continue;
+            const struct kernel finishing = kernel_of(&plans[i], whole | (plans[i].step.moments_tile[0] ? EPILOGUE_MOMENTS : 0) |
+                                                                     (plans[i].step.copies ? EPILOGUE_COPY : 0));
+            print_row(compiler, &finishing);
         }
     }
+}
+
+/* --- attention --- */
+
+static void print_attention(const struct compiler *compiler)
+{
+    static const char *const shaders[] = {"attention", "attention_logsumexp", "attention_query_gradient", "attention_key_gradient",
+                                          "attention_value_gradient", "attention_small", "attention_query_gradient_small"};
+    for (size_t i = 0; i < sizeof shaders / sizeof *shaders; i++)
+        for (uint32_t special = 0; special < 2; special++) { /* with a mask, read by ones */
+            struct kernel kernel = {.shader = shader_find(shaders[i]), .constants = {strstr(shaders[i], "small") ? 256 : 64, special, !special, !special, !special}};
+            snprintf(kernel.name, sizeof kernel.name, "%s%s", shaders[i], special ? ", masked, reads by ones" : "");
+            print_row(compiler, &kernel);
+        }
 }
 
 int main(void)
@@ -208,5 +240,6 @@ int main(void)
         if (compiler.caps.matrix_float16.m)
             print_kernels(&compiler, (enum conv_direction)direction, VKG_FLOAT16);
     }
+    print_attention(&compiler);
     return 0;
 }

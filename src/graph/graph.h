@@ -8,6 +8,7 @@
 #include "vkgan/graph.h"
 
 struct lowering; /* kernels/lowering.h */
+struct vkg_device;
 
 enum { OP_MAX_INPUTS = 8 }; /* of operations other than updates */
 
@@ -16,7 +17,7 @@ enum op_kind {
     OP_POINTWISE, /* one GLSL expression an element, with broadcasting; fused into chains */
     OP_REDUCE,    /* a sum, or a greatest, over axes; the chain that feeds it is fused into it */
     OP_VIEW,      /* another shape, or another name, of the same memory */
-    OP_COMPOSITE, /* built of other operations, with a gradient rule of its own */
+    OP_COMPOSITE, /* built of other operations, with a gradient rule or a kernel of its own */
     OP_KERNEL,    /* its lowering names the kernels */
     OP_UPDATE,    /* changes state in place */
 };
@@ -38,11 +39,15 @@ struct op {
     vkg_dtype input_dtypes[OP_MAX_INPUTS];
     bool takes_halves; /* OP_KERNEL: also inputs that are all float16, or all bfloat16 */
     /* For every i with wanted[i]: builds the gradient with respect to input i, given dy, the gradient with
-     * respect to the node, into gradients[i]. NULL: no gradient passes. */
+     * respect to the node, into gradients[i]. NULL: no gradient passes; of a composite, it passes to what it is built of. */
     void (*gradient)(vkg_graph *graph, vkg_tensor *node, vkg_tensor *dy, const bool *wanted, vkg_tensor **gradients);
     /* Runs for every node before any is lowered: to decide where tensors lie. May be NULL. */
     vkg_result (*prepare)(struct lowering *lowering, const vkg_tensor *node);
-    /* OP_KERNEL, OP_UPDATE: adds the node's dispatches. */
+    /* OP_COMPOSITE that has a lowering: can a kernel of the device compute this node as one? Otherwise, and where the check of that
+     * name failed (program/kernel_checks.c), what it is built of is computed. */
+    bool (*suits)(const struct vkg_device *device, const vkg_tensor *node);
+    const char *check;
+    /* OP_KERNEL, OP_UPDATE, OP_COMPOSITE that a kernel computes: adds the node's dispatches. */
     vkg_result (*lower)(struct lowering *lowering, const vkg_tensor *node);
 };
 
@@ -67,6 +72,7 @@ struct attributes {
     uint32_t index;           /* random: which stream; state, assign: which declaration; others that update: which one */
     struct conv_problem conv; /* convolutions */
     struct rearrangement rearrangement;
+    uint32_t one_kernel;      /* attention: whether its scores need not lie in memory */
     struct {
         uint32_t kernel, stride, padding;
     } window; /* greatest, scatter_windows */

@@ -133,6 +133,13 @@ void kernel_check_name(const vkg_device *device, const char *check, char name[64
     snprintf(name, 64, "%s by %s reads", check, device->caps.kernels == VKG_KERNELS_TEXEL ? "texel" : "storage");
 }
 
+enum trust kernel_check_trust(const vkg_device *device, const char *check)
+{
+    char name[64];
+    kernel_check_name(device, check, name);
+    return kernel_trust(device, name);
+}
+
 vkg_result kernel_note_trust(vkg_device *device, const char *kernel, enum trust trust, const char *seen)
 {
     char key[CHOICE_KEY_BYTES], value[64];

@@ -1,11 +1,9 @@
 /* Scaled dot-product attention (Vaswani et al. 2017, section 3.2.1), a block of queries at a time: the scores of one block
  * are gone before the next one's are made, and the backward pass makes them again. So the memory for scores is that of a
- * few blocks, whatever the length. */
+ * few blocks, whatever the length. Where one kernel computes it all, there is none. */
+#include "ops/attention.h"
+
 #include <math.h>
-
-#include "ops/ops.h"
-
-enum { QUERY, KEY, VALUE, MASK };
 
 /* How the queries are cut. The softmax of a block is [B…, rows, S]. */
 struct blocks {
@@ -59,35 +57,101 @@ static vkg_tensor *add_to(vkg_graph *graph, vkg_tensor *sum, vkg_tensor *part)
     return sum ? vkg_add(graph, sum, part) : part;
 }
 
-/* With P = softmax(S): dV = Pᵀ·dO, dS = P ∘ (dP − Σ dP ∘ P), dP = dO·Vᵀ, dQ = dS·K·scale, dK = dSᵀ·Q·scale. */
-static void attention_gradient(vkg_graph *graph, vkg_tensor *node, vkg_tensor *dy, const bool *wanted,
-                               vkg_tensor **gradients)
+/* log Σ exp(scores) of a block */
+static vkg_tensor *logsumexp_of(vkg_graph *graph, vkg_tensor *scores, vkg_tensor *v, uint32_t axis)
 {
-    vkg_tensor *q = read_again(graph, node->inputs[QUERY]), *k = node->inputs[KEY], *v = node->inputs[VALUE];
-    vkg_tensor *mask = node->input_count > MASK ? node->inputs[MASK] : NULL;
-    struct blocks blocks = cut(q, k, node->attributes.p, node->attributes.index);
-    vkg_tensor **dq = arena_alloc(&graph->arena, block_count(&blocks) * sizeof *dq);
+    (void)v;
+    return vkg_logsumexp(graph, scores, 1u << axis, true);
+}
+
+/* A node of `op`, whose inputs are those of its enum up to its count, and the mask or NULL. */
+static vkg_tensor *add_node(vkg_graph *graph, enum attention_op op, vkg_tensor *const *operands, vkg_tensor *mask,
+                            vkg_tensor *value, const struct attributes *attributes)
+{
+    vkg_tensor *inputs[OP_MAX_INPUTS];
+    uint32_t count = attention_operands(&attention_ops[op]);
+    for (uint32_t i = 0; i < count; i++)
+        inputs[i] = operands[i];
+    if (mask)
+        inputs[count++] = mask;
+    return value->poisoned ? value
+                           : graph_add_node(graph, &(struct node_desc){
+                                 .op = &attention_ops[op], .shape = value->shape, .input_count = count, .inputs = inputs,
+                                 .value = value, .attributes = *attributes});
+}
+
+/* What of_scores makes of each block's scores, one behind the other. */
+static vkg_tensor *of_blocks(vkg_graph *graph, vkg_tensor *const *operands, vkg_tensor *mask, const struct blocks *blocks,
+                             vkg_tensor *(*of_scores)(vkg_graph *graph, vkg_tensor *scores, vkg_tensor *v, uint32_t axis))
+{
+    vkg_tensor **parts = arena_alloc(&graph->arena, block_count(blocks) * sizeof *parts);
+    if (!parts)
+        return graph_fail(graph, "scaled_dot_product_attention: out of memory");
+    for (uint32_t first = 0; first < blocks->length; first += blocks->rows) {
+        vkg_tensor *rows = block_of(graph, operands[QUERY], blocks, first);
+        vkg_tensor *scores = scores_of(graph, rows, operands[KEY], mask, blocks, first);
+        parts[first / blocks->rows] = of_scores(graph, scores, operands[VALUE], blocks->axis + 1);
+    }
+    return vkg_concat(graph, parts, block_count(blocks), blocks->axis);
+}
+
+/* With P = softmax(S): dV = Pᵀ·dO, dS = P ∘ (dP − Σ dP ∘ P), dP = dO·Vᵀ, dQ = dS·K·scale, dK = dSᵀ·Q·scale. */
+static void gradients_of_blocks(vkg_graph *graph, vkg_tensor *const *operands, vkg_tensor *mask, const struct blocks *blocks,
+                                const bool *wanted, vkg_tensor **gradients)
+{
+    vkg_tensor *k = operands[KEY], *v = operands[VALUE];
+    vkg_tensor **dq = arena_alloc(&graph->arena, block_count(blocks) * sizeof *dq);
     if (!dq)
         return;
-    for (uint32_t first = 0; first < blocks.length; first += blocks.rows) {
-        vkg_tensor *rows = block_of(graph, q, &blocks, first), *dy_rows = block_of(graph, dy, &blocks, first);
-        vkg_tensor *p = vkg_softmax(graph, scores_of(graph, rows, k, mask, &blocks, first), blocks.axis + 1);
+    for (uint32_t first = 0; first < blocks->length; first += blocks->rows) {
+        vkg_tensor *rows = block_of(graph, operands[QUERY], blocks, first), *dy_rows = block_of(graph, operands[DY], blocks, first);
+        vkg_tensor *p = vkg_softmax(graph, scores_of(graph, rows, k, mask, blocks, first), blocks->axis + 1);
         vkg_tensor *dp = vkg_matmul(graph, dy_rows, v, false, true);
-        vkg_tensor *common = vkg_sum(graph, vkg_mul(graph, dp, p), 1u << (blocks.axis + 1), true);
-        vkg_tensor *ds = vkg_affine(graph, vkg_mul(graph, p, vkg_sub(graph, dp, common)), blocks.scale, 0);
+        vkg_tensor *common = vkg_sum(graph, vkg_mul(graph, dp, p), 1u << (blocks->axis + 1), true);
+        vkg_tensor *ds = vkg_affine(graph, vkg_mul(graph, p, vkg_sub(graph, dp, common)), blocks->scale, 0);
         if (wanted[QUERY])
-            dq[first / blocks.rows] = vkg_matmul(graph, ds, k, false, false);
+            dq[first / blocks->rows] = vkg_matmul(graph, ds, k, false, false);
         if (wanted[KEY])
             gradients[KEY] = add_to(graph, gradients[KEY], vkg_matmul(graph, ds, rows, true, false));
         if (wanted[VALUE])
             gradients[VALUE] = add_to(graph, gradients[VALUE], vkg_matmul(graph, p, dy_rows, true, false));
     }
     if (wanted[QUERY])
-        gradients[QUERY] = vkg_concat(graph, dq, block_count(&blocks), blocks.axis);
+        gradients[QUERY] = vkg_concat(graph, dq, block_count(blocks), blocks->axis);
 }
 
-static const struct op op_attention = {.name = "scaled_dot_product_attention", .doc = "softmax(q·kᵀ·scale + mask)·v",
-                                       .kind = OP_COMPOSITE, .gradient = attention_gradient};
+static void attention_gradient(vkg_graph *graph, vkg_tensor *node, vkg_tensor *dy, const bool *wanted,
+                               vkg_tensor **gradients)
+{
+    vkg_tensor *q = node->inputs[QUERY], *k = node->inputs[KEY], *v = node->inputs[VALUE];
+    vkg_tensor *mask = node->input_count > VALUE + 1 ? node->inputs[VALUE + 1] : NULL;
+    const struct blocks blocks = cut(q, k, node->attributes.p, node->attributes.index);
+    struct attributes attributes = node->attributes;
+    attributes.one_kernel &= graph->precision == VKG_FLOAT32 && dy->dtype == VKG_FLOAT32;
+    /* what a kernel reads beside these comes before what the values are made of, as it must */
+    vkg_tensor *operands[] = {
+        q, k, v, dy,
+        [LOGSUMEXP] = add_node(graph, ATTENTION_LOGSUMEXP, (vkg_tensor *[]){q, k, v}, mask,
+                               of_blocks(graph, (vkg_tensor *[]){q, k, v}, mask, &blocks, logsumexp_of), &attributes),
+        [DELTA] = vkg_sum(graph, vkg_mul(graph, dy, node), 1u << (blocks.axis + 1), true)};
+    vkg_tensor *again[] = {read_again(graph, q), k, v, dy};
+    gradients_of_blocks(graph, again, mask, &blocks, wanted, gradients);
+    for (int i = QUERY; i <= VALUE; i++)
+        if (gradients[i])
+            gradients[i] = add_node(graph, ATTENTION_DQ + i, operands, mask, gradients[i], &attributes);
+}
+
+const struct op attention_ops[ATTENTION_OPS] = {
+    [ATTENTION] = {.name = "scaled_dot_product_attention", .doc = "softmax(q·kᵀ·scale + mask)·v", .kind = OP_COMPOSITE,
+                   .gradient = attention_gradient, .suits = attention_suits, .check = "attention", .lower = lower_attention},
+    [ATTENTION_LOGSUMEXP] = {.name = "attention_logsumexp", .doc = "log Σ exp(q·kᵀ·scale + mask)", .kind = OP_COMPOSITE,
+                             .suits = attention_suits, .check = "gradients of attention", .lower = lower_attention},
+    [ATTENTION_DQ] = {.name = "attention_query_gradient", .doc = "dS·k·scale", .kind = OP_COMPOSITE,
+                      .suits = attention_suits, .check = "gradients of attention", .lower = lower_attention},
+    [ATTENTION_DK] = {.name = "attention_key_gradient", .doc = "dSᵀ·q·scale", .kind = OP_COMPOSITE,
+                      .suits = attention_suits, .check = "gradients of attention", .lower = lower_attention},
+    [ATTENTION_DV] = {.name = "attention_value_gradient", .doc = "Pᵀ·dy", .kind = OP_COMPOSITE,
+                      .suits = attention_suits, .check = "gradients of attention", .lower = lower_attention}};
 
 static bool shapes_fit(vkg_graph *graph, const vkg_tensor *q, const vkg_tensor *k, const vkg_tensor *v)
 {
@@ -126,19 +190,11 @@ vkg_tensor *vkg_scaled_dot_product_attention(vkg_graph *graph, vkg_tensor *q, vk
         !mask_fits(graph, q, k, mask))
         return graph->poison;
     float scale = desc->scale != 0 ? desc->scale : 1 / sqrtf((float)q->shape.dims[q->shape.rank - 1]);
-    uint32_t elements = desc->block_elements ? desc->block_elements : ELEMENTS;
-    struct blocks blocks = cut(q, k, scale, elements);
-    vkg_tensor **parts = arena_alloc(&graph->arena, block_count(&blocks) * sizeof *parts);
-    if (!parts)
-        return graph_fail(graph, "scaled_dot_product_attention: out of memory");
-    for (uint32_t first = 0; first < blocks.length; first += blocks.rows) {
-        vkg_tensor *scores = scores_of(graph, block_of(graph, q, &blocks, first), k, mask, &blocks, first);
-        parts[first / blocks.rows] = attend(graph, scores, v, blocks.axis + 1);
-    }
-    vkg_tensor *y = vkg_concat(graph, parts, block_count(&blocks), blocks.axis);
-    if (y->poisoned)
-        return y;
-    return graph_add_node(graph, &(struct node_desc){
-        .op = &op_attention, .shape = y->shape, .input_count = mask ? 4 : 3, .inputs = (vkg_tensor *[]){q, k, v, mask},
-        .value = y, .attributes = {.p = scale, .index = elements}});
+    const uint32_t elements = desc->block_elements ? desc->block_elements : ELEMENTS;
+    const struct blocks blocks = cut(q, k, scale, elements);
+    vkg_tensor *const operands[] = {q, k, v};
+    const bool floats = graph->precision == VKG_FLOAT32 && q->dtype == VKG_FLOAT32 && k->dtype == VKG_FLOAT32 &&
+                        v->dtype == VKG_FLOAT32 && (!mask || mask->dtype == VKG_FLOAT32);
+    const struct attributes attributes = {.p = scale, .index = elements, .one_kernel = floats && !desc->block_elements};
+    return add_node(graph, ATTENTION, operands, mask, of_blocks(graph, operands, mask, &blocks, attend), &attributes);
 }

@@ -55,7 +55,7 @@ static void look_at_readers(struct search *s)
     const vkg_graph *graph = s->graph;
     for (size_t id = graph->tensor_count; id-- > 0;)
         if (s->fusion->live[id])
-            look_at_reader(s, graph->tensors[id]);
+            look_at_reader(s, s->fusion->nodes[id]);
     for (size_t i = 0; i < graph->output_count; i++) {
         const uint32_t read = tensor_storage(graph->outputs[i].tensor)->id;
         s->uses[read]++;
@@ -219,8 +219,8 @@ static void note_halves(const struct search *s, const vkg_tensor *convolution)
 static void of_each_convolution(const struct search *s, void (*act)(const struct search *s, const vkg_tensor *convolution))
 {
     for (size_t id = 0; id < s->graph->tensor_count; id++)
-        if (s->fusion->live[id] && may_finish(s->graph->tensors[id]))
-            act(s, s->graph->tensors[id]);
+        if (s->fusion->live[id] && may_finish(s->fusion->nodes[id]))
+            act(s, s->fusion->nodes[id]);
 }
 
 static void find_all(const struct search *s)

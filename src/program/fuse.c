@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels/choice.h"
 #include "ops/ops.h"
 #include "program/epilogues.h"
 
@@ -50,7 +51,33 @@ static bool is_fusible(const struct analysis *a, const vkg_tensor *node)
 
 static bool is_unit(const struct analysis *a, const vkg_tensor *node)
 {
-    return is_fusible(a, node) || node->op->kind == OP_KERNEL || node->op->kind == OP_UPDATE;
+    return is_fusible(a, node) || node->op->lower;
+}
+
+/* --- what a kernel computes as one --- */
+
+bool fusion_is_one_kernel(const vkg_device *device, const vkg_tensor *node)
+{
+    return node->op->suits && kernel_check_trust(device, node->op->check) != TRUST_WRONG && node->op->suits(device, node);
+}
+
+/* What it reads is there where its value would be computed; what is built of it may be an older node, which some other call made. */
+static bool reads_older(const vkg_tensor *node)
+{
+    bool older = true;
+    for (uint32_t i = 0; i < node->input_count; i++)
+        older &= tensor_storage(node->inputs[i])->id < tensor_storage(node)->id;
+    return older;
+}
+
+static void find_nodes(const struct analysis *a)
+{
+    const vkg_graph *graph = a->graph;
+    for (size_t id = 0; id < graph->tensor_count; id++) {
+        const vkg_tensor *node = a->fusion->nodes[id] = graph->tensors[id];
+        if (fusion_is_one_kernel(a->limits->device, node) && reads_older(node))
+            a->fusion->nodes[tensor_storage(node)->id] = node;
+    }
 }
 
 /* --- who lives, who reads whom --- */
@@ -62,7 +89,7 @@ static void mark_live(struct analysis *a)
     for (size_t i = 0; i < graph->output_count; i++)
         live[tensor_storage(graph->outputs[i].tensor)->id] = true;
     for (size_t id = graph->tensor_count; id-- > 0;) {
-        const vkg_tensor *node = graph->tensors[id];
+        const vkg_tensor *node = a->fusion->nodes[id];
         live[id] |= node->op->kind == OP_UPDATE || node->op == &op_assign;
         for (uint32_t i = 0; live[id] && i < node->input_count; i++)
             live[tensor_storage(node->inputs[i])->id] = true;
@@ -97,11 +124,11 @@ static void find_candidates(struct analysis *a)
 {
     const vkg_graph *graph = a->graph;
     for (size_t id = 0; id < graph->tensor_count; id++)
-        a->candidate[id] = a->fusion->live[id] && graph->tensors[id]->op->kind == OP_POINTWISE &&
+        a->candidate[id] = a->fusion->live[id] && a->fusion->nodes[id]->op->kind == OP_POINTWISE &&
                            !graph->tensors[id]->op->stored && !a->fusion->finished[id];
     for (size_t id = 0; id < graph->tensor_count; id++)
         if (a->fusion->live[id] && !a->fusion->finished[id]) /* what those read, their convolutions do */
-            look_at_consumer(a, graph->tensors[id]);
+            look_at_consumer(a, a->fusion->nodes[id]);
     for (size_t i = 0; i < graph->output_count; i++)
         a->candidate[tensor_storage(graph->outputs[i].tensor)->id] = false;
 }
@@ -204,7 +231,7 @@ static bool may_repeat(const struct analysis *a, const vkg_tensor *node)
 static void decide_inlining(struct analysis *a)
 {
     for (size_t id = 0; id < a->graph->tensor_count; id++) {
-        const vkg_tensor *node = a->graph->tensors[id];
+        const vkg_tensor *node = a->fusion->nodes[id];
         if (!a->fusion->live[id] || !is_fusible(a, node))
             continue;
         build_chain(a, node);
@@ -290,12 +317,13 @@ static bool add_unit(struct analysis *a, const vkg_tensor *node)
     if (is_fusible(a, node))
         unit->fused = (struct fused_kernel){.space = *fused_space(node), .output_count = 1, .outputs = {node},
                                             .axes = node->op->kind == OP_REDUCE ? node->attributes.axes : 0};
-    a->unit_of[node->id] = (uint32_t)fusion->unit_count++;
-    const struct epilogue *epilogue = &fusion->epilogues[node->id];
+    const uint32_t id = tensor_storage(node)->id;
+    a->unit_of[id] = (uint32_t)fusion->unit_count++;
+    const struct epilogue *epilogue = &fusion->epilogues[id];
     if (epilogue->result)
-        a->unit_of[epilogue->result->id] = a->unit_of[node->id];
+        a->unit_of[epilogue->result->id] = a->unit_of[id];
     if (epilogue->copy)
-        a->unit_of[epilogue->copy->id] = a->unit_of[node->id];
+        a->unit_of[epilogue->copy->id] = a->unit_of[id];
     return true;
 }
 
@@ -303,7 +331,7 @@ static bool group(struct analysis *a)
 {
     struct fusion *fusion = a->fusion;
     for (size_t id = 0; id < a->graph->tensor_count; id++) {
-        const vkg_tensor *node = a->graph->tensors[id];
+        const vkg_tensor *node = fusion->nodes[id];
         if (!fusion->live[id] || fusion->inlined[id] || !is_unit(a, node))
             continue;
         bool joined = false;
@@ -325,16 +353,17 @@ static bool group(struct analysis *a)
 bool fusion_create(const vkg_graph *graph, const struct fusion_limits *limits, struct fusion *fusion)
 {
     size_t n = graph->tensor_count + 1;
-    *fusion = (struct fusion){.live = calloc(n, sizeof(bool)), .inlined = calloc(n, sizeof(bool)),
+    *fusion = (struct fusion){.nodes = calloc(n, sizeof *fusion->nodes), .live = calloc(n, sizeof(bool)), .inlined = calloc(n, sizeof(bool)),
                               .finished = calloc(n, sizeof(bool)), .epilogues = calloc(n, sizeof(struct epilogue)),
                               .memory = calloc(n, sizeof(vkg_dtype))};
     struct analysis a = {
         .graph = graph, .fusion = fusion, .limits = limits, .candidate = calloc(n, sizeof(bool)),
         .repeats = calloc(n, sizeof(bool)), .uses = calloc(n, sizeof(uint32_t)), .last_use = calloc(n, sizeof(uint32_t)),
         .chains = calloc(n, sizeof(struct chain)), .unit_of = calloc(n, sizeof(uint32_t))};
-    bool made = fusion->live && fusion->inlined && fusion->finished && fusion->epilogues && fusion->memory && a.candidate &&
+    bool made = fusion->nodes && fusion->live && fusion->inlined && fusion->finished && fusion->epilogues && fusion->memory && a.candidate &&
                 a.repeats && a.uses && a.last_use && a.chains && a.unit_of;
     if (made) {
+        find_nodes(&a);
         mark_live(&a);
         for (size_t id = 0; id < graph->tensor_count; id++)
             fusion->memory[id] = graph->tensors[id]->dtype;
@@ -358,6 +387,7 @@ bool fusion_create(const vkg_graph *graph, const struct fusion_limits *limits, s
 
 void fusion_free(struct fusion *fusion)
 {
+    free(fusion->nodes);
     free(fusion->live);
     free(fusion->inlined);
     free(fusion->finished);

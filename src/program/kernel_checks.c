@@ -308,6 +308,85 @@ static void expect_map(const struct check *check, double *elements)
                     (double)map_weight[t] * (double)check->numbers[0][map_index[t] * WIDTH + k];
 }
 
+/* --- attention --- */
+
+/* More rows and columns than a tile has, elements that are read by ones and by fours. */
+enum { MATRICES = 2, QUERIES = 70, KEYS = 67, DEPTH = 5, VALUES = 8 };
+
+static vkg_tensor *add_attention(struct check *check)
+{
+    vkg_tensor *q = add_numbers(check, VKG_SHAPE(MATRICES, QUERIES, DEPTH)), *k = add_numbers(check, VKG_SHAPE(MATRICES, KEYS, DEPTH));
+    vkg_tensor *v = add_numbers(check, VKG_SHAPE(MATRICES, KEYS, VALUES));
+    return vkg_scaled_dot_product_attention(check->graph, q, k, v, &(vkg_attention_desc){.scale = 1});
+}
+
+static void build_attention(struct check *check)
+{
+    check->result = add_attention(check);
+}
+
+/* What one query makes of the keys: their weights, and the result. */
+static void attend(const struct check *check, uint32_t query, double weights[KEYS], double y[VALUES])
+{
+    const uint32_t matrix = query / QUERIES;
+    const float *q = &check->numbers[0][query * DEPTH], *k = &check->numbers[1][matrix * KEYS * DEPTH];
+    const float *v = &check->numbers[2][matrix * KEYS * VALUES];
+    double sum = 0;
+    for (uint32_t key = 0; key < KEYS; key++) {
+        double score = 0;
+        for (uint32_t i = 0; i < DEPTH; i++)
+            score += (double)q[i] * (double)k[key * DEPTH + i];
+        sum += weights[key] = exp(score);
+    }
+    for (uint32_t key = 0; key < KEYS; key++)
+        weights[key] /= sum;
+    for (uint32_t i = 0; i < VALUES; i++)
+        for (uint32_t key = 0; key < KEYS; key++)
+            y[i] += weights[key] * (double)v[key * VALUES + i];
+}
+
+static void expect_attention(const struct check *check, double *elements)
+{
+    double weights[KEYS];
+    for (uint32_t query = 0; query < MATRICES * QUERIES; query++)
+        attend(check, query, weights, &elements[query * VALUES]);
+}
+
+/* All three, one behind the other, of the sum of squares. */
+static void build_attention_gradients(struct check *check)
+{
+    vkg_tensor *loss = vkg_square(check->graph, add_attention(check)), *gradients[3];
+    vkg_gradients(check->graph, loss, check->inputs, 3, gradients);
+    for (int i = 0; i < 3; i++)
+        gradients[i] = vkg_reshape(check->graph, gradients[i], VKG_SHAPE((uint32_t)vkg_tensor_elements(gradients[i])));
+    check->result = vkg_concat(check->graph, gradients, 3, 0);
+}
+
+static void expect_attention_gradients(const struct check *check, double *elements)
+{
+    double *dq = elements, *dk = dq + MATRICES * QUERIES * DEPTH, *dv = dk + MATRICES * KEYS * DEPTH;
+    for (uint32_t query = 0; query < MATRICES * QUERIES; query++) {
+        double weights[KEYS], y[VALUES] = {0}, delta = 0;
+        const uint32_t first_key = query / QUERIES * KEYS;
+        attend(check, query, weights, y);
+        for (uint32_t i = 0; i < VALUES; i++)
+            delta += 2 * y[i] * y[i];
+        for (uint32_t key = 0; key < KEYS; key++) {
+            const float *v = &check->numbers[2][(first_key + key) * VALUES];
+            double dp = -delta;
+            for (uint32_t i = 0; i < VALUES; i++) {
+                dp += 2 * y[i] * (double)v[i];
+                dv[(first_key + key) * VALUES + i] += weights[key] * 2 * y[i];
+            }
+            for (uint32_t i = 0; i < DEPTH; i++) {
+                const uint32_t in_q = query * DEPTH + i, in_k = (first_key + key) * DEPTH + i;
+                dq[in_q] += weights[key] * dp * (double)check->numbers[1][in_k];
+                dk[in_k] += weights[key] * dp * (double)check->numbers[0][in_q];
+            }
+        }
+    }
+}
+
 /* --- the table --- */
 
 /* What others are made of comes first, so that the first that fails is the one to look at. */
@@ -331,5 +410,8 @@ const struct kernel_check kernel_checks[] = {
     {"scatter_add", build_scatter, expect_scatter, NULL, NULL},
     {"cumsum", build_cumsum, expect_cumsum, NULL, NULL},
     {"linear_map", build_map, expect_map, NULL, NULL},
+    {"attention", build_attention, expect_attention, NULL, "matrix products and a softmax are computed instead", true},
+    {"gradients of attention", build_attention_gradients, expect_attention_gradients, NULL,
+     "matrix products and a softmax are computed instead", true},
 };
 const uint32_t kernel_check_count = sizeof kernel_checks / sizeof *kernel_checks;

@@ -24,6 +24,7 @@ struct kernel_check {
     void (*expected)(const struct check *check, double *elements); /* all elements of the result; zeros before */
     const void *settings; /* of rows that share these two; or NULL */
     const char *instead;  /* what is done where they are wrong; NULL: there is nothing */
+    bool on_demand; /* for graphs only that hold an operation which names it (struct op) */
 };
 
 extern const struct kernel_check kernel_checks[];

@@ -73,9 +73,10 @@ static vkg_result add_ports(struct vkg_program *program, struct lowering *loweri
     return result;
 }
 
-static struct fusion_limits fusion_limits_of(const vkg_device_caps *caps)
+static struct fusion_limits fusion_limits_of(const vkg_device *device)
 {
-    struct fusion_limits limits = {.bindings = PIPELINE_MAX_BINDINGS, .elements_of_epilogues = UINT64_MAX};
+    const vkg_device_caps *caps = &device->caps;
+    struct fusion_limits limits = {.device = device, .bindings = PIPELINE_MAX_BINDINGS, .elements_of_epilogues = UINT64_MAX};
     if (limits.bindings > caps->max_storage_buffers_per_stage)
         limits.bindings = caps->max_storage_buffers_per_stage;
     if (limits.bindings > caps->max_texel_buffers_per_stage)
@@ -90,7 +91,7 @@ static vkg_result lower_graph(struct vkg_program *program, struct lowering *lowe
 {
     vkg_graph *graph = lowering->graph;
     struct fusion fusion = {0};
-    const struct fusion_limits limits = fusion_limits_of(&program->device->caps);
+    const struct fusion_limits limits = fusion_limits_of(program->device);
     lowering->placements = malloc((graph->tensor_count + 1) * sizeof *lowering->placements);
     lowering->moments = calloc(graph->tensor_count + 1, sizeof *lowering->moments);
     if (!lowering->placements || !lowering->moments || !fusion_create(graph, &limits, &fusion))
@@ -238,6 +239,8 @@ static vkg_result create(vkg_device *device, vkg_graph *graph, vkg_state *state,
     vkg_result result = check_graph(device, graph, state);
     if (result == VKG_OK && candidate == CANDIDATE_CHOSEN)
         result = self_test_device(device);
+    if (result == VKG_OK && candidate == CANDIDATE_CHOSEN)
+        result = self_test_graph(device, graph);
     if (result != VKG_OK)
         return result;
     struct vkg_program *made = calloc(1, sizeof *made);

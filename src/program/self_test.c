@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "kernels/choice.h"
 #include "ops/convolution.h"
+#include "program/fuse.h"
 #include "program/kernel_checks.h"
 #include "program/program.h"
 
@@ -396,7 +397,7 @@ static void build_pipelines_of_checks(vkg_device *device)
         struct check check;
         vkg_state *state;
         kernel_check_name(device, kernel_checks[i].name, name);
-        if (kernel_trust(device, name) != TRUST_UNKNOWN)
+        if (kernel_checks[i].on_demand || kernel_trust(device, name) != TRUST_UNKNOWN)
             continue;
         if (build_check(device, &kernel_checks[i], &check, &state) == VKG_OK)
             program_want_pipelines(device, check.graph, state, 0);
@@ -407,29 +408,58 @@ static void build_pipelines_of_checks(vkg_device *device)
     pipelines_build(device);
 }
 
-/* Tests what is not known yet; `wrong` gets the first kernel that is distrusted, "" where none is. */
+/* Tests a row's kernels, where they are not known yet. */
+static vkg_result check_kernel(vkg_device *device, const struct kernel_check *row, enum trust *trust)
+{
+    struct test test;
+    char name[64];
+    kernel_check_name(device, row->name, name);
+    *trust = kernel_trust(device, name);
+    if (*trust != TRUST_UNKNOWN)
+        return VKG_OK;
+    begin_test(&test, device, name);
+    test.result = build_and_run_check(device, row, &test.error);
+    const bool texel = device->caps.kernels == VKG_KERNELS_TEXEL;
+    const vkg_result result = end_test(&test, row->instead ? row->instead
+                                              : texel ? "storage buffers are read instead, by tiled kernels"
+                                                      : "nothing is there to use instead");
+    *trust = kernel_trust(device, name);
+    return result;
+}
+
+/* `wrong` gets the first kernel that is distrusted, "" where none is. */
 static vkg_result check_kernels(vkg_device *device, char wrong[64])
 {
-    const bool texel = device->caps.kernels == VKG_KERNELS_TEXEL;
     *wrong = 0;
     build_pipelines_of_checks(device);
     for (uint32_t i = 0; i < kernel_check_count && !*wrong; i++) {
-        struct test test;
-        char name[64];
-        kernel_check_name(device, kernel_checks[i].name, name);
-        if (kernel_trust(device, name) == TRUST_UNKNOWN) {
-            begin_test(&test, device, name);
-            test.result = build_and_run_check(device, &kernel_checks[i], &test.error);
-            vkg_result result = end_test(&test, kernel_checks[i].instead ? kernel_checks[i].instead
-                                                : texel ? "storage buffers are read instead, by tiled kernels"
-                                                        : "nothing is there to use instead");
-            if (result != VKG_OK)
-                return result;
-        }
-        if (kernel_trust(device, name) == TRUST_WRONG && !kernel_checks[i].instead)
-            memcpy(wrong, name, sizeof name);
+        const struct kernel_check *row = &kernel_checks[i];
+        enum trust trust;
+        const vkg_result result = row->on_demand ? VKG_OK : check_kernel(device, row, &trust);
+        if (result != VKG_OK)
+            return result;
+        if (!row->on_demand && trust == TRUST_WRONG && !row->instead)
+            kernel_check_name(device, row->name, wrong);
     }
     return VKG_OK;
+}
+
+static const struct kernel_check *find_check(const char *name)
+{
+    uint32_t i = 0;
+    while (strcmp(kernel_checks[i].name, name) != 0)
+        i++;
+    return &kernel_checks[i];
+}
+
+vkg_result self_test_graph(vkg_device *device, const vkg_graph *graph)
+{
+    vkg_result result = VKG_OK;
+    enum trust trust;
+    for (size_t id = 0; id < graph->tensor_count && result == VKG_OK; id++)
+        if (fusion_is_one_kernel(device, graph->tensors[id]))
+            result = check_kernel(device, find_check(graph->tensors[id]->op->check), &trust);
+    return result;
 }
 
 vkg_result self_test_device(vkg_device *device)

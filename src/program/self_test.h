@@ -5,12 +5,17 @@
 #define VKG_PROGRAM_SELF_TEST_H
 
 #include "device/device.h"
+#include "graph/graph.h"
 #include "kernels/convolution.h"
 
 /* Before the device's first program: all kernels but those of convolutions (kernel_checks.c). Where one is distrusted
  * that reads through texel buffers, the device's family becomes that of tiled kernels, which read storage buffers.
  * Errors: UNSUPPORTED (one of those is distrusted too), and those of memory and a lost device. */
 vkg_result self_test_device(vkg_device *device);
+
+/* Before a graph becomes a program: the kernels of its composites (struct op), which are built of other operations where these are
+ * distrusted. Errors: those of memory and a lost device. */
+vkg_result self_test_graph(vkg_device *device, const vkg_graph *graph);
 
 /* A convolution's kernel: runs a small problem by it, on inputs of the plan's type. A kernel that no small problem
  * reaches is trusted.

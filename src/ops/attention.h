@@ -1,0 +1,22 @@
+/* Attention's operations: each is built of matrix products and softmaxes (attention.c), and on graphics cards one kernel
+ * (attention_kernel.c). */
+#ifndef VKG_OPS_ATTENTION_H
+#define VKG_OPS_ATTENTION_H
+
+#include "ops/ops.h"
+
+enum attention_op { ATTENTION, ATTENTION_LOGSUMEXP, ATTENTION_DQ, ATTENTION_DK, ATTENTION_DV, ATTENTION_OPS };
+extern const struct op attention_ops[ATTENTION_OPS];
+
+/* Their inputs: the first three, or, of gradients, the first six; and behind these the mask, where there is one.
+ * LOGSUMEXP and DELTA are [B…,L,1]: log Σ exp(scores), and Σ dy·y. */
+enum { QUERY, KEY, VALUE, DY, LOGSUMEXP, DELTA };
+static inline uint32_t attention_operands(const struct op *op)
+{
+    return op >= &attention_ops[ATTENTION_DQ] ? DELTA + 1 : VALUE + 1;
+}
+
+bool attention_suits(const struct vkg_device *device, const vkg_tensor *node);
+vkg_result lower_attention(struct lowering *lowering, const vkg_tensor *node);
+
+#endif

@@ -11,6 +11,7 @@
 enum { RESULTS = 4 }; /* the value and three gradients */
 
 struct attention {
+    vkg_dtype precision;
     vkg_graph *graph;
     vkg_program *program;
     vkg_tensor *x[4], *results[RESULTS]; /* x: q, k, v, mask */
@@ -25,6 +26,7 @@ static void build(struct attention *a, vkg_shape q, vkg_shape k, vkg_shape v, co
 {
     const vkg_shape shapes[3] = {q, k, v};
     assert_int_equal(vkg_graph_create(test_log(), &a->graph), VKG_OK);
+    vkg_graph_set_precision(a->graph, a->precision);
     for (int i = 0; i < 3; i++)
         a->x[i] = vkg_input(a->graph, "x", shapes[i]);
     a->x[3] = mask ? vkg_input(a->graph, "mask", *mask) : NULL;
@@ -62,24 +64,35 @@ static float largest_of(const float *numbers, uint64_t count)
     return largest;
 }
 
+/* By how much halves of scores, weights and operands may change a result, of its largest. */
+static float most_error(vkg_dtype precision)
+{
+    return precision == VKG_FLOAT16 ? 4e-3f : precision == VKG_BFLOAT16 ? 3e-2f : 1e-5f;
+}
+
+static void compare(const struct attention *a, const struct attention *b)
+{
+    for (int i = 0; i < RESULTS; i++) {
+        const float *one = vkg_program_output(a->program, a->results[i], 0);
+        const float *other = vkg_program_output(b->program, b->results[i], 0);
+        const uint64_t count = vkg_tensor_elements(a->results[i]);
+        const float most = most_error(a->precision) * largest_of(one, count);
+        for (uint64_t e = 0; e < count; e++)
+            if (isnan(one[e]) != isnan(other[e]) || fabsf(one[e] - other[e]) > most)
+                fail_msg("%s, result %d, element %llu: %g in one piece, %g otherwise", vkg_dtype_name(a->precision), i,
+                         (unsigned long long)e, (double)one[e], (double)other[e]);
+    }
+}
+
 static void check_of(vkg_shape q, vkg_shape k, vkg_shape v, const vkg_shape *mask, uint32_t block_elements)
 {
-    struct attention whole, parts;
+    struct attention whole = {0}, parts = {0};
     build(&whole, q, k, v, mask, 0);
     build(&parts, q, k, v, mask, block_elements);
     if (block_elements < shape_elements(&q) / q.dims[q.rank - 1] * k.dims[k.rank - 2]) /* there are several blocks */
         assert_true(vkg_program_get_stats(parts.program).dispatches > vkg_program_get_stats(whole.program).dispatches);
     run_alike(&whole, &parts);
-    for (int i = 0; i < RESULTS; i++) {
-        const float *one = vkg_program_output(whole.program, whole.results[i], 0);
-        const float *other = vkg_program_output(parts.program, parts.results[i], 0);
-        const uint64_t count = vkg_tensor_elements(whole.results[i]);
-        const float most = 1e-5f * largest_of(one, count);
-        for (uint64_t e = 0; e < count; e++)
-            if (isnan(one[e]) != isnan(other[e]) || fabsf(one[e] - other[e]) > most)
-                fail_msg("result %d, element %llu: %g in one piece, %g in blocks", i, (unsigned long long)e,
-                         (double)one[e], (double)other[e]);
-    }
+    compare(&whole, &parts);
     finish(&whole);
     finish(&parts);
 }
@@ -100,9 +113,13 @@ static void blocks_change_nothing(void **unused)
     check(VKG_SHAPE(3, length, 7), VKG_SHAPE(3, length, 7), NULL, 3 * length * (1 + test_random(7)));
 }
 
-/* Beside tiles of 64 rows, columns and elements: below, above, exactly; masks of every dimension, which shut off all of a tile or of
- * a query here and there. */
-static void draw_a_kernels_problem(void)
+/* Beside tiles of 64 rows, columns and elements: below, above, exactly; masks of every dimension. */
+struct problem {
+    vkg_shape q, k, v, mask;
+    bool masked;
+};
+
+static struct problem draw_problem(void)
 {
     static const uint32_t sizes[] = {1, 3, 4, 16, 60, 63, 64, 65, 128, 130};
     enum { SIZES = sizeof sizes / sizeof *sizes };
@@ -115,9 +132,9 @@ static void draw_a_kernels_problem(void)
     mask.dims[q.rank - 1] = k.dims[q.rank - 2];
     for (uint32_t i = 0; i < mask.rank; i++)
         mask.dims[i] = test_random(3) ? mask.dims[i] : 1;
-    const bool masked = test_random(2);
-    print_message("q %s, k %s, v %s, mask %s\n", SHAPE(&q), SHAPE(&k), SHAPE(&v), masked ? SHAPE(&mask) : "none");
-    check_of(q, k, v, masked ? &mask : NULL, 1u << 24);
+    const struct problem problem = {q, k, v, mask, test_random(2)};
+    print_message("q %s, k %s, v %s, mask %s\n", SHAPE(&q), SHAPE(&k), SHAPE(&v), problem.masked ? SHAPE(&mask) : "none");
+    return problem;
 }
 
 static void a_kernel_changes_nothing(void **unused)
@@ -129,9 +146,26 @@ static void a_kernel_changes_nothing(void **unused)
     vkg_device_type *type = &test_device()->caps.type, own = *type;
     for (int i = 0; i < 12; i++) {
         *type = i % 2 && can_compile_much ? VKG_DEVICE_DISCRETE : own; /* whose threads compute more */
-        draw_a_kernels_problem();
+        const struct problem p = draw_problem();
+        check_of(p.q, p.k, p.v, p.masked ? &p.mask : NULL, 1u << 24);
     }
     *type = own;
+}
+
+/* By kernels of matrices, where the device has them and there is no mask, and by products of halves. */
+static void halves_change_little(void **unused)
+{
+    (void)unused;
+    for (int i = 0; i < 6; i++) {
+        struct attention halves = {.precision = i % 2 ? VKG_FLOAT16 : VKG_BFLOAT16}, floats = {0};
+        const struct problem p = draw_problem();
+        build(&halves, p.q, p.k, p.v, p.masked ? &p.mask : NULL, 0);
+        build(&floats, p.q, p.k, p.v, p.masked ? &p.mask : NULL, 0);
+        run_alike(&halves, &floats);
+        compare(&halves, &floats);
+        finish(&halves);
+        finish(&floats);
+    }
 }
 
 /* Two tiles of keys are shut off for all, then some for each; and all of them for one query, which is no number. */
@@ -139,7 +173,7 @@ static void masks_may_shut_off_tiles(void **unused)
 {
     (void)unused;
     enum { QUERIES = 5, KEYS = 200 };
-    struct attention a;
+    struct attention a = {0};
     const vkg_shape mask = VKG_SHAPE(QUERIES, KEYS);
     build(&a, VKG_SHAPE(QUERIES, 4), VKG_SHAPE(KEYS, 4), VKG_SHAPE(KEYS, 1), &mask, 0);
     for (int i = 0; i < 3; i++)
@@ -159,7 +193,7 @@ static void masks_may_shut_off_tiles(void **unused)
 static void memory_is_that_of_a_few_blocks(void **unused)
 {
     (void)unused;
-    struct attention map;
+    struct attention map = {0};
     const uint64_t scores = 8ull * 4096 * 4096 * sizeof(float);
     const vkg_shape shape = VKG_SHAPE(1, 8, 4096, 64);
     build(&map, shape, shape, shape, NULL, 0);
@@ -173,6 +207,7 @@ static void memory_is_that_of_a_few_blocks(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(blocks_change_nothing), cmocka_unit_test(a_kernel_changes_nothing),
+                                       cmocka_unit_test(halves_change_little),
                                        cmocka_unit_test(masks_may_shut_off_tiles),
                                        cmocka_unit_test(memory_is_that_of_a_few_blocks)};
     return cmocka_run_group_tests(tests, NULL, test_device_close);

@@ -211,13 +211,25 @@ static void print_kernels(const struct compiler *compiler, enum conv_direction d
 
 static void print_attention(const struct compiler *compiler)
 {
-    static const char *const shaders[] = {"attention", "attention_logsumexp", "attention_query_gradient", "attention_key_gradient",
-                                          "attention_value_gradient", "attention_small", "attention_query_gradient_small"};
-    for (size_t i = 0; i < sizeof shaders / sizeof *shaders; i++)
+    static const char *const results[] = {"attention", "attention_logsumexp", "attention_query_gradient", "attention_key_gradient",
+                                          "attention_value_gradient"};
+    const vkg_matrix_shape matrix = compiler->caps.matrix_float16;
+    const uint32_t lanes = compiler->caps.subgroup_size;
+    for (size_t i = 0; i < sizeof results / sizeof *results; i++)
         for (uint32_t special = 0; special < 2; special++) { /* with a mask, read by ones */
-            struct kernel kernel = {.shader = shader_find(shaders[i]), .constants = {strstr(shaders[i], "small") ? 256 : 64, special, !special, !special, !special}};
-            snprintf(kernel.name, sizeof kernel.name, "%s%s", shaders[i], special ? ", masked, reads by ones" : "");
-            print_row(compiler, &kernel);
+            const uint32_t by_fours = !special;
+            struct kernel threads = {.constants = {64, special, by_fours, by_fours, by_fours}};
+            snprintf(threads.name, sizeof threads.name, "%s%s", results[i], special ? ", masked, reads by ones" : "");
+            threads.shader = shader_find(results[i]);
+            print_row(compiler, &threads);
+            struct kernel matrices = {.constants = {4 * lanes, 0, matrix.m, matrix.n, matrix.k, by_fours, by_fours, by_fours},
+                                      .subgroup_size = lanes};
+            char name[96];
+            snprintf(name, sizeof name, "%s_coopmat_float16", results[i]);
+            snprintf(matrices.name, sizeof matrices.name, "%s%s", name, special ? ", reads by ones" : "");
+            matrices.shader = shader_find(name);
+            if (matrix.m)
+                print_row(compiler, &matrices);
         }
 }
 

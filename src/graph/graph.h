@@ -43,10 +43,9 @@ struct op {
     void (*gradient)(vkg_graph *graph, vkg_tensor *node, vkg_tensor *dy, const bool *wanted, vkg_tensor **gradients);
     /* Runs for every node before any is lowered: to decide where tensors lie. May be NULL. */
     vkg_result (*prepare)(struct lowering *lowering, const vkg_tensor *node);
-    /* OP_COMPOSITE that has a lowering: can a kernel of the device compute this node as one? Otherwise, and where the check of that
-     * name failed (program/kernel_checks.c), what it is built of is computed. */
-    bool (*suits)(const struct vkg_device *device, const vkg_tensor *node);
-    const char *check;
+    /* OP_COMPOSITE that has a lowering: the check (program/kernel_checks.c) of the device's kernel that computes this node as one; NULL:
+     * there is none. Without one, or where it is distrusted, what the node is built of is computed. */
+    const char *(*kernel_check)(const struct vkg_device *device, const vkg_tensor *node);
     /* OP_KERNEL, OP_UPDATE, OP_COMPOSITE that a kernel computes: adds the node's dispatches. */
     vkg_result (*lower)(struct lowering *lowering, const vkg_tensor *node);
 };

@@ -126,32 +126,31 @@ static void attention_gradient(vkg_graph *graph, vkg_tensor *node, vkg_tensor *d
     vkg_tensor *q = node->inputs[QUERY], *k = node->inputs[KEY], *v = node->inputs[VALUE];
     vkg_tensor *mask = node->input_count > VALUE + 1 ? node->inputs[VALUE + 1] : NULL;
     const struct blocks blocks = cut(q, k, node->attributes.p, node->attributes.index);
-    struct attributes attributes = node->attributes;
-    attributes.one_kernel &= graph->precision == VKG_FLOAT32 && dy->dtype == VKG_FLOAT32;
     /* what a kernel reads beside these comes before what the values are made of, as it must */
+    vkg_tensor *delta = vkg_sum(graph, vkg_mul(graph, dy, node), 1u << (blocks.axis + 1), true);
     vkg_tensor *operands[] = {
-        q, k, v, dy,
+        q, k, v, vkg_cast(graph, dy, q->dtype),
         [LOGSUMEXP] = add_node(graph, ATTENTION_LOGSUMEXP, (vkg_tensor *[]){q, k, v}, mask,
-                               of_blocks(graph, (vkg_tensor *[]){q, k, v}, mask, &blocks, logsumexp_of), &attributes),
-        [DELTA] = vkg_sum(graph, vkg_mul(graph, dy, node), 1u << (blocks.axis + 1), true)};
-    vkg_tensor *again[] = {read_again(graph, q), k, v, dy};
+                               of_blocks(graph, (vkg_tensor *[]){q, k, v}, mask, &blocks, logsumexp_of), &node->attributes),
+        [DELTA] = delta};
+    vkg_tensor *again[] = {read_again(graph, q), k, v, operands[DY]};
     gradients_of_blocks(graph, again, mask, &blocks, wanted, gradients);
     for (int i = QUERY; i <= VALUE; i++)
         if (gradients[i])
-            gradients[i] = add_node(graph, ATTENTION_DQ + i, operands, mask, gradients[i], &attributes);
+            gradients[i] = add_node(graph, ATTENTION_DQ + i, operands, mask, gradients[i], &node->attributes);
 }
 
 const struct op attention_ops[ATTENTION_OPS] = {
     [ATTENTION] = {.name = "scaled_dot_product_attention", .doc = "softmax(q·kᵀ·scale + mask)·v", .kind = OP_COMPOSITE,
-                   .gradient = attention_gradient, .suits = attention_suits, .check = "attention", .lower = lower_attention},
+                   .gradient = attention_gradient, .kernel_check = attention_check, .lower = lower_attention},
     [ATTENTION_LOGSUMEXP] = {.name = "attention_logsumexp", .doc = "log Σ exp(q·kᵀ·scale + mask)", .kind = OP_COMPOSITE,
-                             .suits = attention_suits, .check = "gradients of attention", .lower = lower_attention},
+                             .kernel_check = attention_check, .lower = lower_attention},
     [ATTENTION_DQ] = {.name = "attention_query_gradient", .doc = "dS·k·scale", .kind = OP_COMPOSITE,
-                      .suits = attention_suits, .check = "gradients of attention", .lower = lower_attention},
+                      .kernel_check = attention_check, .lower = lower_attention},
     [ATTENTION_DK] = {.name = "attention_key_gradient", .doc = "dSᵀ·q·scale", .kind = OP_COMPOSITE,
-                      .suits = attention_suits, .check = "gradients of attention", .lower = lower_attention},
+                      .kernel_check = attention_check, .lower = lower_attention},
     [ATTENTION_DV] = {.name = "attention_value_gradient", .doc = "Pᵀ·dy", .kind = OP_COMPOSITE,
-                      .suits = attention_suits, .check = "gradients of attention", .lower = lower_attention}};
+                      .kernel_check = attention_check, .lower = lower_attention}};
 
 static bool shapes_fit(vkg_graph *graph, const vkg_tensor *q, const vkg_tensor *k, const vkg_tensor *v)
 {
@@ -192,9 +191,8 @@ vkg_tensor *vkg_scaled_dot_product_attention(vkg_graph *graph, vkg_tensor *q, vk
     float scale = desc->scale != 0 ? desc->scale : 1 / sqrtf((float)q->shape.dims[q->shape.rank - 1]);
     const uint32_t elements = desc->block_elements ? desc->block_elements : ELEMENTS;
     const struct blocks blocks = cut(q, k, scale, elements);
-    vkg_tensor *const operands[] = {q, k, v};
-    const bool floats = graph->precision == VKG_FLOAT32 && q->dtype == VKG_FLOAT32 && k->dtype == VKG_FLOAT32 &&
-                        v->dtype == VKG_FLOAT32 && (!mask || mask->dtype == VKG_FLOAT32);
-    const struct attributes attributes = {.p = scale, .index = elements, .one_kernel = floats && !desc->block_elements};
+    const vkg_dtype dtype = q->dtype == VKG_FLOAT32 ? graph->precision : q->dtype;
+    vkg_tensor *const operands[] = {vkg_cast(graph, q, dtype), vkg_cast(graph, k, dtype), vkg_cast(graph, v, dtype)};
+    const struct attributes attributes = {.p = scale, .index = elements, .one_kernel = !desc->block_elements};
     return add_node(graph, ATTENTION, operands, mask, of_blocks(graph, operands, mask, &blocks, attend), &attributes);
 }

@@ -16,7 +16,7 @@ static inline uint32_t attention_operands(const struct op *op)
     return op >= &attention_ops[ATTENTION_DQ] ? DELTA + 1 : VALUE + 1;
 }
 
-bool attention_suits(const struct vkg_device *device, const vkg_tensor *node);
+const char *attention_check(const struct vkg_device *device, const vkg_tensor *node);
 vkg_result lower_attention(struct lowering *lowering, const vkg_tensor *node);
 
 #endif

@@ -1,30 +1,33 @@
-/* Attention as one kernel, for graphics cards: shaders/attention.comp. */
+/* Attention as one kernel, for graphics cards: shaders/attention.comp, and of halves where the device multiplies matrices
+ * shaders/attention_coopmat.comp. */
+#include <stdio.h>
 #include <string.h>
 
 #include "kernels/lowering.h"
 #include "ops/attention.h"
 
 enum {
-    TILE = 64, /* rows and columns of scores, and of the result: as the shader's */
-    DEPTH = 16,
-    SHARED_BYTES = (TILE + 2 * DEPTH) * (TILE / 4 + 1) * 16,
+    TILE = 64, /* rows and columns of scores, and of the result: as the shaders' */
+    DEPTH = 16, MATRIX_DEPTH = 32,
+    SUBGROUPS = 4, /* of a workgroup with matrices */
+    SHARED_BYTES = (TILE + 2 * DEPTH) * (TILE / 4 + 1) * 16, MATRIX_SHARED_BYTES = 1728 * 16,
     BINDINGS = 9,
     MOST_BATCHES = VKG_MAX_RANK - 2,
 };
 
-/* What the shader calls its operands, by the operation's inputs. */
+/* What the shaders call their operands, by the operation's inputs. */
 struct form {
-    const char *shaders[2]; /* of threads that compute 8 by 8 numbers, or 4 by 4 */
+    const char *shader;
     uint8_t first, second, value, third, fourth;
     bool has_value, has_gradients; /* it reads value; third and fourth */
 };
 
 static const struct form forms[ATTENTION_OPS] = {
-    [ATTENTION] = {{"attention", "attention_small"}, QUERY, KEY, VALUE, 0, 0, true, false},
-    [ATTENTION_LOGSUMEXP] = {{"attention_logsumexp", "attention_logsumexp_small"}, QUERY, KEY, 0, 0, 0, false, false},
-    [ATTENTION_DQ] = {{"attention_query_gradient", "attention_query_gradient_small"}, QUERY, KEY, KEY, DY, VALUE, true, true},
-    [ATTENTION_DK] = {{"attention_key_gradient", "attention_key_gradient_small"}, KEY, QUERY, QUERY, VALUE, DY, true, true},
-    [ATTENTION_DV] = {{"attention_value_gradient", "attention_value_gradient_small"}, KEY, QUERY, DY, 0, 0, true, false}};
+    [ATTENTION] = {"attention", QUERY, KEY, VALUE, 0, 0, true, false},
+    [ATTENTION_LOGSUMEXP] = {"attention_logsumexp", QUERY, KEY, 0, 0, 0, false, false},
+    [ATTENTION_DQ] = {"attention_query_gradient", QUERY, KEY, KEY, DY, VALUE, true, true},
+    [ATTENTION_DK] = {"attention_key_gradient", KEY, QUERY, QUERY, VALUE, DY, true, true},
+    [ATTENTION_DV] = {"attention_value_gradient", KEY, QUERY, DY, 0, 0, true, false}};
 
 struct attention_push {
     uint32_t batches, rows, columns, depth, gradient_depth, width;
@@ -32,9 +35,9 @@ struct attention_push {
     uint32_t mask_row, mask_column, batch_sizes[MOST_BATCHES], mask_batches[MOST_BATCHES];
 };
 
-static const struct form *form_of(const vkg_tensor *node)
+static enum attention_op which(const vkg_tensor *node)
 {
-    return &forms[node->op - attention_ops];
+    return (enum attention_op)(node->op - attention_ops);
 }
 
 static const vkg_tensor *mask_of(const vkg_tensor *node)
@@ -58,15 +61,16 @@ static uint32_t stride(const vkg_tensor *tensor, uint32_t before_last)
     return dimension(tensor, before_last) == 1 ? 0 : distance;
 }
 
-static struct attention_push describe(const vkg_tensor *node)
+static struct attention_push describe(const vkg_tensor *node, enum attention_op op)
 {
-    const struct form *form = form_of(node);
+    const struct form *form = &forms[op];
     const vkg_tensor *mask = mask_of(node), *first = node->inputs[form->first];
     const bool by_keys = form->first == KEY;
     struct attention_push push = {
         .batches = (uint32_t)(shape_elements(&first->shape) / dimension(first, 0) / dimension(first, 1)),
         .rows = dimension(first, 1), .columns = dimension(node->inputs[form->second], 1), .depth = dimension(first, 0),
-        .gradient_depth = dimension(node->inputs[VALUE], 0), .width = dimension(node, 0), .scale = node->attributes.p};
+        .gradient_depth = dimension(node->inputs[VALUE], 0), .width = form->has_value ? dimension(node, 0) : 1,
+        .scale = node->attributes.p};
     if (mask) {
         push.mask_row = stride(mask, by_keys ? 0 : 1);
         push.mask_column = stride(mask, by_keys ? 1 : 0);
@@ -78,9 +82,16 @@ static struct attention_push describe(const vkg_tensor *node)
     return push;
 }
 
-static uint64_t tiles(uint32_t size)
+/* --- which kernel --- */
+
+static vkg_dtype dtype_of(const vkg_tensor *node)
 {
-    return ((uint64_t)size + TILE - 1) / TILE;
+    return node->inputs[QUERY]->dtype;
+}
+
+static vkg_matrix_shape matrix_of(const vkg_device_caps *caps, vkg_dtype dtype)
+{
+    return dtype == VKG_FLOAT16 ? caps->matrix_float16 : dtype == VKG_BFLOAT16 ? caps->matrix_bfloat16 : (vkg_matrix_shape){0};
 }
 
 /* Does a thread compute 4 by 4 numbers? 8 by 8 need 180 registers and more, which Intel's cards do not have, and a compiler for
@@ -91,35 +102,59 @@ static bool has_small_threads(const vkg_device_caps *caps)
     return caps->type == VKG_DEVICE_CPU || caps->vendor_id == INTEL;
 }
 
-static uint32_t thread_size(const vkg_device_caps *caps)
+static uint32_t threads(const vkg_device_caps *caps, vkg_dtype dtype)
 {
-    return has_small_threads(caps) ? 4 : 8;
+    const uint32_t size = has_small_threads(caps) ? 4 : 8;
+    return dtype_is_half(dtype) ? SUBGROUPS * caps->subgroup_size : TILE / size * (TILE / size);
 }
 
-static uint32_t threads(const vkg_device_caps *caps)
+static uint64_t tiles(uint32_t size)
 {
-    return TILE / thread_size(caps) * (TILE / thread_size(caps));
+    return ((uint64_t)size + TILE - 1) / TILE;
 }
 
-/* Of all loops together, that an invocation takes: see vkg_device_caps.max_loop_iterations. */
-static uint64_t iterations(const vkg_device_caps *caps, const struct form *form, const struct attention_push *push)
+/* Of all loops together, that an invocation takes at most: see vkg_device_caps.max_loop_iterations. */
+static uint64_t most_iterations(const vkg_device_caps *caps, vkg_dtype dtype, const struct attention_push *push)
 {
-    const uint64_t depth = push->depth + (form->has_gradients ? push->gradient_depth : 0), a_piece = 1 + DEPTH / 4;
-    const uint64_t pieces = depth / DEPTH + 2 + TILE / DEPTH;
-    return tiles(push->columns) * (pieces * a_piece + 2 * TILE / thread_size(caps) + 1);
+    const uint32_t depth = dtype_is_half(dtype) ? MATRIX_DEPTH : DEPTH, count = threads(caps, dtype);
+    const uint64_t pieces = ((uint64_t)push->depth + push->gradient_depth) / depth + 2;
+    const uint64_t a_piece = 1 + DEPTH / 4 + TILE * depth / 4 / count, weights = TILE * TILE / count;
+    return tiles(push->columns) * (pieces * a_piece + weights + 4 * TILE);
 }
 
-bool attention_suits(const vkg_device *device, const vkg_tensor *node)
+static bool suits(const vkg_device_caps *caps, const vkg_tensor *node)
 {
-    const vkg_device_caps *caps = &device->caps;
-    if (!node->attributes.one_kernel || caps->kernels != VKG_KERNELS_TILED)
-        return false;
-    const struct attention_push push = describe(node);
-    return caps->max_workgroup_invocations >= threads(caps) && caps->max_shared_memory >= SHARED_BYTES &&
-           caps->max_storage_buffers_per_stage >= BINDINGS && iterations(caps, form_of(node), &push) < caps->max_loop_iterations;
+    const vkg_dtype dtype = dtype_of(node);
+    const vkg_matrix_shape matrix = matrix_of(caps, dtype);
+    const bool halves = dtype_is_half(dtype), multiplies = matrix.m && matrix.m <= 16 && matrix.n <= 16 && !mask_of(node);
+    const struct attention_push push = describe(node, which(node));
+    return (!halves || multiplies) && caps->max_workgroup_invocations >= threads(caps, dtype) &&
+           caps->max_shared_memory >= (halves ? MATRIX_SHARED_BYTES : SHARED_BYTES) &&
+           caps->max_storage_buffers_per_stage >= BINDINGS && most_iterations(caps, dtype, &push) < caps->max_loop_iterations;
 }
 
-/* What the node does not have is some memory that the shader does not look at. */
+const char *attention_check(const vkg_device *device, const vkg_tensor *node)
+{
+    static const char *const checks[][2] = {
+        [VKG_FLOAT32] = {"attention", "gradients of attention"},
+        [VKG_FLOAT16] = {"attention of float16", "gradients of attention of float16"},
+        [VKG_BFLOAT16] = {"attention of bfloat16", "gradients of attention of bfloat16"}};
+    const bool floats = dtype_of(node) == VKG_FLOAT32;
+    bool same = node->attributes.one_kernel && device->caps.kernels == VKG_KERNELS_TILED && (floats || dtype_is_half(dtype_of(node)));
+    for (uint32_t i = 0; i <= VALUE; i++)
+        same &= node->inputs[i]->dtype == dtype_of(node);
+    return same && suits(&device->caps, node) ? checks[dtype_of(node)][node->op != &attention_ops[ATTENTION]] : NULL;
+}
+
+/* --- dispatches --- */
+
+/* Where a kernel leaves the logarithms of sums for another one. */
+struct launch {
+    enum attention_op op;
+    const struct placement *logsumexp; /* NULL: they are the node's input, or the node */
+};
+
+/* What a kernel does not have is some memory that it does not look at. */
 static vkg_result bind(struct lowering *lowering, struct dispatch *dispatch, const vkg_tensor *tensor)
 {
     if (tensor)
@@ -128,36 +163,82 @@ static vkg_result bind(struct lowering *lowering, struct dispatch *dispatch, con
     return VKG_OK;
 }
 
-static vkg_result bind_all(struct lowering *lowering, struct dispatch *dispatch, const vkg_tensor *node)
+static vkg_result bind_all(struct lowering *lowering, struct dispatch *dispatch, const vkg_tensor *node, const struct launch *launch)
 {
-    const struct form *form = form_of(node);
+    const struct form *form = &forms[launch->op];
     vkg_tensor *const *inputs = node->inputs;
-    const bool gradient = attention_operands(node->op) > DELTA;
+    const bool of_gradient = attention_operands(node->op) > DELTA;
     const vkg_tensor *const read[] = {
         inputs[form->first], inputs[form->second], form->has_value ? inputs[form->value] : NULL,
-        form->has_gradients ? inputs[form->third] : NULL, form->has_gradients ? inputs[form->fourth] : NULL,
-        gradient ? inputs[LOGSUMEXP] : NULL, form->has_gradients ? inputs[DELTA] : NULL, mask_of(node)};
+        form->has_gradients ? inputs[form->third] : NULL, form->has_gradients ? inputs[form->fourth] : NULL};
+    const uint64_t queries = shape_elements(&inputs[QUERY]->shape) / dimension(inputs[QUERY], 0);
     vkg_result result = VKG_OK;
     for (size_t i = 0; i < sizeof read / sizeof *read && result == VKG_OK; i++)
         result = bind(lowering, dispatch, read[i]);
-    return result == VKG_OK ? lowering_bind_tensor(lowering, dispatch, node, FORMAT_STORAGE, false, true) : result;
+    if (result == VKG_OK && launch->logsumexp && launch->op == ATTENTION)
+        dispatch_bind(dispatch, *launch->logsumexp, queries * sizeof(float), FORMAT_STORAGE, true, false);
+    else if (result == VKG_OK)
+        result = bind(lowering, dispatch, of_gradient ? inputs[LOGSUMEXP] : NULL);
+    if (result == VKG_OK)
+        result = bind(lowering, dispatch, form->has_gradients ? inputs[DELTA] : NULL);
+    if (result == VKG_OK)
+        result = bind(lowering, dispatch, mask_of(node));
+    if (result != VKG_OK || launch->op == which(node))
+        return result == VKG_OK ? lowering_bind_tensor(lowering, dispatch, node, FORMAT_STORAGE, false, true) : result;
+    dispatch_bind(dispatch, *launch->logsumexp, queries * sizeof(float), FORMAT_STORAGE, false, true);
+    return VKG_OK;
 }
 
-vkg_result lower_attention(struct lowering *lowering, const vkg_tensor *node)
+static void set_constants(struct dispatch *dispatch, const vkg_device_caps *caps, const vkg_tensor *node,
+                          const struct attention_push *push)
 {
-    const struct form *form = form_of(node);
-    const struct attention_push push = describe(node);
+    const vkg_dtype dtype = dtype_of(node);
+    const vkg_matrix_shape matrix = matrix_of(caps, dtype);
+    const uint32_t together = dtype_is_half(dtype) ? 8 : 4; /* elements that are read so, where they come so */
+    const uint32_t reads[] = {push->depth % together == 0, push->gradient_depth % together == 0, push->width % together == 0};
+    uint32_t *constants = dispatch->constants, count = 0;
+    constants[count++] = threads(caps, dtype);
+    constants[count++] = mask_of(node) != NULL;
+    if (dtype_is_half(dtype)) {
+        constants[count++] = matrix.m;
+        constants[count++] = matrix.n;
+        constants[count++] = matrix.k;
+        dispatch->subgroup_size = caps->subgroup_size;
+    }
+    memcpy(&constants[count], reads, sizeof reads);
+    dispatch->constant_count = count + sizeof reads / sizeof *reads;
+}
+
+static vkg_result add_launch(struct lowering *lowering, const vkg_tensor *node, const struct launch *launch)
+{
     const vkg_device_caps *caps = &lowering->device->caps;
-    struct dispatch *dispatch = lowering_add_dispatch(lowering, node->op->name, shader_find(form->shaders[has_small_threads(caps)]));
+    const struct form *form = &forms[launch->op];
+    const struct attention_push push = describe(node, launch->op);
+    const vkg_dtype dtype = dtype_of(node);
+    char shader[64];
+    snprintf(shader, sizeof shader, "%s%s", form->shader, dtype == VKG_FLOAT16    ? "_coopmat_float16"
+                                                          : dtype == VKG_BFLOAT16 ? "_coopmat_bfloat16"
+                                                          : has_small_threads(caps) ? "_small" : "");
+    struct dispatch *dispatch = lowering_add_dispatch(lowering, attention_ops[launch->op].name, shader_find(shader));
     if (!dispatch)
         return lowering_out_of_memory(lowering);
-    const uint32_t constants[] = {threads(caps), mask_of(node) != NULL, push.depth % 4 == 0, push.gradient_depth % 4 == 0,
-                                  push.width % 4 == 0};
-    memcpy(dispatch->constants, constants, sizeof constants);
-    dispatch->constant_count = sizeof constants / sizeof *constants;
+    set_constants(dispatch, caps, node, &push);
     dispatch->flops = 2.0 * push.batches * push.rows * push.columns *
                       (push.depth + (form->has_gradients ? push.gradient_depth : 0) + (form->has_value ? push.width : 0));
     dispatch_push(dispatch, &push, sizeof push);
-    const vkg_result result = bind_all(lowering, dispatch, node);
+    const vkg_result result = bind_all(lowering, dispatch, node, launch);
     return result == VKG_OK ? dispatch_grid(lowering, dispatch, push.batches * tiles(push.rows) * tiles(push.width)) : result;
+}
+
+/* By matrices, attention itself is given the logarithms of its sums: a first kernel leaves them. */
+vkg_result lower_attention(struct lowering *lowering, const vkg_tensor *node)
+{
+    if (!dtype_is_half(dtype_of(node)) || which(node) != ATTENTION)
+        return add_launch(lowering, node, &(struct launch){which(node), NULL});
+    struct placement logsumexp = {0};
+    const uint64_t queries = shape_elements(&node->shape) / dimension(node, 0);
+    vkg_result result = lowering_add_storage(lowering, STORAGE_TEMPORARY, queries * sizeof(float), &logsumexp.storage);
+    if (result == VKG_OK)
+        result = add_launch(lowering, node, &(struct launch){ATTENTION_LOGSUMEXP, &logsumexp});
+    return result == VKG_OK ? add_launch(lowering, node, &(struct launch){ATTENTION, &logsumexp}) : result;
 }

@@ -58,7 +58,8 @@ static bool is_unit(const struct analysis *a, const vkg_tensor *node)
 
 bool fusion_is_one_kernel(const vkg_device *device, const vkg_tensor *node)
 {
-    return node->op->suits && kernel_check_trust(device, node->op->check) != TRUST_WRONG && node->op->suits(device, node);
+    const char *check = node->op->kernel_check ? node->op->kernel_check(device, node) : NULL;
+    return check && kernel_check_trust(device, check) != TRUST_WRONG;
 }
 
 /* What it reads is there where its value would be computed; what is built of it may be an older node, which some other call made. */

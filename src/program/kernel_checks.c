@@ -313,8 +313,12 @@ static void expect_map(const struct check *check, double *elements)
 /* More rows and columns than a tile has, elements that are read by ones and by fours. */
 enum { MATRICES = 2, QUERIES = 70, KEYS = 67, DEPTH = 5, VALUES = 8 };
 
+static const vkg_dtype float16 = VKG_FLOAT16, bfloat16 = VKG_BFLOAT16;
+
 static vkg_tensor *add_attention(struct check *check)
 {
+    if (check->settings)
+        vkg_graph_set_precision(check->graph, *(const vkg_dtype *)check->settings);
     vkg_tensor *q = add_numbers(check, VKG_SHAPE(MATRICES, QUERIES, DEPTH)), *k = add_numbers(check, VKG_SHAPE(MATRICES, KEYS, DEPTH));
     vkg_tensor *v = add_numbers(check, VKG_SHAPE(MATRICES, KEYS, VALUES));
     return vkg_scaled_dot_product_attention(check->graph, q, k, v, &(vkg_attention_desc){.scale = 1});
@@ -387,6 +391,8 @@ static void expect_attention_gradients(const struct check *check, double *elemen
     }
 }
 
+#define ATTENTION_INSTEAD "matrix products and a softmax are computed instead"
+
 /* --- the table --- */
 
 /* What others are made of comes first, so that the first that fails is the one to look at. */
@@ -410,8 +416,11 @@ const struct kernel_check kernel_checks[] = {
     {"scatter_add", build_scatter, expect_scatter, NULL, NULL},
     {"cumsum", build_cumsum, expect_cumsum, NULL, NULL},
     {"linear_map", build_map, expect_map, NULL, NULL},
-    {"attention", build_attention, expect_attention, NULL, "matrix products and a softmax are computed instead", true},
-    {"gradients of attention", build_attention_gradients, expect_attention_gradients, NULL,
-     "matrix products and a softmax are computed instead", true},
+    {"attention", build_attention, expect_attention, NULL, ATTENTION_INSTEAD, true, 0},
+    {"attention of float16", build_attention, expect_attention, &float16, ATTENTION_INSTEAD, true, 4e-3},
+    {"attention of bfloat16", build_attention, expect_attention, &bfloat16, ATTENTION_INSTEAD, true, 3e-2},
+    {"gradients of attention", build_attention_gradients, expect_attention_gradients, NULL, ATTENTION_INSTEAD, true, 0},
+    {"gradients of attention of float16", build_attention_gradients, expect_attention_gradients, &float16, ATTENTION_INSTEAD, true, 4e-3},
+    {"gradients of attention of bfloat16", build_attention_gradients, expect_attention_gradients, &bfloat16, ATTENTION_INSTEAD, true, 3e-2},
 };
 const uint32_t kernel_check_count = sizeof kernel_checks / sizeof *kernel_checks;

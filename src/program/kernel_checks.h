@@ -25,6 +25,7 @@ struct kernel_check {
     const void *settings; /* of rows that share these two; or NULL */
     const char *instead;  /* what is done where they are wrong; NULL: there is nothing */
     bool on_demand; /* for graphs only that hold an operation which names it (struct op) */
+    double most;    /* error; 0: that of float32 */
 };
 
 extern const struct kernel_check kernel_checks[];

@@ -43,7 +43,7 @@ static void begin_test(struct test *test, vkg_device *device, const char *kernel
 }
 
 /* Notes what was seen. A shortage of memory and a lost device say nothing of the kernel: they are errors. */
-static vkg_result end_test(struct test *test, const char *consequence)
+static vkg_result end_test(struct test *test, double most, const char *consequence)
 {
     vkg_device *device = test->device;
     const vkg_device_caps *caps = &device->caps;
@@ -58,12 +58,12 @@ static vkg_result end_test(struct test *test, const char *consequence)
     }
     if (*test->message) /* of the validation layer */
         vkg_logf(&device->log, VKG_LOG_ERROR, "%s", test->message);
-    if (!(test->error <= MOST))
+    if (!(test->error <= most))
         vkg_logf(&device->log, VKG_LOG_WARNING,
                  "the kernel %s computes wrong numbers on %s (%s %s; error %g, expected at most %g): %s", test->kernel,
-                 caps->name, caps->driver_name, caps->driver_info, test->error, MOST, consequence);
+                 caps->name, caps->driver_name, caps->driver_info, test->error, most, consequence);
     snprintf(seen, sizeof seen, "error %.1e", test->error);
-    return kernel_note_trust(device, test->kernel, test->error <= MOST ? TRUST_GOOD : TRUST_WRONG, seen);
+    return kernel_note_trust(device, test->kernel, test->error <= most ? TRUST_GOOD : TRUST_WRONG, seen);
 }
 
 /* The largest difference, relative to the largest value, of numbers that may be off by `rounding` of their own; infinite where
@@ -320,7 +320,7 @@ vkg_result self_test(vkg_device *device, enum conv_direction direction, const st
     begin_test(&test, device, kernel);
     if (find_trial(device, direction, plan, &problem, &trial))
         test.result = measure_error(device, &trial, kernel, &test.error);
-    return end_test(&test, "it is not used");
+    return end_test(&test, MOST, "it is not used");
 }
 
 /* --- all other kernels --- */
@@ -420,7 +420,7 @@ static vkg_result check_kernel(vkg_device *device, const struct kernel_check *ro
     begin_test(&test, device, name);
     test.result = build_and_run_check(device, row, &test.error);
     const bool texel = device->caps.kernels == VKG_KERNELS_TEXEL;
-    const vkg_result result = end_test(&test, row->instead ? row->instead
+    const vkg_result result = end_test(&test, row->most > 0 ? row->most : MOST, row->instead ? row->instead
                                               : texel ? "storage buffers are read instead, by tiled kernels"
                                                       : "nothing is there to use instead");
     *trust = kernel_trust(device, name);
@@ -458,7 +458,7 @@ vkg_result self_test_graph(vkg_device *device, const vkg_graph *graph)
     enum trust trust;
     for (size_t id = 0; id < graph->tensor_count && result == VKG_OK; id++)
         if (fusion_is_one_kernel(device, graph->tensors[id]))
-            result = check_kernel(device, find_check(graph->tensors[id]->op->check), &trust);
+            result = check_kernel(device, find_check(graph->tensors[id]->op->kernel_check(device, graph->tensors[id])), &trust);
     return result;
 }
 

@@ -171,6 +171,11 @@ def attention(q, k, v):
     return torch.softmax(q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5, -1) @ v
 
 
+def attention_gradients(q, k, v, y):
+    q, k, v = (t.detach().requires_grad_() for t in (q, k, v))
+    return torch.autograd.grad(attention(q, k, v), (q, k, v), y)
+
+
 CONV = {"x": (64, 64, 32, 32), "weight": (128, 64, 4, 4), "y": (64, 128, 16, 16)}
 WIDE = {"x": (64, 128, 16, 16), "weight": (256, 128, 4, 4), "y": (64, 256, 8, 8)}
 LAYERS = {
@@ -183,8 +188,9 @@ LAYERS = {
     "conv-weight-gradient-256": (conv_weight_gradient, {k: WIDE[k] for k in ("x", "y")}),
     "batch-norm": (batch_norm, {"x": (64, 64, 32, 32), "y": (64, 64, 32, 32), "weight": (64,), "bias": (64,)}),
     "attention-64": (attention, {name: (1, 8, 4096, 64) for name in "qkv"}),
+    "attention-64-gradients": (attention_gradients, {name: (1, 8, 4096, 64) for name in "qkvy"}),
 }
-RESULTS = {"batch-norm": ("normal", "result")}  # what is saved of a layer, where that is more than its "result"
+RESULTS = {"batch-norm": ("normal", "result"), "attention-64-gradients": ("dq", "dk", "dv")}  # what is saved of a layer, where that is more than its "result"
 CHECKED = {name: (*shapes, *RESULTS.get(name, ("result",))) for name, (_, shapes) in LAYERS.items()}
 CHECKED["adam-10M"] = ("y", "net.p")
 
@@ -321,7 +327,7 @@ def check_layer(name, saved):
 
     def torch_order(key):
         t = saved[key]
-        if t.dim() == 4 and name != "attention-64":
+        if t.dim() == 4 and not name.startswith("attention"):
             kernel = key == "weight" or (key == "result" and "weight-gradient" in name)
             t = t.permute(3, 2, 0, 1) if kernel else t.permute(0, 3, 1, 2)
         return t

@@ -241,11 +241,28 @@ static void adam(vkg_graph *g, const struct workload *w)
 }
 
 /* size×size places, `width` heads of `channels` numbers */
+static vkg_tensor *attend(vkg_graph *g, const struct workload *w, vkg_tensor *qkv[3])
+{
+    static const char *const names[] = {"q", "k", "v"};
+    for (int i = 0; i < 3; i++)
+        qkv[i] = operand(g, names[i], VKG_SHAPE(w->batch, w->width, w->size * w->size, w->channels));
+    return vkg_scaled_dot_product_attention(g, qkv[0], qkv[1], qkv[2], NULL);
+}
+
 static void attention(vkg_graph *g, const struct workload *w)
 {
-    const vkg_shape shape = VKG_SHAPE(w->batch, w->width, w->size * w->size, w->channels);
-    keep_product(g, w, vkg_scaled_dot_product_attention(g, operand(g, "q", shape), operand(g, "k", shape),
-                                                        operand(g, "v", shape), NULL));
+    vkg_tensor *qkv[3];
+    keep_product(g, w, attend(g, w, qkv));
+}
+
+/* Of its product with y, with respect to all three. */
+static void attention_gradients(vkg_graph *g, const struct workload *w)
+{
+    vkg_tensor *qkv[3], *gradients[3], *value = attend(g, w, qkv), *y = operand(g, "y", vkg_tensor_shape(value));
+    vkg_gradients(g, vkg_mul(g, value, y), qkv, 3, gradients);
+    keep(g, "dq", gradients[0]);
+    keep(g, "dk", gradients[1]);
+    keep(g, "dv", gradients[2]);
 }
 
 static void copy(vkg_graph *g, const struct workload *w)
@@ -279,6 +296,7 @@ const struct workload workloads[] = {
     {"batch-norm", batch_norm, 32, 64, 0, 64, 64.0 * 32 * 32 * 64 * 4 * 6},
     {"adam-10M", adam, 3200, 0, 0, 0, 3200.0 * 3200 * 4 * 10},
     {"attention-64", attention, 64, 64, 8, 1, 0},
+    {"attention-64-gradients", attention_gradients, 64, 64, 8, 1, 0},
 };
 const uint32_t workload_count = sizeof workloads / sizeof workloads[0];
 

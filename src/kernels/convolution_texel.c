@@ -114,17 +114,20 @@ static void give_splits_to_idle_lanes(const struct sizes *s, struct tile *t)
         t->splits *= 2;
 }
 
-/* Into so many splits that what each of them reads, once a tile, stays in the outer cache meanwhile. */
-static uint64_t splits_for_cache(const struct sizes *s)
+/* Into so many splits that what each of them reads again and again stays in the outer cache meanwhile, group by group: y, by every tile
+ * of rows, and x, by every tap and every tile of columns. */
+static uint64_t splits_for_cache(const struct conv_problem *p, const struct sizes *s, const struct tile *t)
 {
     enum { CACHE = 6 << 20 };
-    return (s->inputs[0] + s->inputs[1]) * 4 / CACHE;
+    const uint64_t row_tiles = up(s->rows, (uint64_t)t->rows * (t->lanes / t->across));
+    const uint64_t x = p->kh * p->kw > 1 || t->blocks > row_tiles ? s->inputs[0] : 0, y = row_tiles > 1 ? s->inputs[1] : 0;
+    return (x + y) / s->groups * 4 / CACHE;
 }
 
 static bool choose_split_of_weights(const vkg_device_caps *caps, const struct sizes *s, const struct tile *t,
                                     struct conv_plan *plan)
 {
-    const uint64_t workgroups = t->blocks * s->groups, wanted = workgroups * splits_for_cache(s);
+    const uint64_t workgroups = t->blocks * s->groups, wanted = workgroups * splits_for_cache(&plan->push.problem, s, t);
     const uint64_t enough = (uint64_t)conv_enough_workgroups(caps) * t->splits;
     if (!conv_choose_split(caps, s, workgroups, (uint32_t)(wanted > enough ? lesser(wanted, UINT32_MAX) : enough), PLACES, plan))
         return false;

@@ -7,11 +7,11 @@
 //     result = Σ_column weight · value
 //   RESULT                 rows     first second  columns  weight                          value  third fourth
 //   0 attention            queries  q     k       keys     exp(score − greatest), Σ behind  v
-//   1 logsumexp            queries  q     k       keys     –; the result is log Σ exp(score)
+//   1 logsumexp            queries  q     k       keys     –; the result is (greatest, log Σ exp(score − greatest))
 //   2 gradient of queries  queries  q     k       keys     P·(dP − delta)·scale             k      dy    v
 //   3 gradient of keys     keys     k     q       queries  P·(dP − delta)·scale             q      v     dy
 //   4 gradient of values   keys     k     q       queries  P                                dy
-// with P = exp(score − logsumexp), dP = third · fourthᵀ, and logsumexp and delta (Σ dy·y) a number a query.
+// with P = exp(score − greatest − log Σ), the two numbers of logsumexp, dP = third · fourthᵀ, and delta (Σ dy·y) a number a query.
 // A thread computes THREAD_SIZE rows by as many columns. Writes (=). Grid: batch · tiles of rows · tiles of the result's columns, the last fastest, folded over y.
 #version 450
 #extension GL_GOOGLE_include_directive : require
@@ -27,6 +27,9 @@ layout(constant_id = 3) const bool FOURS_OF_GRADIENTS = false;
 layout(constant_id = 4) const bool FOURS_OF_VALUES = false;
 
 const bool BY_KEYS = RESULT >= 3;
+
+#define VECTOR 1
+#include "lib/pointwise.glsl"
 
 layout(push_constant) uniform push_constants
 {
@@ -67,7 +70,7 @@ OPERAND(second, 1)
 OPERAND(value, 2)
 OPERAND(third, 3)
 OPERAND(fourth, 4)
-layout(std430, binding = 5) restrict readonly buffer logsumexp_buffer { float logsumexp[]; };
+layout(std430, binding = 5) restrict readonly buffer logsumexp_buffer { vec2 logsumexp[]; };
 layout(std430, binding = 6) restrict readonly buffer delta_buffer { float delta[]; };
 layout(std430, binding = 7) restrict readonly buffer mask_buffer { float mask[]; };
 layout(std430, binding = 8) restrict writeonly buffer result_buffer { float result[]; };
@@ -78,7 +81,7 @@ shared vec4 tile_b[DEPTH][COLUMNS / 4 + 1];
 shared vec4 weights[COLUMNS][ROWS / 4 + 1];
 
 const uint THREAD_FOURS = THREAD_ROWS / 4;
-const float LOWEST = -3.4e38; // where a mask shuts off all of a tile, −∞ − −∞ would be no number
+const float LOWEST = -3.40282347e38; // finite: where a mask shuts off all of a tile, −∞ − −∞ would be no number
 uint thread = gl_LocalInvocationID.x, my_row = thread / ACROSS, my_column = thread % ACROSS; // in vec4s
 uint batch, first_row, first_column, first_width, mask_at;
 vec4 score[THREAD_COLUMNS][THREAD_FOURS], sum[THREAD_COLUMNS][THREAD_FOURS]; // by columns: four rows each
@@ -207,7 +210,7 @@ void weigh()
         total[i] *= kept[i];
     [[unroll]] for (uint j = 0; j < THREAD_COLUMNS; j++)
         [[unroll]] for (uint i = 0; i < THREAD_FOURS; i++) {
-            const vec4 weight = is_column(j) ? exp(score[j][i] - greatest[i]) : vec4(0);
+            const vec4 weight = is_column(j) ? precise_exp(score[j][i] - greatest[i]) : vec4(0);
             total[i] += weight;
             sum[j][i] *= kept[i];
             if (RESULT != 1)
@@ -225,21 +228,25 @@ void add_totals()
     }
 }
 #else
-// A number a query: of rows, or of a column.
-#define OF_QUERY(numbers, i, j, to)                                                               \
-    vec4 to;                                                                                      \
-    if (BY_KEYS)                                                                                  \
-        to = vec4(numbers[batch * columns + min(first_column + column_of(j), columns - 1)]);      \
-    else                                                                                          \
-        [[unroll]] for (uint r = 0; r < 4; r++)                                                   \
-            to[r] = numbers[batch * rows + min(first_row + four_of_rows(i) * 4 + r, rows - 1)]
+// The query of a row of a four and a column
+uint query_of(uint i, uint r, uint j)
+{
+    return BY_KEYS ? batch * columns + min(first_column + column_of(j), columns - 1)
+                   : batch * rows + min(first_row + four_of_rows(i) * 4 + r, rows - 1);
+}
 
 void weigh()
 {
     [[unroll]] for (uint j = 0; j < THREAD_COLUMNS; j++)
         [[unroll]] for (uint i = 0; i < THREAD_FOURS; i++) {
-            OF_QUERY(logsumexp, i, j, log_total);
-            weights[column_of(j)][four_of_rows(i)] = is_column(j) ? exp(score[j][i] - log_total) : vec4(0);
+            vec4 greatest, log_total;
+            [[unroll]] for (uint r = 0; r < 4; r++) {
+                const vec2 both = logsumexp[query_of(i, r, j)];
+                greatest[r] = both.x;
+                log_total[r] = both.y;
+            }
+            weights[column_of(j)][four_of_rows(i)] =
+                is_column(j) ? precise_exp(score[j][i] - greatest - log_total) : vec4(0);
         }
 }
 
@@ -248,8 +255,10 @@ void weigh_gradient()
 {
     [[unroll]] for (uint j = 0; j < THREAD_COLUMNS; j++)
         [[unroll]] for (uint i = 0; i < THREAD_FOURS; i++) {
-            OF_QUERY(delta, i, j, difference);
-            weights[column_of(j)][four_of_rows(i)] *= (score[j][i] - difference) * scale;
+            vec4 deltas;
+            [[unroll]] for (uint r = 0; r < 4; r++)
+                deltas[r] = delta[query_of(i, r, j)];
+            weights[column_of(j)][four_of_rows(i)] *= (score[j][i] - deltas) * scale;
         }
 }
 #endif
@@ -316,8 +325,10 @@ void main()
     add_totals();
 #endif
 #if RESULT == 1
-    [[unroll]] for (uint i = 0; i < THREAD_FOURS; i++)
-        sum[0][i] = greatest[i] + log(total[i]);
+    [[unroll]] for (uint i = 0; i < THREAD_FOURS; i++) {
+        sum[0][i] = greatest[i];
+        sum[1][i] = precise_log(total[i]);
+    }
 #elif RESULT == 0
     [[unroll]] for (uint j = 0; j < THREAD_COLUMNS; j++)
         [[unroll]] for (uint i = 0; i < THREAD_FOURS; i++)

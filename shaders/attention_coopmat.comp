@@ -1,11 +1,10 @@
 // Attention by cooperative matrices, of halves (BFLOAT: 0 float16, 1 bfloat16), with floats as sums and result: what
-// attention.comp computes, whose table of RESULTs holds here too, but that attention itself (0) is given the logsumexp (1) like the
-// others, and has no mask. So all but 1 are the same:
-//     weight = exp(score − logsumexp), or that · (dP − delta) · scale
+// attention.comp computes, whose table of RESULTs holds here too, but that attention itself (0) is given the logsumexp (1), as its
+// gradients are: matrices do not say which row a number is of, so what is summed in them cannot be scaled anew when a greater score is
+// found. All but 1 are the same then:
+//     weight = exp(score − greatest − log Σ), or that · (dP − delta) · scale
 //     result = Σ_column weight · value
-// and what becomes of a score needs no number of its row's neighbours: scores stay in matrices, which are changed number by number.
 // Four subgroups compute a quarter of a tile of scores each, and then of the result.
-// Lines behind the last row or column are zeros, in value too, so what weights these have makes no difference.
 // Writes (=). Grid: batch · tiles of rows · tiles of the result's columns, the last fastest, folded over y. Needs full subgroups, all
 // of them of workgroup size / 4 invocations.
 // Debian 12's glslc cannot build this file: tools/build-coopmat-shaders keeps its SPIR-V in prebuilt/.
@@ -26,6 +25,7 @@
 const uint SIZE = 64, DEPTH = 32, PIECE = 8; // of tiles; of the summands of a score that are read at a time; halves in 16 bytes
 layout(local_size_x_id = 0) in;
 layout(constant_id = 0) const uint THREADS = 128;
+layout(constant_id = 1) const bool MASKED = false;
 layout(constant_id = 2) const uint M = 16; // of matrices, 8 or 16 as N; SIZE/2 and DEPTH are multiples of all three
 layout(constant_id = 3) const uint N = 16;
 layout(constant_id = 4) const uint K = 16;
@@ -34,13 +34,18 @@ layout(constant_id = 5) const bool PIECES = false;
 layout(constant_id = 6) const bool PIECES_OF_GRADIENTS = false;
 layout(constant_id = 7) const bool PIECES_OF_VALUES = false;
 
-const bool BY_KEYS = RESULT == 3 || RESULT == 4;
+const bool OF_GRADIENT = RESULT == 2 || RESULT == 3, BY_KEYS = RESULT == 3 || RESULT == 4;
+
+#include "lib/halves.glsl"
 
 layout(push_constant) uniform push_constants
 {
     uint batches, rows, columns;
-    uint depth, gradient_depth, width;
-    float scale; // and what is of masks, in attention.comp
+    uint depth, gradient_depth; // summands of a score, and of dP
+    uint width;                 // columns of the result
+    float scale;
+    uint mask_row, mask_column; // how far its elements lie apart
+    uint batch_sizes[4], mask_batches[4]; // its dimensions in front, and how far their matrices lie apart
 };
 
 // Of an operand: those of one matrix of the batch.
@@ -72,23 +77,24 @@ OPERAND(second, 1)
 OPERAND(value, 2)
 OPERAND(third, 3)
 OPERAND(fourth, 4)
-layout(std430, binding = 5) restrict readonly buffer logsumexp_buffer { float logsumexp[]; };
+layout(std430, binding = 5) restrict readonly buffer logsumexp_buffer { vec2 logsumexp[]; };
 layout(std430, binding = 6) restrict readonly buffer delta_buffer { float delta[]; };
+layout(std430, binding = 7) restrict readonly buffer mask_buffer { float mask[]; };
 layout(std430, binding = 8) restrict writeonly buffer result_buffer { float result[]; };
 
 // Lines of halves, in pieces of 16 bytes, with a gap that spreads neighbouring lines over the banks, as drivers load a matrix as fast
-// as its lines are aligned. The first place is that of lines of rows and of columns, and later of value; behind it lie weights, and
-// numbers of queries; in the end, floats of the result; or, where there are no weights, scores as floats.
-const uint LINE = DEPTH / PIECE + 1, LONG_LINE = SIZE / PIECE + 1, FLOATS = SIZE / 4 + 1, MOST_N = 16;
+// as its lines are aligned. In front are lines of rows and of columns, and later of value; behind these weights; then, of each subgroup,
+// a matrix of scores and one of dP, as floats; and three numbers a query. In the end the result lies there, or (RESULT 1) scores do.
+const uint LINE = DEPTH / PIECE + 1, LONG_LINE = SIZE / PIECE + 1, FLOATS = SIZE / 4 + 1, STAGE_LINE = N / 4 + 1;
 const uint ROW_LINES = 0, COLUMN_LINES = SIZE * LINE, VALUES = 0;
-const uint WEIGHTS = 2 * SIZE * LINE, LOGSUMEXP = WEIGHTS + SIZE * LONG_LINE, DELTA = LOGSUMEXP + SIZE * MOST_N / 4;
-const uint SCORES = WEIGHTS, RESULTS = 0, ALL = DELTA + SIZE * MOST_N / 4; // as many as scores need
+const uint WEIGHTS = 2 * SIZE * LINE, STAGES = WEIGHTS + SIZE * LONG_LINE, STAGE = 16 * (16 / 4 + 1);
+const uint GREATEST = STAGES + 4 * 2 * STAGE, LOG_TOTAL = GREATEST + SIZE / 4, DELTA = LOG_TOTAL + SIZE / 4;
+const uint SCORES = WEIGHTS, RESULTS = 0, ALL = DELTA + SIZE / 4;
 shared uvec4 pieces[ALL];
 
 #define Matrix_a coopmat<HALF, gl_ScopeSubgroup, M, K, gl_MatrixUseA>
 #define Matrix_b coopmat<HALF, gl_ScopeSubgroup, K, N, gl_MatrixUseB>
 #define Sums     coopmat<float, gl_ScopeSubgroup, M, N, gl_MatrixUseAccumulator>
-#define Halves   coopmat<HALF, gl_ScopeSubgroup, M, N, gl_MatrixUseAccumulator>
 const int ROW_MAJOR = gl_CooperativeMatrixLayoutRowMajor, COLUMN_MAJOR = gl_CooperativeMatrixLayoutColumnMajor;
 
 // Matrices have names and no indices: drivers that do not unroll a loop over an array of them keep it in memory.
@@ -100,7 +106,9 @@ const uint FRAGMENT_ROWS = SIZE / 2 / M, FRAGMENT_COLUMNS = SIZE / 2 / N; // of 
 
 uint thread = gl_LocalInvocationID.x;
 uint my_row = gl_SubgroupID / 2 * (SIZE / 2), my_column = gl_SubgroupID % 2 * (SIZE / 2); // this subgroup's in tiles
-uint batch, first_row, first_column, first_width;
+uint batch, first_row, first_column, first_width, mask_at;
+
+// --- products ---
 
 // `length` halves from k0 on of every line of a tile
 #define STORE_LINES(to, pitch, name, lines, first_line, k0, length)                               \
@@ -141,79 +149,119 @@ uint batch, first_row, first_column, first_width;
     }
 
 #define DECLARE_SUM(i, j)      Sums sum_##i##_##j = Sums(0);
-#define CLEAR_SCORE(i, j)      score_##i##_##j = Sums(0);
-#define CLEAR_GRADIENT(i, j)   gradient_##i##_##j = Sums(0);
 #define DECLARE_SCORE(i, j)    Sums score_##i##_##j;
 #define DECLARE_GRADIENT(i, j) Sums gradient_##i##_##j;
+#define CLEAR_SCORE(i, j)      score_##i##_##j = Sums(0);
+#define CLEAR_GRADIENT(i, j)   gradient_##i##_##j = Sums(0);
+#define STORE(of, i, j, at)                                                                       \
+    if (IS_THERE(i, j))                                                                           \
+        coopMatStore(of##_##i##_##j, pieces, at + (my_row + i * M) * FLOATS + (my_column + j * N) / 4, FLOATS, ROW_MAJOR);
+#define STORE_SCORE(i, j)      STORE(score, i, j, SCORES)
+#define STORE_SUM(i, j)        STORE(sum, i, j, RESULTS)
+
+// --- scores ---
+
+uint find_mask()
+{
+    uint at = 0, rest = batch;
+    for (int d = 3; d >= 0; d--) {
+        at += rest % batch_sizes[d] * mask_batches[d];
+        rest /= batch_sizes[d];
+    }
+    return at;
+}
+
+// Four columns of a row of the tile, as they lie at that piece. (Behind the last ones they are some numbers.)
+vec4 scores_at(uint piece, uint row, uint column)
+{
+    vec4 score = uintBitsToFloat(pieces[piece]) * scale;
+    if (MASKED) {
+        const uint at = mask_at + min(first_row + row, rows - 1) * mask_row;
+        [[unroll]] for (uint c = 0; c < 4; c++)
+            score[c] += mask[at + min(first_column + column + c, columns - 1) * mask_column];
+    }
+    return score;
+}
+
+bvec4 are_columns(uint column)
+{
+    return lessThan(first_column + column + uvec4(0, 1, 2, 3), uvec4(columns));
+}
 
 #if RESULT == 1
-#define STORE_SCORE(i, j)                                                                         \
-    if (IS_THERE(i, j))                                                                           \
-        coopMatStore(score_##i##_##j, pieces, SCORES + (my_row + i * M) * FLOATS + (my_column + j * N) / 4, FLOATS, ROW_MAJOR);
-
 // Of the columns of this tile, by the thread that has the row: the greatest so far, and the sum of exp(score − greatest).
 void add_scores(uint row, inout float greatest, inout float total)
 {
-    const uint there = min(SIZE, columns - first_column);
-    float best = greatest, added = 0;
-    for (uint c = 0; c < there; c++)
-        best = max(best, uintBitsToFloat(pieces[SCORES + row * FLOATS + c / 4][c % 4]) * scale);
-    for (uint c = 0; c < there; c++)
-        added += exp(uintBitsToFloat(pieces[SCORES + row * FLOATS + c / 4][c % 4]) * scale - best);
-    total = total * exp(greatest - best) + added;
-    greatest = best;
+    const float LOWEST = -3.40282347e38; // finite: where a mask shuts off all of a tile, −∞ − −∞ would be no number
+    const vec4 before = vec4(greatest);
+    vec4 best = before, added = vec4(0);
+    [[dont_unroll]] for (uint c = 0; c < SIZE; c += 4) // with all of them in registers, some spill
+        best = max(best, mix(vec4(LOWEST), scores_at(SCORES + row * FLOATS + c / 4, row, c), are_columns(c)));
+    best = vec4(max(max(best.x, best.y), max(best.z, best.w)));
+    [[dont_unroll]] for (uint c = 0; c < SIZE; c += 4) // with all of them in registers, some spill
+        added += mix(vec4(0), precise_exp(scores_at(SCORES + row * FLOATS + c / 4, row, c) - best), are_columns(c));
+    total = total * exp(before.x - best.x) + added.x + added.y + added.z + added.w;
+    greatest = best.x;
 }
 #else
-// A query's number, for each of its weights: as a tile of M or N copies.
-#define STORE_NUMBERS(to, numbers)                                                                \
-    for (uint i = thread; i < SIZE * MOST_N; i += THREADS) {                                      \
-        const uint query = BY_KEYS ? first_column + i % SIZE : first_row + i / MOST_N;            \
-        const uint queries = BY_KEYS ? columns : rows;                                            \
-        const float number = query < queries ? numbers[batch * queries + query] : 0;              \
-        pieces[to + i / 4][i % 4] = floatBitsToUint(number);                                      \
-    }
-#define LOAD_NUMBERS(matrix, at, i, j)                                                            \
-    if (BY_KEYS)                                                                                  \
-        coopMatLoad(matrix, pieces, at + (my_column + j * N) / 4, SIZE / 4, ROW_MAJOR);           \
-    else                                                                                          \
-        coopMatLoad(matrix, pieces, at + (my_row + i * M) * (MOST_N / 4), MOST_N / 4, ROW_MAJOR)
+// --- weights ---
 
-// What conversions of drivers may cut is rounded before.
-float rounded(float a)
+void store_numbers()
 {
-#if BFLOAT
-    const uint bits = floatBitsToUint(a);
-    return uintBitsToFloat(bits + 0x7fff + (bits >> 16 & 1) & 0xffff0000);
-#else
-    return a;
-#endif
+    for (uint i = thread; i < SIZE; i += THREADS) {
+        const uint query = BY_KEYS ? batch * columns + min(first_column + i, columns - 1)
+                                   : batch * rows + min(first_row + i, rows - 1);
+        pieces[GREATEST + i / 4][i % 4] = floatBitsToUint(logsumexp[query].x);
+        pieces[LOG_TOTAL + i / 4][i % 4] = floatBitsToUint(logsumexp[query].y);
+        if (OF_GRADIENT)
+            pieces[DELTA + i / 4][i % 4] = floatBitsToUint(delta[query]);
+    }
 }
 
-// No weight is above 1, but for rounding and behind the last column.
-#define WEIGH(i, j)                                                                               \
-    if (IS_THERE(i, j)) {                                                                         \
-        LOAD_NUMBERS(numbers, LOGSUMEXP, i, j);                                                   \
-        for (uint e = 0; e < score_##i##_##j.length(); e++) {                                     \
-            const float power = score_##i##_##j[e] * scale - numbers[e];                          \
-            score_##i##_##j[e] = exp(power > 0 ? 0 : power); /* what is no number stays none */   \
-        }                                                                                         \
+// Those of four columns of a row
+vec4 numbers_of(uint which, uint row, uint column)
+{
+    return BY_KEYS ? uintBitsToFloat(pieces[which + column / 4]) : vec4(uintBitsToFloat(pieces[which + row / 4][row % 4]));
+}
+
+vec4 weights_at(uint piece, uint row, uint column)
+{
+    const vec4 power = scores_at(piece, row, column) - numbers_of(GREATEST, row, column) - numbers_of(LOG_TOTAL, row, column);
+    vec4 weight = precise_exp(power);
+    if (OF_GRADIENT)
+        weight *= (uintBitsToFloat(pieces[piece + STAGE]) - numbers_of(DELTA, row, column)) * scale;
+    return mix(vec4(0), weight, are_columns(column));
+}
+
+// The halves of a matrix, whose first number is of that row and column
+void weigh_matrix(uint stage, uint row, uint column)
+{
+    for (uint i = gl_SubgroupInvocationID; i < M * N / PIECE; i += THREADS / 4) {
+        const uint r = i / (N / PIECE), c = i % (N / PIECE) * PIECE, piece = stage + r * STAGE_LINE + c / 4;
+        pieces[WEIGHTS + (row + r) * LONG_LINE + (column + c) / PIECE] =
+            uvec4(HALVES_FROM(weights_at(piece, row + r, column + c)), HALVES_FROM(weights_at(piece + 1, row + r, column + c + 4)));
     }
-#define WEIGH_GRADIENT(i, j)                                                                      \
-    if (IS_THERE(i, j)) {                                                                         \
-        LOAD_NUMBERS(numbers, DELTA, i, j);                                                       \
-        for (uint e = 0; e < score_##i##_##j.length(); e++)                                       \
-            score_##i##_##j[e] *= (gradient_##i##_##j[e] - numbers[e]) * scale;                   \
+}
+
+// One matrix after the other: what becomes of it is compiled once.
+#if RESULT == 2 || RESULT == 3
+#define STORE_GRADIENT(i, j) coopMatStore(gradient_##i##_##j, pieces, stage + STAGE, STAGE_LINE, ROW_MAJOR);
+#else
+#define STORE_GRADIENT(i, j)
+#endif
+#define STAGE_MATRIX(i, j)                                                                        \
+    if (IS_THERE(i, j) && matrix == i * FRAGMENT_COLUMNS + j) {                                   \
+        coopMatStore(score_##i##_##j, pieces, stage, STAGE_LINE, ROW_MAJOR);                      \
+        STORE_GRADIENT(i, j)                                                                      \
     }
-#define STORE_WEIGHTS(i, j)                                                                       \
-    if (IS_THERE(i, j)) {                                                                         \
-        for (uint e = 0; e < score_##i##_##j.length(); e++)                                       \
-            score_##i##_##j[e] = rounded(score_##i##_##j[e]);                                     \
-        coopMatStore(Halves(score_##i##_##j), pieces, WEIGHTS + (my_row + i * M) * LONG_LINE + (my_column + j * N) / PIECE, \
-                     LONG_LINE, ROW_MAJOR);                                                       \
+#define WEIGH_MATRICES                                                                            \
+    for (uint matrix = 0; matrix < FRAGMENT_ROWS * FRAGMENT_COLUMNS; matrix++) {                  \
+        const uint stage = STAGES + gl_SubgroupID * 2 * STAGE;                                    \
+        EACH_SUM(STAGE_MATRIX)                                                                    \
+        subgroupBarrier();                                                                        \
+        weigh_matrix(stage, my_row + matrix / FRAGMENT_COLUMNS * M, my_column + matrix % FRAGMENT_COLUMNS * N); \
+        subgroupBarrier();                                                                        \
     }
-#define STORE_SUM(i, j)                                                                           \
-    if (IS_THERE(i, j))                                                                           \
-        coopMatStore(sum_##i##_##j, pieces, RESULTS + (my_row + i * M) * FLOATS + (my_column + j * N) / 4, FLOATS, ROW_MAJOR);
 
 void write_result()
 {
@@ -235,6 +283,7 @@ void main()
         return;
     first_row = tile / width_tiles % row_tiles * SIZE;
     first_width = tile % width_tiles * SIZE;
+    mask_at = MASKED ? find_mask() : 0;
     const Lines firsts = Lines(batch * rows, rows, depth, PIECES), seconds = Lines(batch * columns, columns, depth, PIECES);
 #define DECLARE_A(i) Matrix_a a_##i;
     EACH_OF_FOUR(DECLARE_A)
@@ -242,10 +291,9 @@ void main()
     EACH_SUM(DECLARE_SCORE)
 #if RESULT == 1
     const uint ROWS_OF_THREAD = (SIZE + THREADS - 1) / THREADS;
-    const float LOWEST = -3.4e38;
     float greatest[ROWS_OF_THREAD], total[ROWS_OF_THREAD];
     for (uint r = 0; r < ROWS_OF_THREAD; r++)
-        greatest[r] = LOWEST, total[r] = 0;
+        greatest[r] = -3.40282347e38, total[r] = 0;
     for (first_column = 0; first_column < columns; first_column += SIZE) {
         EACH_SUM(CLEAR_SCORE)
         MULTIPLY_LINES(score, first, firsts, second, seconds)
@@ -257,12 +305,13 @@ void main()
     }
     for (uint r = 0; r < ROWS_OF_THREAD; r++) {
         const uint row = first_row + thread + r * THREADS;
-        if (thread + r * THREADS < SIZE && row < rows)
-            result[batch * rows + row] = greatest[r] + log(total[r]);
+        if (thread + r * THREADS < SIZE && row < rows) {
+            result[(batch * rows + row) * 2] = greatest[r];
+            result[(batch * rows + row) * 2 + 1] = precise_log(vec4(total[r])).x;
+        }
     }
 #else
     EACH_SUM(DECLARE_SUM)
-    Sums numbers;
 #if RESULT == 2 || RESULT == 3
     EACH_SUM(DECLARE_GRADIENT)
     const Lines thirds = Lines(batch * rows, rows, gradient_depth, PIECES_OF_GRADIENTS);
@@ -270,21 +319,15 @@ void main()
 #endif
     const Lines values = Lines(batch * columns, columns, width, PIECES_OF_VALUES);
     for (first_column = 0; first_column < columns; first_column += SIZE) {
-        if (BY_KEYS || first_column == 0) {
-            STORE_NUMBERS(LOGSUMEXP, logsumexp)
-#if RESULT == 2 || RESULT == 3
-            STORE_NUMBERS(DELTA, delta)
-#endif
-        }
+        if (BY_KEYS || first_column == 0)
+            store_numbers();
         EACH_SUM(CLEAR_SCORE)
         MULTIPLY_LINES(score, first, firsts, second, seconds)
-        EACH_SUM(WEIGH)
 #if RESULT == 2 || RESULT == 3
         EACH_SUM(CLEAR_GRADIENT)
         MULTIPLY_LINES(gradient, third, thirds, fourth, fourths)
-        EACH_SUM(WEIGH_GRADIENT)
 #endif
-        EACH_SUM(STORE_WEIGHTS)
+        WEIGH_MATRICES
         STORE_LINES(VALUES, LONG_LINE, value, values, first_column, first_width, SIZE)
         barrier();
         MULTIPLY(sum, WEIGHTS, LONG_LINE, PLACE_AMONG_VALUES, LONG_LINE, ROW_MAJOR, SIZE)

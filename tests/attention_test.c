@@ -1,4 +1,5 @@
 /* Attention in blocks: the same numbers as in one piece, or as one kernel, and memory that does not grow with the square of the length. */
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,7 +47,7 @@ static void finish(struct attention *a)
 
 static void run_alike(struct attention *whole, struct attention *parts)
 {
-    for (int i = 0; i < 4 && whole->x[i]; i++) {
+    for (int i = 0; i < 4 && whole->x[i] && parts->x[i]; i++) {
         float *one = vkg_program_input(whole->program, whole->x[i], 0);
         float *other = vkg_program_input(parts->program, parts->x[i], 0);
         for (uint64_t k = 0; k < vkg_tensor_elements(whole->x[i]); k++)
@@ -123,9 +124,9 @@ static struct problem draw_problem(void)
 {
     static const uint32_t sizes[] = {1, 3, 4, 16, 60, 63, 64, 65, 128, 130};
     enum { SIZES = sizeof sizes / sizeof *sizes };
-    vkg_shape q = {.rank = 2 + test_random(3)}, k, v, mask;
+    vkg_shape q = {.rank = 2 + test_random(5)}, k, v, mask;
     for (uint32_t i = 0; i < q.rank; i++)
-        q.dims[i] = i + 2 < q.rank ? 1 + test_random(3) : sizes[test_random(SIZES)];
+        q.dims[i] = i + 2 < q.rank ? 1 + test_random(q.rank > 4 ? 2 : 3) : sizes[test_random(SIZES)];
     k = v = mask = q;
     k.dims[q.rank - 2] = v.dims[q.rank - 2] = sizes[1 + test_random(SIZES - 1)]; /* of one, two gradients are 0, and their errors are not */
     v.dims[q.rank - 1] = sizes[test_random(SIZES)];
@@ -152,7 +153,7 @@ static void a_kernel_changes_nothing(void **unused)
     *type = own;
 }
 
-/* By kernels of matrices, where the device has them and there is no mask, and by products of halves. */
+/* By kernels of matrices, where the device has them, and by products of halves. */
 static void halves_change_little(void **unused)
 {
     (void)unused;
@@ -189,6 +190,73 @@ static void masks_may_shut_off_tiles(void **unused)
     finish(&a);
 }
 
+/* What shuts off a query as a whole, but as a number, leaves it all keys alike, in its gradients too. */
+static void lowest_masks_weigh_alike(void **unused)
+{
+    (void)unused;
+    enum { QUERIES = 6, KEYS = 70 };
+    static const float masks[QUERIES] = {0, -1e4f, -1e5f, -1e9f, -FLT_MAX, -FLT_MAX / 2};
+    struct attention whole = {0}, parts = {0};
+    const vkg_shape q = VKG_SHAPE(QUERIES, 4), k = VKG_SHAPE(KEYS, 4), v = VKG_SHAPE(KEYS, 3), mask = VKG_SHAPE(QUERIES, 1);
+    build(&whole, q, k, v, &mask, 0);
+    build(&parts, q, k, v, NULL, 1u << 24);
+    run_alike(&whole, &parts);
+    for (struct attention *a = &whole; a; a = a == &whole ? &parts : NULL) {
+        memset(vkg_program_input(a->program, a->x[0], 0), 0, QUERIES * 4 * sizeof(float)); /* all scores are 0 */
+        memset(vkg_program_input(a->program, a->x[1], 0), 0, KEYS * 4 * sizeof(float));
+        if (a->x[3])
+            memcpy(vkg_program_input(a->program, a->x[3], 0), masks, sizeof masks);
+        assert_int_equal(vkg_program_run(a->program), VKG_OK);
+    }
+    compare(&whole, &parts);
+    finish(&whole);
+    finish(&parts);
+}
+
+/* Of a query or a key that is no number nothing that follows is one: by kernels of halves, too. */
+static void what_is_no_number_stays_none(void **unused)
+{
+    (void)unused;
+    for (int i = 0; i < 6; i++) {
+        struct attention a = {.precision = (vkg_dtype[]){VKG_FLOAT32, VKG_FLOAT16, VKG_BFLOAT16}[i % 3]};
+        build(&a, VKG_SHAPE(5, 8), VKG_SHAPE(7, 8), VKG_SHAPE(7, 8), NULL, 0);
+        for (int x = 0; x < 3; x++)
+            for (uint64_t e = 0; e < vkg_tensor_elements(a.x[x]); e++)
+                ((float *)vkg_program_input(a.program, a.x[x], 0))[e] = x == i / 3 && e < 8 ? NAN : 0.5f; /* a query, or a key */
+        assert_int_equal(vkg_program_run(a.program), VKG_OK);
+        assert_true(isnan(*(const float *)vkg_program_output(a.program, a.results[0], 0)));
+        for (int r = 2; r < RESULTS; r++) /* of keys and values */
+            assert_true(isnan(*(const float *)vkg_program_output(a.program, a.results[r], 0)));
+        finish(&a);
+    }
+}
+
+/* A mask is read as float32, whatever its type. */
+static void masks_may_be_of_any_type(void **unused)
+{
+    (void)unused;
+    enum { KEYS = 3 };
+    static const vkg_dtype types[] = {VKG_INT32, VKG_FLOAT16, VKG_BFLOAT16};
+    for (size_t t = 0; t < sizeof types / sizeof *types; t++) {
+        vkg_graph *graph;
+        vkg_program *program;
+        assert_int_equal(vkg_graph_create(test_log(), &graph), VKG_OK);
+        vkg_tensor *q = vkg_constant(graph, 0, VKG_SHAPE(1, 4)), *k = vkg_constant(graph, 0, VKG_SHAPE(KEYS, 4));
+        vkg_tensor *v = vkg_input(graph, "v", VKG_SHAPE(KEYS, 1)), *mask = vkg_input(graph, "mask", VKG_SHAPE(KEYS));
+        mask = vkg_reshape(graph, vkg_cast(graph, mask, types[t]), VKG_SHAPE(1, KEYS));
+        vkg_tensor *y = vkg_scaled_dot_product_attention(graph, q, k, v, &(vkg_attention_desc){.mask = mask});
+        vkg_output(graph, "y", y);
+        assert_int_equal(vkg_program_create(test_device(), graph, NULL, NULL, &program), VKG_OK);
+        memcpy(vkg_program_input(program, v, 0), (float[]){1, 2, 3}, KEYS * sizeof(float));
+        memcpy(vkg_program_input(program, mask->inputs[0]->inputs[0], 0), (float[]){0, 1, 3}, KEYS * sizeof(float));
+        assert_int_equal(vkg_program_run(program), VKG_OK);
+        const float expected = (1 + 2 * expf(1) + 3 * expf(3)) / (1 + expf(1) + expf(3));
+        assert_float_equal(*(const float *)vkg_program_output(program, y, 0), expected, 1e-5);
+        vkg_program_destroy(&program);
+        vkg_graph_destroy(&graph);
+    }
+}
+
 /* A map of 64 × 64 pixels with 8 heads: one matrix of all scores would take 512 MiB, and PyTorch's backward pass three. */
 static void memory_is_that_of_a_few_blocks(void **unused)
 {
@@ -204,11 +272,14 @@ static void memory_is_that_of_a_few_blocks(void **unused)
     finish(&map);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(blocks_change_nothing), cmocka_unit_test(a_kernel_changes_nothing),
                                        cmocka_unit_test(halves_change_little),
-                                       cmocka_unit_test(masks_may_shut_off_tiles),
+                                       cmocka_unit_test(masks_may_shut_off_tiles), cmocka_unit_test(lowest_masks_weigh_alike),
+                                       cmocka_unit_test(what_is_no_number_stays_none), cmocka_unit_test(masks_may_be_of_any_type),
                                        cmocka_unit_test(memory_is_that_of_a_few_blocks)};
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
     return cmocka_run_group_tests(tests, NULL, test_device_close);
 }

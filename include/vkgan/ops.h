@@ -168,13 +168,17 @@ VKG_API vkg_tensor *vkg_minibatch_stddev(vkg_graph *graph, vkg_tensor *x, uint32
 
 /* --- attention --- */
 typedef struct vkg_attention_desc {
-    vkg_tensor *mask;        /* added to the scores, broadcast to [B…,L,S]; no gradient passes; NULL: none */
+    vkg_tensor *mask;        /* added to the scores as float32, broadcast to [B…,L,S]; no gradient passes; NULL: none */
     float scale;             /* of the scores; 0 means 1/√E */
-    uint32_t block_elements; /* scores that are computed at a time; 0 means 2²⁴, which is 64 MiB */
+    uint32_t block_elements; /* scores that lie in memory at a time; 0: none where a kernel does without, else 2²⁴, which is 64 MiB */
 } vkg_attention_desc;
-/* softmax(q·kᵀ·scale + mask)·v with q [B…,L,E], k [B…,S,E], v [B…,S,F] → [B…,L,F]; `desc` may be NULL. Queries are handled
- * in blocks, and the backward pass computes the scores again, so that both passes need memory for a few blocks of
- * them only (a gradient of the gradient keeps those of the backward pass). Vaswani et al. 2017. */
+/* softmax(q·kᵀ·scale + mask)·v with q [B…,L,E], k [B…,S,E], v [B…,S,F] → [B…,L,F]; `desc` may be NULL. Vaswani et al. 2017.
+ * Products read all three in the type of q, or where that is float32 in the graph's precision; the result is float32.
+ * On graphics cards a kernel computes it, and one each gradient, without any scores in memory (Dao et al. 2022, "FlashAttention"),
+ * in mixed precision where the card multiplies matrices; not for heads so wide (E and F of 256, for example) that tiles would compute
+ * most scores twice. Elsewhere queries are handled in blocks, and the backward pass computes the scores again, so that both passes need
+ * memory for a few blocks of them only. A gradient of the gradient keeps the scores of the backward pass. A query whose mask is −∞ for
+ * all keys gets NaN. */
 VKG_API vkg_tensor *vkg_scaled_dot_product_attention(vkg_graph *graph, vkg_tensor *q, vkg_tensor *k, vkg_tensor *v,
                                                      const vkg_attention_desc *desc);
 

@@ -1,4 +1,4 @@
-/* The graph room: tensors, the operations' table row, construction. No device is known here. */
+/* The graph room: tensors, the operations' table row, construction. Devices are known here by name only. */
 #ifndef VKG_GRAPH_GRAPH_H
 #define VKG_GRAPH_GRAPH_H
 
@@ -71,7 +71,7 @@ struct attributes {
     uint32_t index;           /* random: which stream; state, assign: which declaration; others that update: which one */
     struct conv_problem conv; /* convolutions */
     struct rearrangement rearrangement;
-    uint32_t one_kernel;      /* attention: whether its scores need not lie in memory */
+    uint32_t one_kernel;      /* attention: 1 where a kernel may compute it, 0 where its caller asked for blocks */
     struct {
         uint32_t kernel, stride, padding;
     } window; /* greatest, scatter_windows */

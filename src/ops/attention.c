@@ -57,11 +57,13 @@ static vkg_tensor *add_to(vkg_graph *graph, vkg_tensor *sum, vkg_tensor *part)
     return sum ? vkg_add(graph, sum, part) : part;
 }
 
-/* log Σ exp(scores) of a block */
+/* The greatest score of a block's queries, and log Σ exp(score − greatest). */
 static vkg_tensor *logsumexp_of(vkg_graph *graph, vkg_tensor *scores, vkg_tensor *v, uint32_t axis)
 {
     (void)v;
-    return vkg_logsumexp(graph, scores, 1u << axis, true);
+    vkg_tensor *greatest = vkg_max(graph, scores, 1u << axis, true);
+    vkg_tensor *sum = vkg_sum(graph, vkg_exp(graph, vkg_sub(graph, scores, greatest)), 1u << axis, true);
+    return vkg_concat(graph, (vkg_tensor *[]){greatest, vkg_ln(graph, sum)}, 2, axis);
 }
 
 /* A node of `op`, whose inputs are those of its enum up to its count, and the mask or NULL. */
@@ -143,7 +145,7 @@ static void attention_gradient(vkg_graph *graph, vkg_tensor *node, vkg_tensor *d
 const struct op attention_ops[ATTENTION_OPS] = {
     [ATTENTION] = {.name = "scaled_dot_product_attention", .doc = "softmax(q·kᵀ·scale + mask)·v", .kind = OP_COMPOSITE,
                    .gradient = attention_gradient, .kernel_check = attention_check, .lower = lower_attention},
-    [ATTENTION_LOGSUMEXP] = {.name = "attention_logsumexp", .doc = "log Σ exp(q·kᵀ·scale + mask)", .kind = OP_COMPOSITE,
+    [ATTENTION_LOGSUMEXP] = {.name = "attention_logsumexp", .doc = "the greatest of q·kᵀ·scale + mask, and log Σ exp of what it is above the others", .kind = OP_COMPOSITE,
                              .kernel_check = attention_check, .lower = lower_attention},
     [ATTENTION_DQ] = {.name = "attention_query_gradient", .doc = "dS·k·scale", .kind = OP_COMPOSITE,
                       .kernel_check = attention_check, .lower = lower_attention},
@@ -184,7 +186,7 @@ vkg_tensor *vkg_scaled_dot_product_attention(vkg_graph *graph, vkg_tensor *q, vk
     enum { ELEMENTS = 1 << 24 }; /* of the scores of a block: 64 MiB */
     static const vkg_attention_desc defaults = {0};
     desc = desc ? desc : &defaults;
-    vkg_tensor *mask = desc->mask ? vkg_detach(graph, desc->mask) : NULL;
+    vkg_tensor *mask = desc->mask ? vkg_cast(graph, vkg_detach(graph, desc->mask), VKG_FLOAT32) : NULL;
     if (q->poisoned || k->poisoned || v->poisoned || (mask && mask->poisoned) || !shapes_fit(graph, q, k, v) ||
         !mask_fits(graph, q, k, mask))
         return graph->poison;

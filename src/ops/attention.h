@@ -9,7 +9,8 @@ enum attention_op { ATTENTION, ATTENTION_LOGSUMEXP, ATTENTION_DQ, ATTENTION_DK, 
 extern const struct op attention_ops[ATTENTION_OPS];
 
 /* Their inputs: the first three, or, of gradients, the first six; and behind these the mask, where there is one.
- * LOGSUMEXP and DELTA are [B…,L,1]: log Σ exp(scores), and Σ dy·y. */
+ * LOGSUMEXP is [B…,L,2], the greatest score and log Σ exp(score − greatest): their sum would be rounded as the greatest is.
+ * DELTA is [B…,L,1], Σ dy·y. */
 enum { QUERY, KEY, VALUE, DY, LOGSUMEXP, DELTA };
 static inline uint32_t attention_operands(const struct op *op)
 {

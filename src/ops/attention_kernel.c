@@ -10,7 +10,7 @@ enum {
     TILE = 64, /* rows and columns of scores, and of the result: as the shaders' */
     DEPTH = 16, MATRIX_DEPTH = 32,
     SUBGROUPS = 4, /* of a workgroup with matrices */
-    SHARED_BYTES = (TILE + 2 * DEPTH) * (TILE / 4 + 1) * 16, MATRIX_SHARED_BYTES = 1728 * 16,
+    SHARED_BYTES = (TILE + 2 * DEPTH) * (TILE / 4 + 1) * 16, MATRIX_SHARED_BYTES = 1904 * 16,
     BINDINGS = 9,
     MOST_BATCHES = VKG_MAX_RANK - 2,
 };
@@ -69,7 +69,7 @@ static struct attention_push describe(const vkg_tensor *node, enum attention_op 
     struct attention_push push = {
         .batches = (uint32_t)(shape_elements(&first->shape) / dimension(first, 0) / dimension(first, 1)),
         .rows = dimension(first, 1), .columns = dimension(node->inputs[form->second], 1), .depth = dimension(first, 0),
-        .gradient_depth = dimension(node->inputs[VALUE], 0), .width = form->has_value ? dimension(node, 0) : 1,
+        .gradient_depth = dimension(node->inputs[VALUE], 0), .width = form->has_value ? dimension(node, 0) : 2,
         .scale = node->attributes.p};
     if (mask) {
         push.mask_row = stride(mask, by_keys ? 0 : 1);
@@ -94,12 +94,12 @@ static vkg_matrix_shape matrix_of(const vkg_device_caps *caps, vkg_dtype dtype)
     return dtype == VKG_FLOAT16 ? caps->matrix_float16 : dtype == VKG_BFLOAT16 ? caps->matrix_bfloat16 : (vkg_matrix_shape){0};
 }
 
-/* Does a thread compute 4 by 4 numbers? 8 by 8 need 180 registers and more, which Intel's cards do not have, and a compiler for
- * processors takes minutes to do without. */
+/* Does a thread compute 4 by 4 numbers? 8 by 8 need 180 registers and more, which few cards have, and compilers for processors take
+ * minutes to do without. */
 static bool has_small_threads(const vkg_device_caps *caps)
 {
-    enum { INTEL = 0x8086 };
-    return caps->type == VKG_DEVICE_CPU || caps->vendor_id == INTEL;
+    enum { AMD = 0x1002, NVIDIA = 0x10de };
+    return caps->type == VKG_DEVICE_CPU || (caps->vendor_id != AMD && caps->vendor_id != NVIDIA);
 }
 
 static uint32_t threads(const vkg_device_caps *caps, vkg_dtype dtype)
@@ -122,13 +122,23 @@ static uint64_t most_iterations(const vkg_device_caps *caps, vkg_dtype dtype, co
     return tiles(push->columns) * (pieces * a_piece + weights + 4 * TILE);
 }
 
+/* Products of all that a kernel computes, for each score: every tile of the result's columns begins with the scores. */
+static double products(const struct form *form, const struct attention_push *push, uint64_t times)
+{
+    const double depth = push->depth + (form->has_gradients ? push->gradient_depth : 0);
+    return depth * (double)times + (form->has_value ? push->width : 0);
+}
+
 static bool suits(const vkg_device_caps *caps, const vkg_tensor *node)
 {
+    const double most = 2; /* times the products of what the node is built of, whose scores pass through memory five times */
     const vkg_dtype dtype = dtype_of(node);
     const vkg_matrix_shape matrix = matrix_of(caps, dtype);
-    const bool halves = dtype_is_half(dtype), multiplies = matrix.m && matrix.m <= 16 && matrix.n <= 16 && !mask_of(node);
+    const bool halves = dtype_is_half(dtype), multiplies = matrix.m && matrix.m <= 16 && matrix.n <= 16;
+    const struct form *form = &forms[which(node)];
     const struct attention_push push = describe(node, which(node));
-    return (!halves || multiplies) && caps->max_workgroup_invocations >= threads(caps, dtype) &&
+    return (!halves || multiplies) && products(form, &push, tiles(push.width)) <= most * products(form, &push, 1) &&
+           caps->max_workgroup_invocations >= threads(caps, dtype) &&
            caps->max_shared_memory >= (halves ? MATRIX_SHARED_BYTES : SHARED_BYTES) &&
            caps->max_storage_buffers_per_stage >= BINDINGS && most_iterations(caps, dtype, &push) < caps->max_loop_iterations;
 }
@@ -154,6 +164,12 @@ struct launch {
     const struct placement *logsumexp; /* NULL: they are the node's input, or the node */
 };
 
+static uint64_t logsumexp_elements(const vkg_tensor *node)
+{
+    const vkg_tensor *q = node->inputs[QUERY];
+    return shape_elements(&q->shape) / dimension(q, 0) * 2;
+}
+
 /* What a kernel does not have is some memory that it does not look at. */
 static vkg_result bind(struct lowering *lowering, struct dispatch *dispatch, const vkg_tensor *tensor)
 {
@@ -171,12 +187,12 @@ static vkg_result bind_all(struct lowering *lowering, struct dispatch *dispatch,
     const vkg_tensor *const read[] = {
         inputs[form->first], inputs[form->second], form->has_value ? inputs[form->value] : NULL,
         form->has_gradients ? inputs[form->third] : NULL, form->has_gradients ? inputs[form->fourth] : NULL};
-    const uint64_t queries = shape_elements(&inputs[QUERY]->shape) / dimension(inputs[QUERY], 0);
+    const uint64_t logsumexp_bytes = logsumexp_elements(node) * sizeof(float);
     vkg_result result = VKG_OK;
     for (size_t i = 0; i < sizeof read / sizeof *read && result == VKG_OK; i++)
         result = bind(lowering, dispatch, read[i]);
     if (result == VKG_OK && launch->logsumexp && launch->op == ATTENTION)
-        dispatch_bind(dispatch, *launch->logsumexp, queries * sizeof(float), FORMAT_STORAGE, true, false);
+        dispatch_bind(dispatch, *launch->logsumexp, logsumexp_bytes, FORMAT_STORAGE, true, false);
     else if (result == VKG_OK)
         result = bind(lowering, dispatch, of_gradient ? inputs[LOGSUMEXP] : NULL);
     if (result == VKG_OK)
@@ -185,7 +201,7 @@ static vkg_result bind_all(struct lowering *lowering, struct dispatch *dispatch,
         result = bind(lowering, dispatch, mask_of(node));
     if (result != VKG_OK || launch->op == which(node))
         return result == VKG_OK ? lowering_bind_tensor(lowering, dispatch, node, FORMAT_STORAGE, false, true) : result;
-    dispatch_bind(dispatch, *launch->logsumexp, queries * sizeof(float), FORMAT_STORAGE, false, true);
+    dispatch_bind(dispatch, *launch->logsumexp, logsumexp_bytes, FORMAT_STORAGE, false, true);
     return VKG_OK;
 }
 
@@ -223,8 +239,7 @@ static vkg_result add_launch(struct lowering *lowering, const vkg_tensor *node, 
     if (!dispatch)
         return lowering_out_of_memory(lowering);
     set_constants(dispatch, caps, node, &push);
-    dispatch->flops = 2.0 * push.batches * push.rows * push.columns *
-                      (push.depth + (form->has_gradients ? push.gradient_depth : 0) + (form->has_value ? push.width : 0));
+    dispatch->flops = 2.0 * push.batches * push.rows * push.columns * products(form, &push, tiles(push.width));
     dispatch_push(dispatch, &push, sizeof push);
     const vkg_result result = bind_all(lowering, dispatch, node, launch);
     return result == VKG_OK ? dispatch_grid(lowering, dispatch, push.batches * tiles(push.rows) * tiles(push.width)) : result;
@@ -236,8 +251,8 @@ vkg_result lower_attention(struct lowering *lowering, const vkg_tensor *node)
     if (!dtype_is_half(dtype_of(node)) || which(node) != ATTENTION)
         return add_launch(lowering, node, &(struct launch){which(node), NULL});
     struct placement logsumexp = {0};
-    const uint64_t queries = shape_elements(&node->shape) / dimension(node, 0);
-    vkg_result result = lowering_add_storage(lowering, STORAGE_TEMPORARY, queries * sizeof(float), &logsumexp.storage);
+    const uint64_t bytes = logsumexp_elements(node) * sizeof(float);
+    vkg_result result = lowering_add_storage(lowering, STORAGE_TEMPORARY, bytes, &logsumexp.storage);
     if (result == VKG_OK)
         result = add_launch(lowering, node, &(struct launch){ATTENTION_LOGSUMEXP, &logsumexp});
     return result == VKG_OK ? add_launch(lowering, node, &(struct launch){ATTENTION, &logsumexp}) : result;

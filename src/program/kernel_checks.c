@@ -310,18 +310,36 @@ static void expect_map(const struct check *check, double *elements)
 
 /* --- attention --- */
 
-/* More rows and columns than a tile has, elements that are read by ones and by fours. */
-enum { MATRICES = 2, QUERIES = 70, KEYS = 67, DEPTH = 5, VALUES = 8 };
+/* More rows and columns than a tile has. */
+enum { MATRICES = 2, QUERIES = 70, KEYS = 67, VALUES = 8 };
 
-static const vkg_dtype float16 = VKG_FLOAT16, bfloat16 = VKG_BFLOAT16;
+struct attention_check {
+    vkg_dtype dtype;
+    uint32_t depth; /* read by ones, or by fours and eights, as values are */
+    bool masked;
+};
+
+static const struct attention_check attention_of_floats = {VKG_FLOAT32, 5, true}, gradients_of_floats = {VKG_FLOAT32, 8, false},
+                                    attention_of_float16 = {VKG_FLOAT16, 5, true}, gradients_of_float16 = {VKG_FLOAT16, 8, false},
+                                    attention_of_bfloat16 = {VKG_BFLOAT16, 5, true}, gradients_of_bfloat16 = {VKG_BFLOAT16, 8, false};
+
+static float mask_of(uint32_t query, uint32_t key)
+{
+    return -0.25f * (float)((query * 7 + key * 3) % 5);
+}
 
 static vkg_tensor *add_attention(struct check *check)
 {
-    if (check->settings)
-        vkg_graph_set_precision(check->graph, *(const vkg_dtype *)check->settings);
-    vkg_tensor *q = add_numbers(check, VKG_SHAPE(MATRICES, QUERIES, DEPTH)), *k = add_numbers(check, VKG_SHAPE(MATRICES, KEYS, DEPTH));
+    const struct attention_check *settings = check->settings;
+    float mask[QUERIES * KEYS];
+    for (uint32_t i = 0; i < QUERIES * KEYS; i++)
+        mask[i] = mask_of(i / KEYS, i % KEYS);
+    vkg_graph_set_precision(check->graph, settings->dtype);
+    vkg_tensor *q = add_numbers(check, VKG_SHAPE(MATRICES, QUERIES, settings->depth));
+    vkg_tensor *k = add_numbers(check, VKG_SHAPE(MATRICES, KEYS, settings->depth));
     vkg_tensor *v = add_numbers(check, VKG_SHAPE(MATRICES, KEYS, VALUES));
-    return vkg_scaled_dot_product_attention(check->graph, q, k, v, &(vkg_attention_desc){.scale = 1});
+    return vkg_scaled_dot_product_attention(check->graph, q, k, v, &(vkg_attention_desc){
+        .scale = 1, .mask = settings->masked ? vkg_data(check->graph, VKG_SHAPE(QUERIES, KEYS), VKG_FLOAT32, mask) : NULL});
 }
 
 static void build_attention(struct check *check)
@@ -332,14 +350,15 @@ static void build_attention(struct check *check)
 /* What one query makes of the keys: their weights, and the result. */
 static void attend(const struct check *check, uint32_t query, double weights[KEYS], double y[VALUES])
 {
-    const uint32_t matrix = query / QUERIES;
-    const float *q = &check->numbers[0][query * DEPTH], *k = &check->numbers[1][matrix * KEYS * DEPTH];
+    const struct attention_check *settings = check->settings;
+    const uint32_t matrix = query / QUERIES, depth = settings->depth;
+    const float *q = &check->numbers[0][query * depth], *k = &check->numbers[1][matrix * KEYS * depth];
     const float *v = &check->numbers[2][matrix * KEYS * VALUES];
     double sum = 0;
     for (uint32_t key = 0; key < KEYS; key++) {
-        double score = 0;
-        for (uint32_t i = 0; i < DEPTH; i++)
-            score += (double)q[i] * (double)k[key * DEPTH + i];
+        double score = settings->masked ? (double)mask_of(query % QUERIES, key) : 0;
+        for (uint32_t i = 0; i < depth; i++)
+            score += (double)q[i] * (double)k[key * depth + i];
         sum += weights[key] = exp(score);
     }
     for (uint32_t key = 0; key < KEYS; key++)
@@ -368,7 +387,8 @@ static void build_attention_gradients(struct check *check)
 
 static void expect_attention_gradients(const struct check *check, double *elements)
 {
-    double *dq = elements, *dk = dq + MATRICES * QUERIES * DEPTH, *dv = dk + MATRICES * KEYS * DEPTH;
+    const uint32_t depth = ((const struct attention_check *)check->settings)->depth;
+    double *dq = elements, *dk = dq + MATRICES * QUERIES * depth, *dv = dk + MATRICES * KEYS * depth;
     for (uint32_t query = 0; query < MATRICES * QUERIES; query++) {
         double weights[KEYS], y[VALUES] = {0}, delta = 0;
         const uint32_t first_key = query / QUERIES * KEYS;
@@ -382,8 +402,8 @@ static void expect_attention_gradients(const struct check *check, double *elemen
                 dp += 2 * y[i] * (double)v[i];
                 dv[(first_key + key) * VALUES + i] += weights[key] * 2 * y[i];
             }
-            for (uint32_t i = 0; i < DEPTH; i++) {
-                const uint32_t in_q = query * DEPTH + i, in_k = (first_key + key) * DEPTH + i;
+            for (uint32_t i = 0; i < depth; i++) {
+                const uint32_t in_q = query * depth + i, in_k = (first_key + key) * depth + i;
                 dq[in_q] += weights[key] * dp * (double)check->numbers[1][in_k];
                 dk[in_k] += weights[key] * dp * (double)check->numbers[0][in_q];
             }
@@ -416,11 +436,11 @@ const struct kernel_check kernel_checks[] = {
     {"scatter_add", build_scatter, expect_scatter, NULL, NULL},
     {"cumsum", build_cumsum, expect_cumsum, NULL, NULL},
     {"linear_map", build_map, expect_map, NULL, NULL},
-    {"attention", build_attention, expect_attention, NULL, ATTENTION_INSTEAD, true, 0},
-    {"attention of float16", build_attention, expect_attention, &float16, ATTENTION_INSTEAD, true, 4e-3},
-    {"attention of bfloat16", build_attention, expect_attention, &bfloat16, ATTENTION_INSTEAD, true, 3e-2},
-    {"gradients of attention", build_attention_gradients, expect_attention_gradients, NULL, ATTENTION_INSTEAD, true, 0},
-    {"gradients of attention of float16", build_attention_gradients, expect_attention_gradients, &float16, ATTENTION_INSTEAD, true, 4e-3},
-    {"gradients of attention of bfloat16", build_attention_gradients, expect_attention_gradients, &bfloat16, ATTENTION_INSTEAD, true, 3e-2},
+    {"attention", build_attention, expect_attention, &attention_of_floats, ATTENTION_INSTEAD, true, 0},
+    {"attention of float16", build_attention, expect_attention, &attention_of_float16, ATTENTION_INSTEAD, true, 4e-3},
+    {"attention of bfloat16", build_attention, expect_attention, &attention_of_bfloat16, ATTENTION_INSTEAD, true, 3e-2},
+    {"gradients of attention", build_attention_gradients, expect_attention_gradients, &gradients_of_floats, ATTENTION_INSTEAD, true, 0},
+    {"gradients of attention of float16", build_attention_gradients, expect_attention_gradients, &gradients_of_float16, ATTENTION_INSTEAD, true, 4e-3},
+    {"gradients of attention of bfloat16", build_attention_gradients, expect_attention_gradients, &gradients_of_bfloat16, ATTENTION_INSTEAD, true, 3e-2},
 };
 const uint32_t kernel_check_count = sizeof kernel_checks / sizeof *kernel_checks;

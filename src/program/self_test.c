@@ -9,7 +9,6 @@
 #include "base/log.h"
 #include "kernels/choice.h"
 #include "ops/convolution.h"
-#include "program/fuse.h"
 #include "program/kernel_checks.h"
 #include "program/program.h"
 
@@ -385,19 +384,47 @@ static vkg_result build_and_run_check(vkg_device *device, const struct kernel_ch
     return result;
 }
 
-/* Has the pipelines of all tests built at once. What goes wrong here goes wrong in the test, too, which says so. */
-static void build_pipelines_of_checks(vkg_device *device)
+/* A bit a row of kernel_checks: those that every device is tested by before its first program, */
+static uint64_t checks_of_devices(void)
+{
+    uint64_t rows = 0;
+    for (uint32_t i = 0; i < kernel_check_count; i++)
+        rows |= kernel_checks[i].on_demand ? 0 : UINT64_C(1) << i;
+    return rows;
+}
+
+/* and those that a graph asks for. */
+static uint64_t checks_of_graph(const vkg_device *device, const vkg_graph *graph)
+{
+    uint64_t rows = 0;
+    for (size_t id = 0; id < graph->tensor_count; id++) {
+        const vkg_tensor *node = graph->tensors[id];
+        const char *check = node->op->kernel_check ? node->op->kernel_check(device, node) : NULL;
+        for (uint32_t i = 0; check && i < kernel_check_count; i++)
+            rows |= strcmp(kernel_checks[i].name, check) == 0 ? UINT64_C(1) << i : 0;
+    }
+    return rows;
+}
+
+static uint64_t unknown_checks(const vkg_device *device, uint64_t rows)
+{
+    for (uint32_t i = 0; i < kernel_check_count; i++)
+        if (kernel_check_trust(device, kernel_checks[i].name) != TRUST_UNKNOWN)
+            rows &= ~(UINT64_C(1) << i);
+    return rows;
+}
+
+/* Has the pipelines of these tests built at once. What goes wrong here goes wrong in the test, too, which says so. */
+static void build_pipelines_of_checks(vkg_device *device, uint64_t rows)
 {
     const vkg_log log = device->log;
-    if (!pipelines_build_pays(device))
+    if (!rows || !pipelines_build_pays(device))
         return;
     device->log = (vkg_log){0};
     for (uint32_t i = 0; i < kernel_check_count; i++) {
-        char name[64];
         struct check check;
         vkg_state *state;
-        kernel_check_name(device, kernel_checks[i].name, name);
-        if (kernel_checks[i].on_demand || kernel_trust(device, name) != TRUST_UNKNOWN)
+        if (!(rows >> i & 1))
             continue;
         if (build_check(device, &kernel_checks[i], &check, &state) == VKG_OK)
             program_want_pipelines(device, check.graph, state, 0);
@@ -408,58 +435,41 @@ static void build_pipelines_of_checks(vkg_device *device)
     pipelines_build(device);
 }
 
-/* Tests a row's kernels, where they are not known yet. */
-static vkg_result check_kernel(vkg_device *device, const struct kernel_check *row, enum trust *trust)
+static vkg_result check_kernel(vkg_device *device, const struct kernel_check *row)
 {
+    const bool texel = device->caps.kernels == VKG_KERNELS_TEXEL;
     struct test test;
     char name[64];
     kernel_check_name(device, row->name, name);
-    *trust = kernel_trust(device, name);
-    if (*trust != TRUST_UNKNOWN)
-        return VKG_OK;
     begin_test(&test, device, name);
     test.result = build_and_run_check(device, row, &test.error);
-    const bool texel = device->caps.kernels == VKG_KERNELS_TEXEL;
-    const vkg_result result = end_test(&test, row->most > 0 ? row->most : MOST, row->instead ? row->instead
-                                              : texel ? "storage buffers are read instead, by tiled kernels"
-                                                      : "nothing is there to use instead");
-    *trust = kernel_trust(device, name);
-    return result;
+    return end_test(&test, row->most > 0 ? row->most : MOST, row->instead ? row->instead
+                                         : texel ? "storage buffers are read instead, by tiled kernels"
+                                                 : "nothing is there to use instead");
 }
 
-/* `wrong` gets the first kernel that is distrusted, "" where none is. */
-static vkg_result check_kernels(vkg_device *device, char wrong[64])
+/* Tests what is not known yet of these rows; `wrong` gets the first kernel that is distrusted and that nothing replaces, "" where there
+ * is none. */
+static vkg_result check_kernels(vkg_device *device, uint64_t rows, char wrong[64])
 {
+    const uint64_t unknown = unknown_checks(device, rows);
     *wrong = 0;
-    build_pipelines_of_checks(device);
+    build_pipelines_of_checks(device, unknown);
     for (uint32_t i = 0; i < kernel_check_count && !*wrong; i++) {
         const struct kernel_check *row = &kernel_checks[i];
-        enum trust trust;
-        const vkg_result result = row->on_demand ? VKG_OK : check_kernel(device, row, &trust);
+        const vkg_result result = unknown >> i & 1 ? check_kernel(device, row) : VKG_OK;
         if (result != VKG_OK)
             return result;
-        if (!row->on_demand && trust == TRUST_WRONG && !row->instead)
+        if (rows >> i & 1 && kernel_check_trust(device, row->name) == TRUST_WRONG && !row->instead)
             kernel_check_name(device, row->name, wrong);
     }
     return VKG_OK;
 }
 
-static const struct kernel_check *find_check(const char *name)
-{
-    uint32_t i = 0;
-    while (strcmp(kernel_checks[i].name, name) != 0)
-        i++;
-    return &kernel_checks[i];
-}
-
 vkg_result self_test_graph(vkg_device *device, const vkg_graph *graph)
 {
-    vkg_result result = VKG_OK;
-    enum trust trust;
-    for (size_t id = 0; id < graph->tensor_count && result == VKG_OK; id++)
-        if (fusion_is_one_kernel(device, graph->tensors[id]))
-            result = check_kernel(device, find_check(graph->tensors[id]->op->kernel_check(device, graph->tensors[id])), &trust);
-    return result;
+    char none[64];
+    return check_kernels(device, checks_of_graph(device, graph), none);
 }
 
 vkg_result self_test_device(vkg_device *device)
@@ -467,10 +477,10 @@ vkg_result self_test_device(vkg_device *device)
     char wrong[64];
     if (device->tested)
         return VKG_OK;
-    vkg_result result = check_kernels(device, wrong);
+    vkg_result result = check_kernels(device, checks_of_devices(), wrong);
     if (result == VKG_OK && *wrong && device->caps.kernels == VKG_KERNELS_TEXEL) {
         device->caps.kernels = VKG_KERNELS_TILED;
-        result = check_kernels(device, wrong);
+        result = check_kernels(device, checks_of_devices(), wrong);
     }
     if (result != VKG_OK)
         return result;

@@ -255,7 +255,7 @@ void weigh_matrix(uint stage, uint row, uint column)
         STORE_GRADIENT(i, j)                                                                      \
     }
 #define WEIGH_MATRICES                                                                            \
-    for (uint matrix = 0; matrix < FRAGMENT_ROWS * FRAGMENT_COLUMNS; matrix++) {                  \
+    [[dont_unroll]] for (uint matrix = 0; matrix < FRAGMENT_ROWS * FRAGMENT_COLUMNS; matrix++) {  \
         const uint stage = STAGES + gl_SubgroupID * 2 * STAGE;                                    \
         EACH_SUM(STAGE_MATRIX)                                                                    \
         subgroupBarrier();                                                                        \

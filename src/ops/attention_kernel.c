@@ -199,10 +199,11 @@ static vkg_result bind_all(struct lowering *lowering, struct dispatch *dispatch,
         result = bind(lowering, dispatch, form->has_gradients ? inputs[DELTA] : NULL);
     if (result == VKG_OK)
         result = bind(lowering, dispatch, mask_of(node));
-    if (result != VKG_OK || launch->op == which(node))
-        return result == VKG_OK ? lowering_bind_tensor(lowering, dispatch, node, FORMAT_STORAGE, false, true) : result;
-    dispatch_bind(dispatch, *launch->logsumexp, logsumexp_bytes, FORMAT_STORAGE, false, true);
-    return VKG_OK;
+    if (result == VKG_OK && launch->op == which(node))
+        return lowering_bind_tensor(lowering, dispatch, node, FORMAT_STORAGE, false, true);
+    if (result == VKG_OK)
+        dispatch_bind(dispatch, *launch->logsumexp, logsumexp_bytes, FORMAT_STORAGE, false, true);
+    return result;
 }
 
 static void set_constants(struct dispatch *dispatch, const vkg_device_caps *caps, const vkg_tensor *node,

@@ -245,8 +245,8 @@ void weigh()
                 greatest[r] = both.x;
                 log_total[r] = both.y;
             }
-            weights[column_of(j)][four_of_rows(i)] =
-                is_column(j) ? precise_exp(score[j][i] - greatest - log_total) : vec4(0);
+            precise const vec4 power = score[j][i] - greatest - log_total; // in this order: the greatest may be −10⁹
+            weights[column_of(j)][four_of_rows(i)] = is_column(j) ? precise_exp(power) : vec4(0);
         }
 }
 

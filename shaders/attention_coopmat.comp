@@ -226,8 +226,8 @@ vec4 numbers_of(uint which, uint row, uint column)
 
 vec4 weights_at(uint piece, uint row, uint column)
 {
-    const vec4 power = scores_at(piece, row, column) - numbers_of(GREATEST, row, column) - numbers_of(LOG_TOTAL, row, column);
-    vec4 weight = precise_exp(power);
+    precise const vec4 power = scores_at(piece, row, column) - numbers_of(GREATEST, row, column) - numbers_of(LOG_TOTAL, row, column);
+    vec4 weight = precise_exp(power); // in this order: the greatest may be −10⁹
     if (OF_GRADIENT)
         weight *= (uintBitsToFloat(pieces[piece + STAGE]) - numbers_of(DELTA, row, column)) * scale;
     return mix(vec4(0), weight, are_columns(column));

@@ -144,13 +144,15 @@ static void a_kernel_changes_nothing(void **unused)
     if (!has_a_kernel())
         skip();
     const bool can_compile_much = !strstr(test_device()->caps.driver_name, "SwiftShader"); /* in minutes */
-    vkg_device_type *type = &test_device()->caps.type, own = *type;
+    const uint32_t nvidia = 0x10de;
+    vkg_device_caps *caps = &test_device()->caps, own = *caps;
     for (int i = 0; i < 12; i++) {
-        *type = i % 2 && can_compile_much ? VKG_DEVICE_DISCRETE : own; /* whose threads compute more */
+        if (i % 2 && can_compile_much) /* such a card, whose threads compute more */
+            caps->type = VKG_DEVICE_DISCRETE, caps->vendor_id = nvidia;
         const struct problem p = draw_problem();
         check_of(p.q, p.k, p.v, p.masked ? &p.mask : NULL, 1u << 24);
+        *caps = own;
     }
-    *type = own;
 }
 
 /* By kernels of matrices, where the device has them, and by products of halves. */
@@ -191,12 +193,11 @@ static void masks_may_shut_off_tiles(void **unused)
 }
 
 /* What shuts off a query as a whole, but as a number, leaves it all keys alike, in its gradients too. */
-static void lowest_masks_weigh_alike(void **unused)
+static void lowest_masks_weigh_alike_in(vkg_dtype precision)
 {
-    (void)unused;
     enum { QUERIES = 6, KEYS = 70 };
     static const float masks[QUERIES] = {0, -1e4f, -1e5f, -1e9f, -FLT_MAX, -FLT_MAX / 2};
-    struct attention whole = {0}, parts = {0};
+    struct attention whole = {.precision = precision}, parts = {0};
     const vkg_shape q = VKG_SHAPE(QUERIES, 4), k = VKG_SHAPE(KEYS, 4), v = VKG_SHAPE(KEYS, 3), mask = VKG_SHAPE(QUERIES, 1);
     build(&whole, q, k, v, &mask, 0);
     build(&parts, q, k, v, NULL, 1u << 24);
@@ -211,6 +212,14 @@ static void lowest_masks_weigh_alike(void **unused)
     compare(&whole, &parts);
     finish(&whole);
     finish(&parts);
+}
+
+static void lowest_masks_weigh_alike(void **unused)
+{
+    (void)unused;
+    lowest_masks_weigh_alike_in(VKG_FLOAT32);
+    lowest_masks_weigh_alike_in(VKG_FLOAT16);
+    lowest_masks_weigh_alike_in(VKG_BFLOAT16);
 }
 
 /* Of a query or a key that is no number nothing that follows is one: by kernels of halves, too. */

@@ -222,11 +222,11 @@ static void print_attention(const struct compiler *compiler)
             snprintf(threads.name, sizeof threads.name, "%s%s", results[i], special ? ", masked, reads by ones" : "");
             threads.shader = shader_find(results[i]);
             print_row(compiler, &threads);
-            struct kernel matrices = {.constants = {4 * lanes, 0, matrix.m, matrix.n, matrix.k, by_fours, by_fours, by_fours},
+            struct kernel matrices = {.constants = {4 * lanes, special, matrix.m, matrix.n, matrix.k, by_fours, by_fours, by_fours},
                                       .subgroup_size = lanes};
             char name[96];
             snprintf(name, sizeof name, "%s_coopmat_float16", results[i]);
-            snprintf(matrices.name, sizeof matrices.name, "%s%s", name, special ? ", reads by ones" : "");
+            snprintf(matrices.name, sizeof matrices.name, "%s%s", name, special ? ", masked, reads by ones" : "");
             matrices.shader = shader_find(name);
             if (matrix.m)
                 print_row(compiler, &matrices);

@@ -175,8 +175,8 @@ typedef struct vkg_attention_desc {
 /* softmax(q·kᵀ·scale + mask)·v with q [B…,L,E], k [B…,S,E], v [B…,S,F] → [B…,L,F]; `desc` may be NULL. Vaswani et al. 2017.
  * Products read all three in the type of q, or where that is float32 in the graph's precision; the result is float32.
  * On graphics cards a kernel computes it, and one each gradient, without any scores in memory (Dao et al. 2022, "FlashAttention"),
- * in mixed precision where the card multiplies matrices; not for heads so wide (E and F of 256, for example) that tiles would compute
- * most scores twice. Elsewhere queries are handled in blocks, and the backward pass computes the scores again, so that both passes need
+ * in mixed precision where the card multiplies matrices; but not for heads of more than 128 whose tiles, of 64 columns, would more than
+ * double the products. Elsewhere queries are handled in blocks, and the backward pass computes the scores again, so that both passes need
  * memory for a few blocks of them only. A gradient of the gradient keeps the scores of the backward pass. A query whose mask is −∞ for
  * all keys gets NaN. */
 VKG_API vkg_tensor *vkg_scaled_dot_product_attention(vkg_graph *graph, vkg_tensor *q, vkg_tensor *k, vkg_tensor *v,

@@ -122,22 +122,29 @@ static uint64_t most_iterations(const vkg_device_caps *caps, vkg_dtype dtype, co
     return tiles(push->columns) * (pieces * a_piece + weights + 4 * TILE);
 }
 
-/* Products of all that a kernel computes, for each score: every tile of the result's columns begins with the scores. */
-static double products(const struct form *form, const struct attention_push *push, uint64_t times)
+/* Products of a kernel, for each score: every tile of the result's columns begins with the scores. */
+static double products(const struct form *form, const struct attention_push *push)
 {
     const double depth = push->depth + (form->has_gradients ? push->gradient_depth : 0);
-    return depth * (double)times + (form->has_value ? push->width : 0);
+    return depth * (double)tiles(push->width) + (form->has_value ? push->width : 0);
+}
+
+/* Does no kernel more than double the products of what its node is built of, whose scores pass through memory five times? All gradients
+ * go one way, as they share the logarithms of sums or, otherwise, scores. */
+static bool computes_little_twice(const vkg_tensor *node)
+{
+    const uint64_t depth = dimension(node->inputs[QUERY], 0), width = dimension(node->inputs[VALUE], 0);
+    const bool of_values = depth * tiles((uint32_t)width) <= 2 * depth + width, of_queries = tiles((uint32_t)depth) <= 2;
+    return of_values && (which(node) == ATTENTION || of_queries);
 }
 
 static bool suits(const vkg_device_caps *caps, const vkg_tensor *node)
 {
-    const double most = 2; /* times the products of what the node is built of, whose scores pass through memory five times */
     const vkg_dtype dtype = dtype_of(node);
     const vkg_matrix_shape matrix = matrix_of(caps, dtype);
     const bool halves = dtype_is_half(dtype), multiplies = matrix.m && matrix.m <= 16 && matrix.n <= 16;
-    const struct form *form = &forms[which(node)];
     const struct attention_push push = describe(node, which(node));
-    return (!halves || multiplies) && products(form, &push, tiles(push.width)) <= most * products(form, &push, 1) &&
+    return (!halves || multiplies) && computes_little_twice(node) &&
            caps->max_workgroup_invocations >= threads(caps, dtype) &&
            caps->max_shared_memory >= (halves ? MATRIX_SHARED_BYTES : SHARED_BYTES) &&
            caps->max_storage_buffers_per_stage >= BINDINGS && most_iterations(caps, dtype, &push) < caps->max_loop_iterations;
@@ -240,7 +247,7 @@ static vkg_result add_launch(struct lowering *lowering, const vkg_tensor *node, 
     if (!dispatch)
         return lowering_out_of_memory(lowering);
     set_constants(dispatch, caps, node, &push);
-    dispatch->flops = 2.0 * push.batches * push.rows * push.columns * products(form, &push, tiles(push.width));
+    dispatch->flops = 2.0 * push.batches * push.rows * push.columns * products(form, &push);
     dispatch_push(dispatch, &push, sizeof push);
     const vkg_result result = bind_all(lowering, dispatch, node, launch);
     return result == VKG_OK ? dispatch_grid(lowering, dispatch, push.batches * tiles(push.rows) * tiles(push.width)) : result;

@@ -1,5 +1,6 @@
 #include "program/self_test.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -400,8 +401,11 @@ static uint64_t checks_of_graph(const vkg_device *device, const vkg_graph *graph
     for (size_t id = 0; id < graph->tensor_count; id++) {
         const vkg_tensor *node = graph->tensors[id];
         const char *check = node->op->kernel_check ? node->op->kernel_check(device, node) : NULL;
-        for (uint32_t i = 0; check && i < kernel_check_count; i++)
-            rows |= strcmp(kernel_checks[i].name, check) == 0 ? UINT64_C(1) << i : 0;
+        uint32_t i = 0;
+        while (check && i < kernel_check_count && strcmp(kernel_checks[i].name, check) != 0)
+            i++;
+        assert(i < kernel_check_count); /* every kernel has one */
+        rows |= check ? UINT64_C(1) << i : 0;
     }
     return rows;
 }
@@ -469,7 +473,9 @@ static vkg_result check_kernels(vkg_device *device, uint64_t rows, char wrong[64
 vkg_result self_test_graph(vkg_device *device, const vkg_graph *graph)
 {
     char none[64];
-    return check_kernels(device, checks_of_graph(device, graph), none);
+    const vkg_result result = check_kernels(device, checks_of_graph(device, graph), none);
+    device_save_notes(device);
+    return result;
 }
 
 vkg_result self_test_device(vkg_device *device)

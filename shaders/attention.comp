@@ -12,12 +12,13 @@
 //   3 gradient of keys     keys     k     q       queries  P·(dP − delta)·scale             q      v     dy
 //   4 gradient of values   keys     k     q       queries  P                                dy
 // with P = exp(score − greatest − log Σ), the two numbers of logsumexp, dP = third · fourthᵀ, and delta (Σ dy·y) a number a query.
-// A thread computes THREAD_SIZE rows by as many columns. Writes (=). Grid: batch · tiles of rows · tiles of the result's columns, the last fastest, folded over y.
+// A thread computes THREAD_SIZE rows by as many columns. Writes (=). Grid: batch · tiles of rows · tiles of the result's columns, the
+// last fastest, folded over y.
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
 
-const uint ROWS = 64, COLUMNS = 64, WIDTH = COLUMNS, DEPTH = 16, THREAD_ROWS = THREAD_SIZE, THREAD_COLUMNS = THREAD_SIZE;
+const uint TILE = 64, ROWS = TILE, COLUMNS = TILE, WIDTH = TILE, DEPTH = 16, THREAD_ROWS = THREAD_SIZE, THREAD_COLUMNS = THREAD_SIZE;
 const uint ACROSS = COLUMNS / THREAD_COLUMNS, DOWN = ROWS / THREAD_ROWS, THREADS = ACROSS * DOWN;
 layout(local_size_x_id = 0) in; // THREADS
 layout(constant_id = 1) const bool MASKED = false;
@@ -31,15 +32,7 @@ const bool BY_KEYS = RESULT >= 3;
 #define VECTOR 1
 #include "lib/pointwise.glsl"
 
-layout(push_constant) uniform push_constants
-{
-    uint batches, rows, columns;
-    uint depth, gradient_depth; // summands of a score, and of dP
-    uint width;                 // columns of the result
-    float scale;
-    uint mask_row, mask_column; // how far its elements lie apart
-    uint batch_sizes[4], mask_batches[4]; // its dimensions in front, and how far their matrices lie apart
-};
+#include "lib/attention.glsl"
 
 #define OPERAND(name, at)                                                                         \
     layout(std430, binding = at) readonly buffer name##_buffer { float name[]; };                 \
@@ -70,20 +63,13 @@ OPERAND(second, 1)
 OPERAND(value, 2)
 OPERAND(third, 3)
 OPERAND(fourth, 4)
-layout(std430, binding = 5) restrict readonly buffer logsumexp_buffer { vec2 logsumexp[]; };
-layout(std430, binding = 6) restrict readonly buffer delta_buffer { float delta[]; };
-layout(std430, binding = 7) restrict readonly buffer mask_buffer { float mask[]; };
-layout(std430, binding = 8) restrict writeonly buffer result_buffer { float result[]; };
-
 // Four rows, or columns, are one vec4; the odd one out spreads neighbouring lines over the banks.
 shared vec4 tile_a[DEPTH][ROWS / 4 + 1];
 shared vec4 tile_b[DEPTH][COLUMNS / 4 + 1];
 shared vec4 weights[COLUMNS][ROWS / 4 + 1];
 
 const uint THREAD_FOURS = THREAD_ROWS / 4;
-const float LOWEST = -3.40282347e38; // finite: where a mask shuts off all of a tile, −∞ − −∞ would be no number
 uint thread = gl_LocalInvocationID.x, my_row = thread / ACROSS, my_column = thread % ACROSS; // in vec4s
-uint batch, first_row, first_column, first_width, mask_at;
 vec4 score[THREAD_COLUMNS][THREAD_FOURS], sum[THREAD_COLUMNS][THREAD_FOURS]; // by columns: four rows each
 
 // A thread's vec4s lie as far apart as the tile allows: neighbouring threads read neighbouring banks.
@@ -108,21 +94,20 @@ uint column_of(uint j)
             tile[k + j][line / 4][line % 4] = four[j];                                            \
     }
 
-void multiply_lines()
-{
-    for (uint k0 = 0; k0 < DEPTH; k0 += 4) // unrolled as a whole, compilers take long for it
-        [[unroll]] for (uint k = k0; k < k0 + 4; k++) {
-            vec4 a[THREAD_FOURS];
-            [[unroll]] for (uint i = 0; i < THREAD_FOURS; i++)
-                a[i] = tile_a[k][four_of_rows(i)];
-            [[unroll]] for (uint j = 0; j < THREAD_COLUMNS; j += 4) {
-                const vec4 b = tile_b[k][my_column + j / 4 * ACROSS];
-                [[unroll]] for (uint c = 0; c < 4; c++)
-                    [[unroll]] for (uint i = 0; i < THREAD_FOURS; i++)
-                        score[j + c][i] += a[i] * b[c];
-            }
+// sums += lines of a from a_first on · tile_b
+#define MULTIPLY(sums, a_lines, a_first)                                                          \
+    for (uint k0 = 0; k0 < DEPTH; k0 += 4) /* unrolled as a whole, compilers take long for it */  \
+        [[unroll]] for (uint k = k0; k < k0 + 4; k++) {                                           \
+            vec4 a[THREAD_FOURS];                                                                 \
+            [[unroll]] for (uint i = 0; i < THREAD_FOURS; i++)                                    \
+                a[i] = a_lines[a_first + k][four_of_rows(i)];                                     \
+            [[unroll]] for (uint j = 0; j < THREAD_COLUMNS; j += 4) {                             \
+                const vec4 b = tile_b[k][my_column + j / 4 * ACROSS];                             \
+                [[unroll]] for (uint c = 0; c < 4; c++)                                           \
+                    [[unroll]] for (uint i = 0; i < THREAD_FOURS; i++)                            \
+                        sums[j + c][i] += a[i] * b[c];                                            \
+            }                                                                                     \
         }
-}
 
 #define MULTIPLY_LINES(rows_name, rows_lines, columns_name, columns_lines)                        \
     [[unroll]] for (uint j = 0; j < THREAD_COLUMNS; j++)                                          \
@@ -132,7 +117,7 @@ void multiply_lines()
         STORE_LINES(tile_a, rows_name, rows_lines, first_row, k0)                                 \
         STORE_LINES(tile_b, columns_name, columns_lines, first_column, k0)                        \
         barrier();                                                                                \
-        multiply_lines();                                                                         \
+        MULTIPLY(score, tile_a, 0)                                                                \
         barrier();                                                                                \
     }
 
@@ -145,18 +130,7 @@ void multiply_weights(Lines values)
             tile_b[line][four] = four_of_value(values, first_column + c0 + line, first_width + four * 4);
         }
         barrier();
-        for (uint k0 = 0; k0 < DEPTH; k0 += 4)
-            [[unroll]] for (uint k = k0; k < k0 + 4; k++) {
-                vec4 a[THREAD_FOURS];
-                [[unroll]] for (uint i = 0; i < THREAD_FOURS; i++)
-                    a[i] = weights[c0 + k][four_of_rows(i)];
-                [[unroll]] for (uint j = 0; j < THREAD_COLUMNS; j += 4) {
-                    const vec4 b = tile_b[k][my_column + j / 4 * ACROSS];
-                    [[unroll]] for (uint c = 0; c < 4; c++)
-                        [[unroll]] for (uint i = 0; i < THREAD_FOURS; i++)
-                            sum[j + c][i] += a[i] * b[c];
-                }
-            }
+        MULTIPLY(sum, weights, c0)
         barrier();
     }
 }
@@ -265,16 +239,6 @@ void weigh_gradient()
 
 // --- what a workgroup does ---
 
-uint find_mask()
-{
-    uint at = 0, rest = batch;
-    for (int d = 3; d >= 0; d--) {
-        at += rest % batch_sizes[d] * mask_batches[d];
-        rest /= batch_sizes[d];
-    }
-    return at;
-}
-
 void write_result()
 {
     [[unroll]] for (uint j = 0; j < THREAD_COLUMNS; j++)
@@ -288,14 +252,8 @@ void write_result()
 
 void main()
 {
-    const uint width_tiles = (width + WIDTH - 1) / WIDTH, row_tiles = (rows + ROWS - 1) / ROWS;
-    const uint tile = gl_WorkGroupID.y * gl_NumWorkGroups.x + gl_WorkGroupID.x;
-    batch = tile / width_tiles / row_tiles;
-    if (batch >= batches) // the same for all threads of the workgroup
+    if (!find_tile())
         return;
-    first_row = tile / width_tiles % row_tiles * ROWS;
-    first_width = tile % width_tiles * WIDTH;
-    mask_at = MASKED ? find_mask() : 0;
     const Lines firsts = Lines(batch * rows, rows, depth, FOURS), seconds = Lines(batch * columns, columns, depth, FOURS);
     [[unroll]] for (uint j = 0; j < THREAD_COLUMNS; j++)
         [[unroll]] for (uint i = 0; i < THREAD_FOURS; i++)

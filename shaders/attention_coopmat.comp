@@ -22,11 +22,11 @@
 #define HALF float16_t
 #endif
 
-const uint SIZE = 64, DEPTH = 32, PIECE = 8; // of tiles; of the summands of a score that are read at a time; halves in 16 bytes
+const uint TILE = 64, DEPTH = 32, PIECE = 8; // of tiles; of the summands of a score that are read at a time; halves in 16 bytes
 layout(local_size_x_id = 0) in;
 layout(constant_id = 0) const uint THREADS = 128;
 layout(constant_id = 1) const bool MASKED = false;
-layout(constant_id = 2) const uint M = 16; // of matrices, 8 or 16 as N; SIZE/2 and DEPTH are multiples of all three
+layout(constant_id = 2) const uint M = 16; // of matrices, 8 or 16 as N; TILE/2 and DEPTH are multiples of all three
 layout(constant_id = 3) const uint N = 16;
 layout(constant_id = 4) const uint K = 16;
 // Are halves of first, second (of third, fourth; of value) read by eights?
@@ -38,15 +38,7 @@ const bool OF_GRADIENT = RESULT == 2 || RESULT == 3, BY_KEYS = RESULT == 3 || RE
 
 #include "lib/halves.glsl"
 
-layout(push_constant) uniform push_constants
-{
-    uint batches, rows, columns;
-    uint depth, gradient_depth; // summands of a score, and of dP
-    uint width;                 // columns of the result
-    float scale;
-    uint mask_row, mask_column; // how far its elements lie apart
-    uint batch_sizes[4], mask_batches[4]; // its dimensions in front, and how far their matrices lie apart
-};
+#include "lib/attention.glsl"
 
 // Of an operand: those of one matrix of the batch.
 struct Lines {
@@ -77,19 +69,14 @@ OPERAND(second, 1)
 OPERAND(value, 2)
 OPERAND(third, 3)
 OPERAND(fourth, 4)
-layout(std430, binding = 5) restrict readonly buffer logsumexp_buffer { vec2 logsumexp[]; };
-layout(std430, binding = 6) restrict readonly buffer delta_buffer { float delta[]; };
-layout(std430, binding = 7) restrict readonly buffer mask_buffer { float mask[]; };
-layout(std430, binding = 8) restrict writeonly buffer result_buffer { float result[]; };
-
 // Lines of halves, in pieces of 16 bytes, with a gap that spreads neighbouring lines over the banks, as drivers load a matrix as fast
 // as its lines are aligned. In front are lines of rows and of columns, and later of value; behind these weights; then, of each subgroup,
 // a matrix of scores and one of dP, as floats; and three numbers a query. In the end the result lies there, or (RESULT 1) scores do.
-const uint LINE = DEPTH / PIECE + 1, LONG_LINE = SIZE / PIECE + 1, FLOATS = SIZE / 4 + 1, STAGE_LINE = N / 4 + 1;
-const uint ROW_LINES = 0, COLUMN_LINES = SIZE * LINE, VALUES = 0;
-const uint WEIGHTS = 2 * SIZE * LINE, STAGES = WEIGHTS + SIZE * LONG_LINE, STAGE = 16 * (16 / 4 + 1);
-const uint GREATEST = STAGES + 4 * 2 * STAGE, LOG_TOTAL = GREATEST + SIZE / 4, DELTA = LOG_TOTAL + SIZE / 4;
-const uint SCORES = WEIGHTS, RESULTS = 0, ALL = DELTA + SIZE / 4;
+const uint LINE = DEPTH / PIECE + 1, LONG_LINE = TILE / PIECE + 1, FLOATS = TILE / 4 + 1, STAGE_LINE = N / 4 + 1;
+const uint ROW_LINES = 0, COLUMN_LINES = TILE * LINE, VALUES = 0;
+const uint WEIGHTS = 2 * TILE * LINE, STAGES = WEIGHTS + TILE * LONG_LINE, STAGE = 16 * (16 / 4 + 1);
+const uint GREATEST = STAGES + 4 * 2 * STAGE, LOG_TOTAL = GREATEST + TILE / 4, DELTA = LOG_TOTAL + TILE / 4;
+const uint SCORES = WEIGHTS, RESULTS = 0, ALL = DELTA + TILE / 4;
 shared uvec4 pieces[ALL];
 
 #define Matrix_a coopmat<HALF, gl_ScopeSubgroup, M, K, gl_MatrixUseA>
@@ -98,21 +85,20 @@ shared uvec4 pieces[ALL];
 const int ROW_MAJOR = gl_CooperativeMatrixLayoutRowMajor, COLUMN_MAJOR = gl_CooperativeMatrixLayoutColumnMajor;
 
 // Matrices have names and no indices: drivers that do not unroll a loop over an array of them keep it in memory.
-const uint FRAGMENT_ROWS = SIZE / 2 / M, FRAGMENT_COLUMNS = SIZE / 2 / N; // of a subgroup
+const uint FRAGMENT_ROWS = TILE / 2 / M, FRAGMENT_COLUMNS = TILE / 2 / N; // of a subgroup
 #define EACH_OF_FOUR(DO) DO(0) DO(1) DO(2) DO(3)
 #define EACH_SUM(DO) DO(0, 0) DO(0, 1) DO(0, 2) DO(0, 3) DO(1, 0) DO(1, 1) DO(1, 2) DO(1, 3) \
                      DO(2, 0) DO(2, 1) DO(2, 2) DO(2, 3) DO(3, 0) DO(3, 1) DO(3, 2) DO(3, 3)
 #define IS_THERE(i, j) ((i) < FRAGMENT_ROWS && (j) < FRAGMENT_COLUMNS)
 
 uint thread = gl_LocalInvocationID.x;
-uint my_row = gl_SubgroupID / 2 * (SIZE / 2), my_column = gl_SubgroupID % 2 * (SIZE / 2); // this subgroup's in tiles
-uint batch, first_row, first_column, first_width, mask_at;
+uint my_row = gl_SubgroupID / 2 * (TILE / 2), my_column = gl_SubgroupID % 2 * (TILE / 2); // this subgroup's in tiles
 
 // --- products ---
 
 // `length` halves from k0 on of every line of a tile
 #define STORE_LINES(to, pitch, name, lines, first_line, k0, length)                               \
-    for (uint i = thread; i < SIZE * (length / PIECE); i += THREADS) {                            \
+    for (uint i = thread; i < TILE * (length / PIECE); i += THREADS) {                            \
         const uint line = i / (length / PIECE), part = i % (length / PIECE);                      \
         pieces[to + line * pitch + part] = piece_of_##name(lines, first_line + line, k0 + part * PIECE); \
     }
@@ -161,16 +147,6 @@ uint batch, first_row, first_column, first_width, mask_at;
 
 // --- scores ---
 
-uint find_mask()
-{
-    uint at = 0, rest = batch;
-    for (int d = 3; d >= 0; d--) {
-        at += rest % batch_sizes[d] * mask_batches[d];
-        rest /= batch_sizes[d];
-    }
-    return at;
-}
-
 // Four columns of a row of the tile, as they lie at that piece. (Behind the last ones they are some numbers.)
 vec4 scores_at(uint piece, uint row, uint column)
 {
@@ -192,13 +168,12 @@ bvec4 are_columns(uint column)
 // Of the columns of this tile, by the thread that has the row: the greatest so far, and the sum of exp(score − greatest).
 void add_scores(uint row, inout float greatest, inout float total)
 {
-    const float LOWEST = -3.40282347e38; // finite: where a mask shuts off all of a tile, −∞ − −∞ would be no number
     const vec4 before = vec4(greatest);
     vec4 best = before, added = vec4(0);
-    [[dont_unroll]] for (uint c = 0; c < SIZE; c += 4) // with all of them in registers, some spill
+    [[dont_unroll]] for (uint c = 0; c < TILE; c += 4) // with all of them in registers, some spill
         best = max(best, mix(vec4(LOWEST), scores_at(SCORES + row * FLOATS + c / 4, row, c), are_columns(c)));
     best = vec4(max(max(best.x, best.y), max(best.z, best.w)));
-    [[dont_unroll]] for (uint c = 0; c < SIZE; c += 4) // with all of them in registers, some spill
+    [[dont_unroll]] for (uint c = 0; c < TILE; c += 4) // with all of them in registers, some spill
         added += mix(vec4(0), precise_exp(scores_at(SCORES + row * FLOATS + c / 4, row, c) - best), are_columns(c));
     total = total * exp(before.x - best.x) + added.x + added.y + added.z + added.w;
     greatest = best.x;
@@ -208,7 +183,7 @@ void add_scores(uint row, inout float greatest, inout float total)
 
 void store_numbers()
 {
-    for (uint i = thread; i < SIZE; i += THREADS) {
+    for (uint i = thread; i < TILE; i += THREADS) {
         const uint query = BY_KEYS ? batch * columns + min(first_column + i, columns - 1)
                                    : batch * rows + min(first_row + i, rows - 1);
         pieces[GREATEST + i / 4][i % 4] = floatBitsToUint(logsumexp[query].x);
@@ -265,47 +240,41 @@ void weigh_matrix(uint stage, uint row, uint column)
 
 void write_result()
 {
-    for (uint i = thread; i < SIZE * SIZE; i += THREADS) {
-        const uint row = first_row + i / SIZE, column = first_width + i % SIZE;
+    for (uint i = thread; i < TILE * TILE; i += THREADS) {
+        const uint row = first_row + i / TILE, column = first_width + i % TILE;
         if (row < rows && column < width)
             result[(batch * rows + row) * width + column] =
-                uintBitsToFloat(pieces[RESULTS + i / SIZE * FLOATS + i % SIZE / 4][i % 4]);
+                uintBitsToFloat(pieces[RESULTS + i / TILE * FLOATS + i % TILE / 4][i % 4]);
     }
 }
 #endif
 
 void main()
 {
-    const uint width_tiles = (width + SIZE - 1) / SIZE, row_tiles = (rows + SIZE - 1) / SIZE;
-    const uint tile = gl_WorkGroupID.y * gl_NumWorkGroups.x + gl_WorkGroupID.x;
-    batch = tile / width_tiles / row_tiles;
-    if (batch >= batches) // the same for all threads of the workgroup
+    if (!find_tile())
         return;
-    first_row = tile / width_tiles % row_tiles * SIZE;
-    first_width = tile % width_tiles * SIZE;
-    mask_at = MASKED ? find_mask() : 0;
     const Lines firsts = Lines(batch * rows, rows, depth, PIECES), seconds = Lines(batch * columns, columns, depth, PIECES);
 #define DECLARE_A(i) Matrix_a a_##i;
     EACH_OF_FOUR(DECLARE_A)
     Matrix_b b;
     EACH_SUM(DECLARE_SCORE)
 #if RESULT == 1
-    const uint ROWS_OF_THREAD = (SIZE + THREADS - 1) / THREADS;
+    const uint ROWS_OF_THREAD = (TILE + THREADS - 1) / THREADS;
     float greatest[ROWS_OF_THREAD], total[ROWS_OF_THREAD];
     for (uint r = 0; r < ROWS_OF_THREAD; r++)
-        greatest[r] = -3.40282347e38, total[r] = 0;
-    for (first_column = 0; first_column < columns; first_column += SIZE) {
+        greatest[r] = LOWEST, total[r] = 0;
+    for (first_column = 0; first_column < columns; first_column += TILE) {
         EACH_SUM(CLEAR_SCORE)
         MULTIPLY_LINES(score, first, firsts, second, seconds)
         EACH_SUM(STORE_SCORE)
         barrier();
         for (uint r = 0; r < ROWS_OF_THREAD; r++)
-            if (thread + r * THREADS < SIZE)
+            if (thread + r * THREADS < TILE)
                 add_scores(thread + r * THREADS, greatest[r], total[r]);
     }
     for (uint r = 0; r < ROWS_OF_THREAD; r++) {
         const uint row = first_row + thread + r * THREADS;
-        if (thread + r * THREADS < SIZE && row < rows) {
+        if (thread + r * THREADS < TILE && row < rows) {
             result[(batch * rows + row) * 2] = greatest[r];
             result[(batch * rows + row) * 2 + 1] = precise_log(vec4(total[r])).x;
         }
@@ -318,7 +287,7 @@ void main()
     const Lines fourths = Lines(batch * columns, columns, gradient_depth, PIECES_OF_GRADIENTS);
 #endif
     const Lines values = Lines(batch * columns, columns, width, PIECES_OF_VALUES);
-    for (first_column = 0; first_column < columns; first_column += SIZE) {
+    for (first_column = 0; first_column < columns; first_column += TILE) {
         if (BY_KEYS || first_column == 0)
             store_numbers();
         EACH_SUM(CLEAR_SCORE)
@@ -328,9 +297,9 @@ void main()
         MULTIPLY_LINES(gradient, third, thirds, fourth, fourths)
 #endif
         WEIGH_MATRICES
-        STORE_LINES(VALUES, LONG_LINE, value, values, first_column, first_width, SIZE)
+        STORE_LINES(VALUES, LONG_LINE, value, values, first_column, first_width, TILE)
         barrier();
-        MULTIPLY(sum, WEIGHTS, LONG_LINE, PLACE_AMONG_VALUES, LONG_LINE, ROW_MAJOR, SIZE)
+        MULTIPLY(sum, WEIGHTS, LONG_LINE, PLACE_AMONG_VALUES, LONG_LINE, ROW_MAJOR, TILE)
         barrier();
     }
     EACH_SUM(STORE_SUM)

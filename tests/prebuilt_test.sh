@@ -7,7 +7,7 @@ set -eu
 shaders=$1/shaders
 if ! (cd "$shaders" && sha256sum --check --quiet prebuilt/sources.sha256 &&
       cd prebuilt && sha256sum --check --quiet binaries.sha256); then
-    echo "shaders/prebuilt is not what shaders/conv_coopmat.comp says: run tools/build-coopmat-shaders" >&2
+    echo "shaders/prebuilt is not what shaders/conv_coopmat.comp and attention_coopmat.comp say: run tools/build-coopmat-shaders" >&2
     exit 1
 fi
 glslc=${VKGAN_COOPMAT_GLSLC:-glslc}

@@ -1,5 +1,5 @@
-/* Prints what AMD's compiler in Mesa makes of the convolution kernels for graphics cards, in every tile and both ways of reading, and of those of attention:
- * registers, shared memory and spills, as a table. Needs no card: RADV_FORCE_FAMILY names the chip to compile for. See
+/* Prints what AMD's compiler in Mesa makes of the convolution kernels for graphics cards, in every tile and both ways of reading,
+ * and of those of attention: registers, shared memory and spills, as a table. Needs no card: RADV_FORCE_FAMILY names the chip to compile for. See
  * tools/amd-registers. */
 #include <stddef.h>
 #include <stdio.h>

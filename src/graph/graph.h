@@ -71,7 +71,6 @@ struct attributes {
     uint32_t index;           /* random: which stream; state, assign: which declaration; others that update: which one */
     struct conv_problem conv; /* convolutions */
     struct rearrangement rearrangement;
-    uint32_t one_kernel;      /* attention: 1 where a kernel may compute it, 0 where its caller asked for blocks */
     struct {
         uint32_t kernel, stride, padding;
     } window; /* greatest, scatter_windows */

@@ -35,6 +35,7 @@ enum trust kernel_trust(const vkg_device *device, const char *kernel);
 enum trust conv_trust(const vkg_device *device, const struct conv_plan *plan);
 /* "sums by texel reads": what a check of other kernels (program/kernel_checks.h) is called in the family that the device runs. */
 void kernel_check_name(const vkg_device *device, const char *check, char name[64]);
+/* And what is known of those kernels. */
 enum trust kernel_check_trust(const vkg_device *device, const char *check);
 #define SUMS_OF_WORKGROUPS "sums of workgroups" /* the check of what kernels/fused_sum.c has workgroups do */
 vkg_result kernel_note_trust(vkg_device *device, const char *kernel, enum trust trust, const char *seen);

@@ -11,8 +11,11 @@ struct blocks {
     float scale;
 };
 
-static struct blocks cut(const vkg_tensor *q, const vkg_tensor *k, float scale, uint64_t elements)
+/* Into blocks of so many scores; 0: of the default. */
+static struct blocks cut(const vkg_tensor *q, const vkg_tensor *k, float scale, uint32_t block_elements)
 {
+    enum { DEFAULT = 1 << 24 }; /* 64 MiB */
+    const uint64_t elements = block_elements ? block_elements : DEFAULT;
     uint32_t rank = q->shape.rank, length = q->shape.dims[rank - 2];
     uint64_t row = shape_elements(&q->shape) / q->shape.dims[rank - 1] / length * k->shape.dims[rank - 2];
     uint64_t rows = elements / row ? elements / row : 1;
@@ -183,7 +186,6 @@ static bool mask_fits(vkg_graph *graph, const vkg_tensor *q, const vkg_tensor *k
 vkg_tensor *vkg_scaled_dot_product_attention(vkg_graph *graph, vkg_tensor *q, vkg_tensor *k, vkg_tensor *v,
                                              const vkg_attention_desc *desc)
 {
-    enum { ELEMENTS = 1 << 24 }; /* of the scores of a block: 64 MiB */
     static const vkg_attention_desc defaults = {0};
     desc = desc ? desc : &defaults;
     vkg_tensor *mask = desc->mask ? vkg_cast(graph, vkg_detach(graph, desc->mask), VKG_FLOAT32) : NULL;
@@ -191,10 +193,9 @@ vkg_tensor *vkg_scaled_dot_product_attention(vkg_graph *graph, vkg_tensor *q, vk
         !mask_fits(graph, q, k, mask))
         return graph->poison;
     float scale = desc->scale != 0 ? desc->scale : 1 / sqrtf((float)q->shape.dims[q->shape.rank - 1]);
-    const uint32_t elements = desc->block_elements ? desc->block_elements : ELEMENTS;
-    const struct blocks blocks = cut(q, k, scale, elements);
+    const struct blocks blocks = cut(q, k, scale, desc->block_elements);
     const vkg_dtype dtype = q->dtype == VKG_FLOAT32 ? graph->precision : q->dtype;
     vkg_tensor *const operands[] = {vkg_cast(graph, q, dtype), vkg_cast(graph, k, dtype), vkg_cast(graph, v, dtype)};
-    const struct attributes attributes = {.p = scale, .index = elements, .one_kernel = !desc->block_elements};
+    const struct attributes attributes = {.p = scale, .index = desc->block_elements};
     return add_node(graph, ATTENTION, operands, mask, of_blocks(graph, operands, mask, &blocks, attend), &attributes);
 }

@@ -156,11 +156,11 @@ const char *attention_check(const vkg_device *device, const vkg_tensor *node)
         [VKG_FLOAT32] = {"attention", "gradients of attention"},
         [VKG_FLOAT16] = {"attention of float16", "gradients of attention of float16"},
         [VKG_BFLOAT16] = {"attention of bfloat16", "gradients of attention of bfloat16"}};
-    const bool floats = dtype_of(node) == VKG_FLOAT32;
-    bool same = node->attributes.one_kernel && device->caps.kernels == VKG_KERNELS_TILED && (floats || dtype_is_half(dtype_of(node)));
-    for (uint32_t i = 0; i <= VALUE; i++)
-        same &= node->inputs[i]->dtype == dtype_of(node);
-    return same && suits(&device->caps, node) ? checks[dtype_of(node)][node->op != &attention_ops[ATTENTION]] : NULL;
+    const vkg_dtype dtype = dtype_of(node);
+    const bool known = dtype == VKG_FLOAT32 || dtype_is_half(dtype), in_blocks = node->attributes.index != 0;
+    return known && !in_blocks && device->caps.kernels == VKG_KERNELS_TILED && suits(&device->caps, node)
+               ? checks[dtype][which(node) != ATTENTION]
+               : NULL;
 }
 
 /* --- dispatches --- */

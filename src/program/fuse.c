@@ -126,7 +126,7 @@ static void find_candidates(struct analysis *a)
     const vkg_graph *graph = a->graph;
     for (size_t id = 0; id < graph->tensor_count; id++)
         a->candidate[id] = a->fusion->live[id] && a->fusion->nodes[id]->op->kind == OP_POINTWISE &&
-                           !graph->tensors[id]->op->stored && !a->fusion->finished[id];
+                           !a->fusion->nodes[id]->op->stored && !a->fusion->finished[id];
     for (size_t id = 0; id < graph->tensor_count; id++)
         if (a->fusion->live[id] && !a->fusion->finished[id]) /* what those read, their convolutions do */
             look_at_consumer(a, a->fusion->nodes[id]);

@@ -8,8 +8,8 @@
 #include "graph/graph.h"
 #include "kernels/convolution.h"
 
-/* Before the device's first program: all kernels but those of convolutions, and those that only some graphs ask for (kernel_checks.c). Where one is distrusted
- * that reads through texel buffers, the device's family becomes that of tiled kernels, which read storage buffers.
+/* Before the device's first program: all kernels but those of convolutions, and those that only some graphs ask for
+ * (kernel_checks.c). Where one is distrusted that reads through texel buffers, the device's family becomes that of tiled kernels, which read storage buffers.
  * Errors: UNSUPPORTED (one of those is distrusted too), and those of memory and a lost device. */
 vkg_result self_test_device(vkg_device *device);
 

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/build.h"
 #include "kernels/choice.h"
 #include "kernels/shaders.h"
 #include "on_device.h"
@@ -116,14 +117,23 @@ static bool chosen(const vkg_device *device, char name[128])
     return chosen_of(device, VKG_FLOAT32, name);
 }
 
-static void remove_notes(void)
+/* The path of the file of notes; false: there is none. */
+static bool find_notes(char path[256])
 {
     char pattern[256];
     glob_t found;
     snprintf(pattern, sizeof pattern, "%s/kernels-*.txt", folder);
-    if (glob(pattern, 0, NULL, &found) == 0)
-        unlink(found.gl_pathv[0]);
+    const bool there = glob(pattern, 0, NULL, &found) == 0;
+    snprintf(path, 256, "%s", there ? found.gl_pathv[0] : "");
     globfree(&found);
+    return there;
+}
+
+static void remove_notes(void)
+{
+    char path[256];
+    if (find_notes(path))
+        unlink(path);
 }
 
 static void choices_are_kept(void **unused)
@@ -143,6 +153,26 @@ static void choices_are_kept(void **unused)
     assert_string_equal(first, later);
     vkg_device_destroy(&device);
     assert_int_equal(warnings, 0);
+}
+
+/* A build with other shaders has a file of its own. */
+static void notes_of_other_shaders_do_not_count(void **unused)
+{
+    (void)unused;
+    char name[128], path[256], other[256];
+    vkg_device *device = open_tiled(VKG_AUTOTUNE_ON);
+    build_program(device);
+    vkg_device_destroy(&device);
+    assert_true(find_notes(path));
+    memcpy(other, path, sizeof other);
+    char *digest = other + strlen(other) - strlen("01234567.txt");
+    assert_memory_equal(digest, build_shaders, strlen(build_shaders));
+    *digest = *digest == '0' ? '1' : '0';
+    assert_int_equal(rename(path, other), 0);
+    device = open_tiled(VKG_AUTOTUNE_ON);
+    assert_false(chosen(device, name));
+    vkg_device_destroy(&device);
+    assert_int_equal(rename(other, path), 0);
 }
 
 static vkg_device *open_without_validation(vkg_device_type type)
@@ -809,7 +839,8 @@ static void types_have_their_own_choices(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(types_have_their_own_choices), cmocka_unit_test(wrong_matrices_are_not_used),
-        cmocka_unit_test(choices_are_kept), cmocka_unit_test(pipelines_are_built_at_once),
+        cmocka_unit_test(choices_are_kept), cmocka_unit_test(notes_of_other_shaders_do_not_count),
+                                       cmocka_unit_test(pipelines_are_built_at_once),
                                        cmocka_unit_test(noted_choices_count),
                                        cmocka_unit_test(the_fastest_is_chosen),
                                        cmocka_unit_test(wrong_kernels_are_not_used),

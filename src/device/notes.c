@@ -1,12 +1,14 @@
 /* Notes: what was found out about kernels on a device, a line each, "key = value", in a text file of the cache folder
- * that a person can read. One file a driver, device and library version. It only saves time and keeps choices as they
- * are: whatever is wrong with it, work goes on without. */
+ * that a person can read. One file a driver, device, library version and build, as far as its shaders differ: what was
+ * found out about other kernels says nothing of these. It only saves time and keeps choices as they are: whatever is
+ * wrong with it, work goes on without. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/arena.h"
+#include "base/build.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "device/internal.h"
@@ -75,10 +77,12 @@ static void read_file(struct notes *notes)
 
 vkg_result notes_create(vkg_device *device)
 {
+    char extension[32];
+    snprintf(extension, sizeof extension, "%s.txt", build_shaders);
     device->notes = calloc(1, sizeof *device->notes);
     if (!device->notes)
         return vkg_fail(&device->log, VKG_ERROR_OUT_OF_MEMORY, "no memory for the notes of a device");
-    device->notes->path = device_cache_folder(device) ? cache_file_path(device, "kernels", "txt") : NULL;
+    device->notes->path = device_cache_folder(device) ? cache_file_path(device, "kernels", extension) : NULL;
     read_file(device->notes);
     return VKG_OK;
 }

@@ -234,6 +234,43 @@ static void bad_settings_are_refused(void **unused)
     }
 }
 
+/* Of the parameters a, b and c, which lie one behind the other, a and c are trained: b stays as it is, bit for bit. */
+static void others_between_stay(void **unused)
+{
+    (void)unused;
+    static const char *const names[] = {"a", "b", "c"};
+    const vkg_optimizer_desc kinds[] = {{SGD(0.1f), .weight_decay = 0.5f}, {SGD(0.1f), .momentum = 0.5f, .weight_decay = 0.5f},
+                                        {ADAM_OF(ADAM), .weight_decay = 0.5f}};
+    for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
+        vkg_graph *g;
+        vkg_state *state;
+        vkg_program *program;
+        vkg_tensor *all[3], *trained[2], *gradients[2];
+        assert_int_equal(vkg_graph_create(test_log(), &g), VKG_OK);
+        for (int i = 0; i < 3; i++)
+            all[i] = weight(g, names[i], VKG_SHAPE(1 + test_random(900)));
+        trained[0] = all[0], trained[1] = all[2];
+        vkg_gradients(g, vkg_add(g, vkg_sum(g, vkg_square(g, all[0]), VKG_ALL_AXES, false),
+                                 vkg_mul(g, vkg_sum(g, all[1], VKG_ALL_AXES, false), vkg_sum(g, all[2], VKG_ALL_AXES, false))),
+                      trained, 2, gradients);
+        vkg_optimize(g, "opt", trained, gradients, 2, &kinds[k]);
+        assert_int_equal(vkg_state_create(test_device(), &g, 1, 1, &state), VKG_OK);
+        assert_int_equal(vkg_program_create(test_device(), g, state, NULL, &program), VKG_OK);
+        float before[3][900], after[3][900];
+        for (int i = 0; i < 3; i++)
+            assert_int_equal(vkg_state_read(state, vkg_state_find(state, names[i]), before[i]), VKG_OK);
+        assert_int_equal(vkg_program_run(program), VKG_OK);
+        for (int i = 0; i < 3; i++) {
+            const size_t bytes = vkg_tensor_elements(all[i]) * sizeof(float);
+            assert_int_equal(vkg_state_read(state, vkg_state_find(state, names[i]), after[i]), VKG_OK);
+            assert_int_equal(memcmp(before[i], after[i], bytes) == 0, i == 1);
+        }
+        vkg_program_destroy(&program);
+        vkg_state_destroy(&state);
+        vkg_graph_destroy(&g);
+    }
+}
+
 static void names_go_both_ways(void **unused)
 {
     (void)unused;
@@ -259,7 +296,8 @@ int main(int argc, char **argv)
     if (vkg_safetensors_open(test_log(), reference_path, &reference) != VKG_OK)
         return 1;
     const struct CMUnitTest tests[] = {cmocka_unit_test(every_optimizer_follows_pytorch),
-                                       cmocka_unit_test(bad_settings_are_refused), cmocka_unit_test(names_go_both_ways)};
+                                       cmocka_unit_test(bad_settings_are_refused), cmocka_unit_test(others_between_stay),
+                                       cmocka_unit_test(names_go_both_ways)};
     const int failed = cmocka_run_group_tests(tests, NULL, test_device_close);
     vkg_safetensors_close(&reference);
     return failed;

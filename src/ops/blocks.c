@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "base/arithmetic.h"
+
 struct block_update *blocks_add_update(vkg_graph *graph, uint32_t count, uint32_t block_count, uint32_t *index)
 {
     struct block_update update = {.count = count, .block_count = block_count};
@@ -29,7 +31,7 @@ static vkg_result find_addresses(const struct lowering *lowering, const struct b
     return result;
 }
 
-/* A run ends where the blocks are laid out differently, or a range would be too long to bind. */
+/* A run ends where the blocks are laid out differently, where another tensor lies between, or where a range would be too long to bind. */
 static vkg_result find_run(const struct lowering *lowering, const struct block_update *update, uint32_t first,
                            struct block_run *run)
 {
@@ -43,7 +45,7 @@ static vkg_result find_run(const struct lowering *lowering, const struct block_u
             memcpy(start, address, sizeof start);
         const uint64_t offset = address[0] - start[0];
         const uint64_t bytes = offset + shape_elements(&lowering->graph->declarations[update->blocks[0][i]].shape) * 4;
-        bool joins = address[0] >= start[0] && (i == first || (offset <= run->bytes + 4096 &&
+        bool joins = address[0] >= start[0] && (i == first || (offset == round_up(run->bytes, STORAGE_GRAIN) &&
                                                                bytes <= lowering->device->caps.max_storage_buffer_range));
         for (uint32_t b = 1; b < update->block_count; b++)
             joins &= address[b] - start[b] == offset;

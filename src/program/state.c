@@ -6,9 +6,9 @@
 
 #include "base/arithmetic.h"
 #include "graph/graph.h"
+#include "kernels/lowering.h"
 #include "program/initial.h"
 
-enum { ENTRY_ALIGN = 256 };
 
 /* --- layout --- */
 
@@ -63,10 +63,10 @@ static void lay_out(struct vkg_state *state)
                 continue;
             entry->placed = true;
             entry->address = end;
-            end += round_up(entry->public.elements * 4, ENTRY_ALIGN);
+            end += round_up(entry->public.elements * 4, STORAGE_GRAIN);
         }
     }
-    state->bytes = end ? end : ENTRY_ALIGN;
+    state->bytes = end ? end : STORAGE_GRAIN;
 }
 
 /* --- initial values --- */

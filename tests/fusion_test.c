@@ -1,5 +1,6 @@
 /* What runs inside what: small tensors that larger spaces compute again, assignments in place, results that lie in memory as halves. */
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "on_device.h"
@@ -133,7 +134,149 @@ static void assignments_are_done_in_place(void **unused)
     check_assignment(true, true, 0);
 }
 
+enum { FIRST = 7, SECOND = 31 };
+
+/* Of a late value, then of an early one, for which an older kernel has room: the last one counts. */
+static void the_last_assignment_counts(void **unused)
+{
+    (void)unused;
+    static const char *const names[] = {"p", "q", "r"};
+    vkg_graph *g;
+    vkg_state *state;
+    float kept[SIZE];
+    assert_int_equal(vkg_graph_create(test_log(), &g), VKG_OK);
+    vkg_tensor *x = vkg_input(g, "x", VKG_SHAPE(SIZE)), *s = vkg_buffer(g, "s", VKG_SHAPE(SIZE), (vkg_init){VKG_INIT_CONSTANT, 1, 0});
+    vkg_tensor *early = vkg_affine(g, x, 2, 0), *turned = vkg_flip(g, early, 1);
+    vkg_output(g, "early", early);
+    for (int i = 0; i < 3; i++)
+        vkg_output(g, names[i], vkg_affine(g, turned, (float)(3 + i), 0));
+    vkg_assign(g, s, vkg_affine(g, turned, FIRST, 0));
+    vkg_assign(g, vkg_buffer(g, "s", VKG_SHAPE(SIZE), (vkg_init){VKG_INIT_CONSTANT, 1, 0}), vkg_affine(g, x, SECOND, 0));
+    assert_int_equal(vkg_state_create(test_device(), &g, 1, 1, &state), VKG_OK);
+    vkg_program *program = create(g, state);
+    fill(program, x);
+    assert_int_equal(vkg_program_run(program), VKG_OK);
+    assert_int_equal(vkg_state_read(state, vkg_state_find(state, "s"), kept), VKG_OK);
+    const float *xs = vkg_program_input(program, x, 0);
+    for (int i = 0; i < SIZE; i++)
+        assert_near(kept[i], SECOND * (double)xs[i], 1e-6);
+    vkg_program_destroy(&program);
+    vkg_state_destroy(&state);
+    vkg_graph_destroy(&g);
+}
+
+/* --- chains that get too large --- */
+
+enum { ROWS = 9, COLUMNS = 13, FACTORS = 10, TERMS = 9 };
+
+/* x = a·b·b·… is computed inside of its sum, until z, which reads eleven tensors with it, has it lie in memory. The sum of x, which is built
+ * before that, may then no more run beside the sum of a. */
+static void what_lies_in_memory_is_read_behind_it(void **unused)
+{
+    (void)unused;
+    vkg_graph *g;
+    assert_int_equal(vkg_graph_create(test_log(), &g), VKG_OK);
+    vkg_tensor *inputs[2 + TERMS], *x, *y;
+    for (int i = 0; i < 2 + TERMS; i++) {
+        char name[8];
+        snprintf(name, sizeof name, "in%d", i);
+        inputs[i] = vkg_input(g, name, VKG_SHAPE(ROWS, COLUMNS));
+    }
+    vkg_tensor *sum_a = vkg_sum(g, inputs[0], 1, false);
+    x = inputs[0];
+    for (int i = 0; i < FACTORS; i++)
+        x = vkg_mul(g, x, inputs[1]);
+    vkg_tensor *sum_x = vkg_sum(g, x, 1, false);
+    y = inputs[2];
+    for (int i = 3; i < 2 + TERMS; i++)
+        y = vkg_add(g, y, inputs[i]);
+    vkg_tensor *z = vkg_add(g, x, y);
+    vkg_output(g, "sum_a", sum_a);
+    vkg_output(g, "sum_x", sum_x);
+    vkg_output(g, "z", z);
+    vkg_program *program = create(g, NULL);
+    for (int run = 0; run < 2; run++) {
+        for (int i = 0; i < 2 + TERMS; i++)
+            fill(program, inputs[i]);
+        assert_int_equal(vkg_program_run(program), VKG_OK);
+        const float *as = vkg_program_input(program, inputs[0], 0), *bs = vkg_program_input(program, inputs[1], 0),
+                    *found = vkg_program_output(program, sum_x, 0), *found_z = vkg_program_output(program, z, 0);
+        for (int c = 0; c < COLUMNS; c++) {
+            double sum = 0;
+            for (int r = 0; r < ROWS; r++) {
+                const int at = r * COLUMNS + c;
+                double product = (double)as[at] * pow((double)bs[at], FACTORS), all = product;
+                for (int i = 2; i < 2 + TERMS; i++)
+                    all += (double)((const float *)vkg_program_input(program, inputs[i], 0))[at];
+                assert_near(found_z[at], all, 1e-5);
+                sum += product;
+            }
+            assert_near(found[c], sum, 1e-5);
+        }
+    }
+    vkg_program_destroy(&program);
+    vkg_graph_destroy(&g);
+}
+
+enum { LINKS = 60 };
+
+/* More numbers than a kernel has specialisation constants. */
+static void long_chains_of_numbers(void **unused)
+{
+    (void)unused;
+    vkg_graph *g;
+    assert_int_equal(vkg_graph_create(test_log(), &g), VKG_OK);
+    vkg_tensor *x = vkg_input(g, "x", VKG_SHAPE(SIZE)), *y = x;
+    for (int i = 0; i < LINKS; i++)
+        y = i % 2 ? vkg_clamp(g, y, -2 - (float)i, 2 + (float)i) : vkg_affine(g, y, i % 4 ? -1.01f : 0.98f, 0.01f * (float)i);
+    vkg_output(g, "y", y);
+    vkg_program *program = create(g, NULL);
+    fill(program, x);
+    assert_int_equal(vkg_program_run(program), VKG_OK);
+    const float *xs = vkg_program_input(program, x, 0), *found = vkg_program_output(program, y, 0);
+    for (int at = 0; at < SIZE; at++) {
+        double expected = (double)xs[at];
+        for (int i = 0; i < LINKS; i++)
+            expected = i % 2 ? fmin(fmax(expected, -2 - i), 2 + i) : (i % 4 ? -1.01 : 0.98) * expected + 0.01 * i;
+        assert_near(found[at], expected, 1e-5);
+    }
+    vkg_program_destroy(&program);
+    vkg_graph_destroy(&g);
+}
+
 /* --- halves --- */
+
+/* A convolution's result whose halves alone are read, by the program's user. */
+static void halves_may_be_an_output(void **unused)
+{
+    (void)unused;
+    vkg_graph *g;
+    assert_int_equal(vkg_graph_create(test_log(), &g), VKG_OK);
+    vkg_graph_set_precision(g, VKG_BFLOAT16);
+    vkg_tensor *x = vkg_input(g, "x", VKG_SHAPE(2, 6, 6, 8)), *w = vkg_input(g, "w", VKG_SHAPE(3, 3, 8, 16));
+    vkg_tensor *y = vkg_relu(g, vkg_convolution(g, x, w, (vkg_conv_geometry){.padding = {1, 1}}));
+    vkg_tensor *halves = vkg_cast(g, y, VKG_BFLOAT16), *same = vkg_relu(g, vkg_affine(g, vkg_convolution(g, x, w, (vkg_conv_geometry){.padding = {1, 1}}), 2, 0));
+    vkg_output(g, "halves", halves);
+    vkg_program *alone = create(g, NULL);
+    fill(alone, x), fill(alone, w);
+    assert_int_equal(vkg_program_run(alone), VKG_OK);
+    vkg_output(g, "same", same); /* twice that, in float32 */
+    vkg_program *both = create(g, NULL);
+    memcpy(vkg_program_input(both, x, 0), vkg_program_input(alone, x, 0), vkg_tensor_elements(x) * sizeof(float));
+    memcpy(vkg_program_input(both, w, 0), vkg_program_input(alone, w, 0), vkg_tensor_elements(w) * sizeof(float));
+    assert_int_equal(vkg_program_run(both), VKG_OK);
+    const uint16_t *found = vkg_program_output(alone, halves, 0);
+    const float *twice = vkg_program_output(both, same, 0);
+    for (uint64_t i = 0; i < vkg_tensor_elements(y); i++) {
+        const uint32_t bits = (uint32_t)found[i] << 16;
+        float number;
+        memcpy(&number, &bits, sizeof number);
+        assert_near(number, (double)twice[i] / 2, 0x1p-8);
+    }
+    vkg_program_destroy(&alone);
+    vkg_program_destroy(&both);
+    vkg_graph_destroy(&g);
+}
 
 /* A convolution of halves in a batch normalisation: its result x, rounded, is what the normalisation and its gradient read. */
 static void results_lie_as_halves(void **unused)
@@ -193,6 +336,8 @@ static void results_lie_as_halves(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(small_ones_are_computed_again), cmocka_unit_test(assignments_are_done_in_place),
+                                       cmocka_unit_test(the_last_assignment_counts), cmocka_unit_test(what_lies_in_memory_is_read_behind_it),
+                                       cmocka_unit_test(long_chains_of_numbers), cmocka_unit_test(halves_may_be_an_output),
                                        cmocka_unit_test(results_lie_as_halves)};
     return cmocka_run_group_tests(tests, NULL, test_device_close);
 }

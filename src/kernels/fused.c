@@ -97,6 +97,12 @@ static bool uses_name(const char *expression, char name)
     return false;
 }
 
+uint32_t fused_count_numbers(const vkg_tensor *node)
+{
+    const char *glsl = node->op->kind == OP_POINTWISE ? node->op->glsl : NULL;
+    return glsl ? (uint32_t)uses_name(glsl, 'p') + (uint32_t)uses_name(glsl, 'q') : 0;
+}
+
 /* The function of a program's own operation, of floats; vectors are handled one by one. */
 static void declare_custom(struct fused_writer *w, const struct op *op)
 {

@@ -56,6 +56,9 @@ static inline bool fused_same_read(const struct fused_read *a, const struct fuse
              memcmp(&a->through->attributes, &b->through->attributes, sizeof a->through->attributes) == 0));
 }
 
+/* How many specialisation constants the numbers p and q of a pointwise operation take. */
+uint32_t fused_count_numbers(const vkg_tensor *node);
+
 /* Writes the GLSL, finds its shader, adds one dispatch (two for a sum in two stages). */
 vkg_result lower_fused(struct lowering *lowering, const struct fused_kernel *kernel, const bool *inlined);
 

@@ -148,14 +148,14 @@ static vkg_result bind_moments(struct lowering *lowering, const vkg_tensor *writ
     return result;
 }
 
-/* Where a result lies as halves, its copy is at the same place. A kernel that does not write halves leaves floats elsewhere first. */
+/* Where a result lies as halves, its copy is at the same place, which is known already where it is an output. A kernel that does not write halves leaves floats elsewhere first. */
 static vkg_result place_halves(struct lowering *lowering, const vkg_tensor *written, const vkg_tensor *copy, bool elsewhere,
                                struct placement *floats)
 {
     struct placement halves;
-    vkg_result result = lowering_place(lowering, written, &halves);
+    vkg_result result = lowering_place(lowering, copy ? copy : written, &halves);
     if (result == VKG_OK && copy)
-        lowering_place_at(lowering, copy, halves.storage, halves.offset);
+        lowering_place_at(lowering, written, halves.storage, halves.offset);
     return result == VKG_OK && elsewhere
                ? lowering_add_storage(lowering, STORAGE_TEMPORARY, shape_elements(&written->shape) * sizeof(float), &floats->storage)
                : result;

@@ -16,7 +16,8 @@ enum {
     MAX_COST = 64,         /* operations in one kernel's chain */
     MAX_REPEATED_COST = 16, /* of a chain that several kernels compute again */
     MAX_REPEATED_LEAVES = 6,
-    MAX_CONSTANTS = 60, /* specialisation constants of one kernel's reads */
+    MAX_CONSTANTS = 60, /* specialisation constants of one kernel's reads, */
+    MAX_NUMBERS = 72,   /* and of its operations besides; sizes need some more of PIPELINE_MAX_CONSTANTS */
     MOST_SMALL = 16384, /* elements of a tensor that larger ones compute again */
     WINDOW = 12, /* how many units back a node may join */
 };
@@ -26,7 +27,7 @@ struct chain {
     uint32_t leaf_count;
     struct fused_read leaves[FUSED_MAX_LEAVES];
     uint32_t cost;
-    uint32_t constants; /* at most so many of its reads */
+    uint32_t constants, numbers; /* at most so many specialisation constants of its reads, and of its operations */
     uint32_t superseded; /* the first update that overwrites state which the chain reads */
     bool expensive; /* one of its operations is */
 };
@@ -42,6 +43,7 @@ struct analysis {
     uint32_t *unit_of;    /* id → unit that computes it */
     const struct fusion_limits *limits;
     size_t unit_capacity;
+    bool undone; /* a node is no more computed inside of others, whose chains may have it still */
 };
 
 static bool is_fusible(const struct analysis *a, const vkg_tensor *node)
@@ -171,8 +173,10 @@ static bool chain_join(struct chain *chain, const struct chain *other)
     for (uint32_t l = 0; l < other->leaf_count; l++)
         fits &= chain_add_leaf(chain, other->leaves[l]);
     chain->cost += other->cost;
+    chain->numbers += other->numbers;
     chain->expensive |= other->expensive;
-    return fits && chain->cost <= MAX_COST && (chain->constants <= MAX_CONSTANTS || chain->leaf_count <= 3);
+    return fits && chain->cost <= MAX_COST && (chain->constants <= MAX_CONSTANTS || chain->leaf_count <= 3) &&
+           chain->constants + chain->numbers <= MAX_NUMBERS;
 }
 
 /* The chain that ends in `node`. Where it gets too large, an input is computed on its own instead. */
@@ -182,7 +186,8 @@ static void build_chain(struct analysis *a, const vkg_tensor *node)
     struct chain *chain = &a->chains[node->id];
     for (bool fits = false; !fits;) {
         fits = true;
-        *chain = (struct chain){.cost = 1, .superseded = UINT32_MAX, .expensive = node->op->expensive};
+        *chain = (struct chain){.cost = 1, .numbers = fused_count_numbers(node), .superseded = UINT32_MAX,
+                                .expensive = node->op->expensive};
         uint32_t largest = UINT32_MAX, largest_cost = 0;
         for (uint32_t i = 0; i < node->input_count; i++) {
             const vkg_tensor *read = node->inputs[i], *storage = tensor_storage(read);
@@ -198,8 +203,10 @@ static void build_chain(struct analysis *a, const vkg_tensor *node)
         }
         if (!fits && largest == UINT32_MAX)
             return; /* three leaves always fit */
-        if (!fits)
+        if (!fits) {
             inlined[largest] = false;
+            a->undone = true;
+        }
     }
 }
 
@@ -229,6 +236,16 @@ static bool may_repeat(const struct analysis *a, const vkg_tensor *node)
     return cheap || !a->repeats[node->id];
 }
 
+static void rebuild_chains(struct analysis *a)
+{
+    while (a->undone) { /* ends, as nodes are taken out alone */
+        a->undone = false;
+        for (size_t id = 0; id < a->graph->tensor_count; id++)
+            if (a->fusion->live[id] && is_fusible(a, a->fusion->nodes[id]))
+                build_chain(a, a->fusion->nodes[id]);
+    }
+}
+
 static void decide_inlining(struct analysis *a)
 {
     for (size_t id = 0; id < a->graph->tensor_count; id++) {
@@ -241,6 +258,7 @@ static void decide_inlining(struct analysis *a)
                                           chain->leaf_count <= MAX_REPEATED_LEAVES);
         a->fusion->inlined[id] = a->candidate[id] && cheap && may_repeat(a, node) && leaves_last(a, node);
     }
+    rebuild_chains(a);
 }
 
 /* --- units --- */
@@ -259,13 +277,13 @@ static uint32_t count_reads(const struct analysis *a, const vkg_tensor *node, co
     return count;
 }
 
-/* May an assignment run earlier? Only when nobody but its own chain reads the old value. */
-static bool assign_may_move(const struct analysis *a, const vkg_tensor *node)
+/* May an assignment run in unit `u`? Only when nobody but its own chain reads the old value, and behind what assigned that. */
+static bool assign_may_move(const struct analysis *a, const vkg_tensor *node, uint32_t u)
 {
     for (size_t id = 0; id < node->id; id++) {
         const vkg_tensor *leaf = a->graph->tensors[id];
         if (leaf->op == &op_state && leaf->superseded == node->id)
-            return a->uses[id] == count_reads(a, node, leaf);
+            return a->uses[id] == count_reads(a, node, leaf) && leaf->id <= a->fusion->units[u].fused.outputs[0]->id;
     }
     return false;
 }
@@ -305,7 +323,7 @@ static bool may_join(const struct analysis *a, const vkg_tensor *node, uint32_t 
     return !unit->node && unit->fused.output_count < FUSED_MAX_OUTPUTS &&
            unit->fused.axes == (node->op->kind == OP_REDUCE ? node->attributes.axes : 0) &&
            shape_equal(&unit->fused.space, fused_space(node)) && fits_bindings(a, &unit->fused, node) &&
-           leaves_are_ready(a, node, u) && (node->op != &op_assign || assign_may_move(a, node));
+           leaves_are_ready(a, node, u) && (node->op != &op_assign || assign_may_move(a, node, u));
 }
 
 static bool add_unit(struct analysis *a, const vkg_tensor *node)

@@ -294,10 +294,27 @@ static void updates_make_versions(void **unused)
     vkg_graph_destroy(&g);
 }
 
+/* All versions lie at one address: what was computed of the old one is there, what is not yet would be of the new one. */
+static void old_versions_are_not_read_late(void **unused)
+{
+    (void)unused;
+    vkg_graph *g = new_graph();
+    vkg_tensor *old = vkg_buffer(g, "average", VKG_SHAPE(3), (vkg_init){0}), *square = vkg_square(g, old);
+    vkg_assign(g, old, vkg_affine(g, old, 0.5f, 1));
+    assert_ptr_equal(vkg_square(g, old), square);
+    assert_null(vkg_graph_error(g));
+    test_expect_errors(true);
+    vkg_output(g, "y", vkg_exp(g, vkg_reshape(g, old, VKG_SHAPE(1, 3))));
+    assert_non_null(strstr(test_last_error(), "\"average\" as it was before its update"));
+    assert_non_null(vkg_graph_error(g));
+    test_expect_errors(false);
+    vkg_graph_destroy(&g);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(shapes_follow_the_rules), cmocka_unit_test(broken_rules_are_named),
+        cmocka_unit_test(shapes_follow_the_rules), cmocka_unit_test(old_versions_are_not_read_late), cmocka_unit_test(broken_rules_are_named),
         cmocka_unit_test(broken_rearrangements_are_named), cmocka_unit_test(broken_reductions_and_losses_are_named),
         cmocka_unit_test(layers_are_named_with_their_scope), cmocka_unit_test(poison_spreads_in_silence), cmocka_unit_test(names_have_scopes),
         cmocka_unit_test(equal_nodes_are_one), cmocka_unit_test(gradients_visit_what_is_asked_for),

@@ -103,7 +103,8 @@ VKG_API vkg_tensor *vkg_parameter(vkg_graph *graph, const char *name, vkg_shape 
 /* The same for a tensor that is kept and saved, but not trained: running statistics, for example. */
 VKG_API vkg_tensor *vkg_buffer(vkg_graph *graph, const char *name, vkg_shape shape, vkg_init init);
 /* From here on, `buffer` (a result of vkg_buffer or vkg_parameter) holds `value` (same shape): later calls
- * of vkg_buffer with its name see the new value, tensors built earlier keep the old one. */
+ * of vkg_buffer with its name see the new value, tensors built earlier keep the old one. What is computed of the old
+ * version itself must have been built before: reading it later is an error. */
 VKG_API void vkg_assign(vkg_graph *graph, vkg_tensor *buffer, vkg_tensor *value);
 /* Standard normal numbers, or uniform ones in (0, 1]: Philox 4x32-10 keyed by the state's seed, the step and
  * the place of the call among the random calls of the graph; fresh at every run. */

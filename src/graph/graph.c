@@ -250,6 +250,20 @@ static bool dtypes_fit(vkg_graph *graph, const struct node_desc *desc)
     return true;
 }
 
+/* All versions of a parameter or buffer lie at one address: what is computed behind an update would read the new numbers. */
+static bool states_are_current(vkg_graph *graph, const struct node_desc *desc)
+{
+    for (uint32_t i = 0; i < desc->input_count; i++) {
+        const vkg_tensor *storage = tensor_storage(desc->inputs[i]);
+        if (storage->op == &op_state && storage->superseded != UINT32_MAX) {
+            graph_fail(graph, "%s: input %u is \"%s\" as it was before its update in this graph; compute it before that update",
+                       desc->op->name, i, storage->name);
+            return false;
+        }
+    }
+    return true;
+}
+
 vkg_tensor *graph_add_node(vkg_graph *graph, const struct node_desc *desc)
 {
     for (uint32_t i = 0; i < desc->input_count; i++) {
@@ -274,6 +288,8 @@ vkg_tensor *graph_add_node(vkg_graph *graph, const struct node_desc *desc)
     uint32_t *bucket = desc->op->unique ? NULL : find_bucket(graph, desc);
     if (bucket && *bucket)
         return graph->tensors[*bucket - 1];
+    if (!states_are_current(graph, desc))
+        return graph->poison;
     vkg_tensor *tensor = new_tensor(graph, desc);
     if (!tensor)
         return out_of_memory(graph);

@@ -108,15 +108,13 @@ static bool check_ema(vkg_graph *graph, const vkg_ema *ema)
            setting_is_within(graph, of, "ramp_up", (double)ema->ramp_up, 0, (double)INFINITY);
 }
 
-/* How often there was an average before, [1]; from here on it is one more. */
-static vkg_tensor *count_averages(vkg_graph *graph, const char *of)
+/* How often there was an average before, [1]. */
+static vkg_tensor *declare_count(vkg_graph *graph, const char *of)
 {
     char name[512];
     const size_t length = strlen(of);
     snprintf(name, sizeof name, "ema.count.%.*s", (int)(length && of[length - 1] == '.' ? length - 1 : length), of);
-    vkg_tensor *count = graph_declare(graph, &(struct declaration_desc){.name = name, .shape = VKG_SHAPE(1), .absolute = true});
-    vkg_assign(graph, count, vkg_affine(graph, count, 1, 1));
-    return count;
+    return graph_declare(graph, &(struct declaration_desc){.name = name, .shape = VKG_SHAPE(1), .absolute = true});
 }
 
 /* The half-life in averagings: β = ½^(1/half-life). */
@@ -126,15 +124,18 @@ static float half_life(const vkg_ema *ema, uint32_t images)
     return (float)(ema->half_life_images > 0 ? ema->half_life_images / images : log(0.5) / log(decay));
 }
 
+/* From here on there is one average more. */
 static vkg_tensor *beta_of(vkg_graph *graph, const vkg_ema *ema, uint32_t images)
 {
     const vkg_shape one = VKG_SHAPE(1);
-    vkg_tensor *count = count_averages(graph, ema->of);
+    vkg_tensor *count = declare_count(graph, ema->of);
     vkg_tensor *life = vkg_constant(graph, half_life(ema, images), one);
     if (ema->ramp_up > 0)
         life = vkg_minimum(graph, life, vkg_affine(graph, count, ema->ramp_up, 0));
     vkg_tensor *beta = vkg_exp(graph, vkg_div(graph, vkg_constant(graph, (float)log(0.5), one), life));
-    return vkg_where(graph, count, beta, vkg_constant(graph, 0, one));
+    beta = vkg_where(graph, count, beta, vkg_constant(graph, 0, one));
+    vkg_assign(graph, count, vkg_affine(graph, count, 1, 1));
+    return beta;
 }
 
 bool vkg_ema_update(vkg_graph *graph, const vkg_ema *ema, uint32_t images)

@@ -165,6 +165,8 @@ vkg_result commands_record_segments(struct vkg_program *program)
         result = record_segment(program, s);
         first = end;
     } while (result == VKG_OK && first < program->stats.dispatches);
+    if (result != VKG_OK)
+        free_segments(program); /* a part of them would be a part of a run */
     program->stats.submissions = program->segment_count;
     return result;
 }

@@ -88,16 +88,17 @@ static bool far_off(const struct vkg_program *program)
 
 vkg_result pace_first_run(struct vkg_program *program, uint32_t slot)
 {
-    /* what others sent must not be measured */
-    vkg_result result = device_wait_idle(program->device);
+    vkg_result result = program->segment_count ? VKG_OK : commands_record_segments(program); /* the last time that failed */
+    if (result == VKG_OK)
+        result = device_wait_idle(program->device); /* what others sent must not be measured */
     if (result == VKG_OK)
         result = program->device->caps.timestamp_bits ? measure_each(program, slot) : measure_whole(program, slot);
     if (result != VKG_OK)
         return result;
-    program->measured = true;
     learn(program);
     if (far_off(program))
         result = commands_record_segments(program);
+    program->measured = result == VKG_OK;
     program->slots[slot].in_flight = program->slots[slot].finished = result == VKG_OK;
     return result;
 }

@@ -667,6 +667,9 @@ static void wrong_sums_of_workgroups_are_added_by_a_kernel(void **unused)
     remove_notes();
     vkg_device *device = open_tiled(VKG_AUTOTUNE_OFF);
     assert_int_equal(dispatches_of_sum(device), 1);
+    device->caps.workgroups_apart = true;
+    assert_int_equal(dispatches_of_sum(device), 2);
+    device->caps.workgroups_apart = false;
     kernel_check_name(device, SUMS_OF_WORKGROUPS, name);
     assert_int_equal(kernel_trust(device, name), TRUST_GOOD);
     assert_int_equal(kernel_note_trust(device, name, TRUST_WRONG, "by hand"), VKG_OK);

@@ -66,6 +66,8 @@ typedef struct vkg_device_caps {
     /* Iterations of all loops together that one shader invocation may take before the driver ends them, without
      * an error; UINT32_MAX where no such bound is known. */
     uint32_t max_loop_iterations;
+    /* No workgroup reads what others of its dispatch wrote, as the driver has no barrier for it. */
+    bool workgroups_apart;
 
     /* Limits, as Vulkan names them. */
     uint64_t max_storage_buffer_range;

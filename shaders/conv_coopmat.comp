@@ -125,7 +125,7 @@ void write_fours(uint column, uint row_in_tile)
 {
 #if DIRECTION != 2
     vec4 bias = vec4(0), step[FOURS_OF_LANE];
-    read_bias(column / 4, bias);
+    read_bias(min(column, columns - 4) / 4, bias);
     [[unroll]] for (uint i = 0; i < FOURS_OF_LANE; i++)
         if (is_row[i])
             read_any_step((index_of(row_in_tile + row_of_lane(i)) + column) / 4, step[i]);
@@ -190,7 +190,8 @@ void write_moments(uint column, uint numbers, uint row_tile, uint row_tiles)
             sum += sums[thread + below * LANES];
             square += squares[thread + below * LANES];
         }
-        const vec4 mean = sum / numbers, deviations = max(square - sum * mean, vec4(0));
+        const vec4 mean = sum / numbers, difference = square - sum * mean;
+        const vec4 deviations = mix(difference, vec4(0), lessThan(difference, vec4(0))); // a maximum may hide a NaN
         const uint part = gl_WorkGroupID.z * row_tiles + row_tile, parts = gl_NumWorkGroups.z * row_tiles;
         [[unroll]] for (uint j = 0; j < 4; j++)
             if (column + j < columns) {

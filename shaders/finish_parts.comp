@@ -86,7 +86,8 @@ void write_moments(uint column, uint four, uint lane, uint row_tile)
     if (lane == 0 && column < column_fours) {
         const uint tile_rows = ROWS_AT_ONCE * ROWS_EACH, tiles = (rows + tile_rows - 1) / tile_rows;
         const float numbers = float(min(rows - row_tile * tile_rows, tile_rows));
-        const vec4 mean = sum / numbers, deviations = max(square - sum * mean, vec4(0));
+        const vec4 mean = sum / numbers, difference = square - sum * mean;
+        const vec4 deviations = mix(difference, vec4(0), lessThan(difference, vec4(0))); // a maximum may hide a NaN
         [[unroll]] for (uint j = 0; j < 4; j++) {
             moments[(row_tile * column_fours + column) * 4 + j] = deviations[j];
             moments[((tiles + row_tile) * column_fours + column) * 4 + j] = first[j] + mean[j];

@@ -23,5 +23,5 @@ void main()
     if (i >= count)
         return;
     vec4 now = READ(x, i);
-    average[i] = now + beta * (READ(average_in, i) - now);
+    average[i] = beta == 0.0 ? now : now + beta * (READ(average_in, i) - now); // what is only copied may follow a NaN
 }

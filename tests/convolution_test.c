@@ -245,6 +245,14 @@ static void shapes_of_groups(void **unused)
         check_problem(&problems[i]);
 }
 
+/* The largest stride and dilation: kernel · dilation · stride is more than an int. */
+static void taps_far_apart(void **unused)
+{
+    (void)unused;
+    enum { FAR = 32767 };
+    check_problem(&(struct conv_problem){1, 1, 3 * FAR + 1, 1, 1, 2, 1, 1, 3, 1, FAR, 0, 0, 1, FAR, 1});
+}
+
 /* Products of matrices: 1×1 convolutions of images of one place. */
 static void random_batches(void **unused)
 {
@@ -396,7 +404,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(plans_keep_limits), cmocka_unit_test(parts_of_sums_have_a_price),
         cmocka_unit_test(shapes_of_a_dcgan), cmocka_unit_test(random_shapes), cmocka_unit_test(every_candidate),
-        cmocka_unit_test(shapes_of_groups), cmocka_unit_test(random_groups), cmocka_unit_test(random_batches),
+        cmocka_unit_test(shapes_of_groups), cmocka_unit_test(taps_far_apart), cmocka_unit_test(random_groups), cmocka_unit_test(random_batches),
         cmocka_unit_test(sums_longer_than_a_driver_loops),
         cmocka_unit_test(taps_of_halves), cmocka_unit_test(halves), cmocka_unit_test(brain_halves)};
     return cmocka_run_group_tests(tests, NULL, test_device_close);

@@ -271,6 +271,29 @@ static void others_between_stay(void **unused)
     }
 }
 
+/* The first average is a copy, whatever lay there before. */
+static void averages_begin_with_a_copy(void **unused)
+{
+    (void)unused;
+    const struct training *t = &trainings[0];
+    const float nothing[] = {NAN, INFINITY};
+    for (int i = 0; i < 2; i++) {
+        vkg_trainer *trainer = make_trainer(t, (vkg_loss_scaling){0});
+        vkg_state *state = vkg_trainer_state(trainer);
+        float *batches = read_reference("batches"), bad[WIDTH], average[WIDTH], now[WIDTH];
+        for (int k = 0; k < WIDTH; k++)
+            bad[k] = nothing[i];
+        assert_int_equal(vkg_state_write(state, vkg_state_find(state, "ema.net.b1"), bad), VKG_OK);
+        assert_int_equal(vkg_trainer_step(trainer, &(vkg_batch){.images = batches}, NULL), VKG_OK);
+        assert_int_equal(vkg_trainer_finish(trainer, NULL), VKG_OK);
+        assert_int_equal(vkg_state_read(state, vkg_state_find(state, "ema.net.b1"), average), VKG_OK);
+        assert_int_equal(vkg_state_read(state, vkg_state_find(state, "net.b1"), now), VKG_OK);
+        assert_memory_equal(average, now, sizeof now);
+        free(batches);
+        vkg_trainer_destroy(&trainer);
+    }
+}
+
 static void names_go_both_ways(void **unused)
 {
     (void)unused;
@@ -297,6 +320,7 @@ int main(int argc, char **argv)
         return 1;
     const struct CMUnitTest tests[] = {cmocka_unit_test(every_optimizer_follows_pytorch),
                                        cmocka_unit_test(bad_settings_are_refused), cmocka_unit_test(others_between_stay),
+                                       cmocka_unit_test(averages_begin_with_a_copy),
                                        cmocka_unit_test(names_go_both_ways)};
     const int failed = cmocka_run_group_tests(tests, NULL, test_device_close);
     vkg_safetensors_close(&reference);

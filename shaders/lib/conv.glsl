@@ -69,7 +69,7 @@ Taps taps_input_grad(int place, int kernel, int stride, int pad, int dilation)
     if (dilation != 1) {
         period = stride / greatest_common_divisor(stride, dilation);
         first = 0;
-        while (first < period && (place + pad - first * dilation + kernel * dilation * stride) % stride != 0)
+        while (first < period && abs(place + pad - first * dilation) % stride != 0)
             first++;
     }
     int count = first < period && first < kernel ? (kernel - first + period - 1) / period : 0;

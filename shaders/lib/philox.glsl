@@ -22,7 +22,7 @@ vec4 uniform_from_bits(uvec4 bits)
 vec4 normal_from_uniform(vec4 u)
 {
     const float two_pi = 6.283185307179586;
-    vec2 radius = sqrt(-2.0 * log(u.xz));
+    vec2 radius = sqrt(max(-2.0 * log(u.xz), vec2(0))); // a driver's logarithm of nearly 1 may be a little more than 0
     vec2 angle = two_pi * u.yw;
     return vec4(radius.x * cos(angle.x), radius.x * sin(angle.x), radius.y * cos(angle.y), radius.y * sin(angle.y));
 }

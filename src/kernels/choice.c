@@ -118,7 +118,10 @@ enum trust kernel_trust(const vkg_device *device, const char *kernel)
         return TRUST_GOOD;
     trust_key(kernel, key);
     const char *value = device_note(device, key);
-    return !value ? TRUST_UNKNOWN : strncmp(value, "right", 5) == 0 ? TRUST_GOOD : TRUST_WRONG;
+    return !value                            ? TRUST_UNKNOWN
+           : strncmp(value, "right", 5) == 0 ? TRUST_GOOD
+           : strncmp(value, "wrong", 5) == 0 ? TRUST_WRONG
+                                             : TRUST_UNKNOWN; /* a line that somebody changed */
 }
 
 enum trust conv_trust(const vkg_device *device, const struct conv_plan *plan)

@@ -236,7 +236,8 @@ def precision_of(name):
 
 def in_mode(step, precision):
     """eager; compile: networks (or the layer) by torch.compile; graph: the step recorded as a CUDA graph; tf32 lets float32 products
-    take TF32, last lays images out as channels_last, passive is for threads that wait asleep (bench/run's environment)."""
+    take TF32, last lays images out as channels_last, passive is for threads that wait asleep and kept for memory that
+    the process keeps (bench/run's environments)."""
     if precision:
         plain = step
 
@@ -258,7 +259,7 @@ def in_mode(step, precision):
 
 def modes(precision):
     if DEVICE == "cpu":
-        return ["eager", "passive"]
+        return ["eager", "passive", "kept", "passive-kept"]
     if precision:
         return ["eager", "graph", "graph-last", "compile", "compile-graph", "compile-graph-last"]
     return ["eager", "graph", "graph-tf32", "graph-tf32-last", "compile", "compile-graph", "compile-tf32"]

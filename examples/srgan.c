@@ -341,5 +341,6 @@ int main(int argc, char **argv)
         .gan = {.generator = generator, .discriminator = discriminator,
                 .optimizer_g = {.lr = 1e-4f, .beta1 = 0.9f}, .optimizer_d = {.lr = 1e-4f, .beta1 = 0.9f}},
         .check = check, .view = view, .pairs = true, .phases = make_phases, .options = options, .recipes = recipes,
+        .data_help = "learn from photographs of --crop pixels or more: a folder of PNG or JPEG files",
         .commands = commands, .width = 64, .batch = 16, .steps = 1200000, .sample_every = 1000});
 }

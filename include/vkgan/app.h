@@ -94,7 +94,7 @@ typedef struct vkg_app_desc {
     uint32_t samples; /* how many are drawn and measured [64] */
 } vkg_app_desc;
 
-/* Runs `argv` as train, generate, bench, devices or one of the program's own commands; returns the process's exit
+/* Runs `argv` as train, generate, evaluate, report, bench, devices or one of the program's own commands; returns the process's exit
  * status. */
 VKG_API int vkg_app_main(int argc, char **argv, const vkg_app_desc *desc);
 

@@ -3,6 +3,22 @@
 
 #include <string.h>
 
+static void print_examples(const vkg_app *app, FILE *out)
+{
+    const char *name = app->desc->name;
+    const vkg_app_recipe *recipes = app->desc->recipes;
+    if (app->desc->pairs) { /* which the default data are not */
+        fprintf(out, "  %s train DATA%s%s --out runs/first\n", name, recipes ? " --recipe " : "", recipes ? recipes->name : "");
+    } else {
+        fprintf(out, "  %s train --out runs/first --steps 3000\n", name);
+        if (!app->desc->open_data)
+            fprintf(out, "  %s train ~/photos --size 64 --out runs/photos\n", name);
+    }
+    fprintf(out, "  %s train --out runs/first --resume --steps 6000\n", name);
+    if (!app->desc->pairs)
+        fprintf(out, "  %s generate runs/first --count 100 --output samples.png\n", name);
+}
+
 void options_print_usage(const vkg_app *app, FILE *out)
 {
     const char *name = app->desc->name;
@@ -12,12 +28,8 @@ void options_print_usage(const vkg_app *app, FILE *out)
     fprintf(out, "  %s COMMAND --help     the command's options\n", name);
     for (const vkg_app_recipe *recipe = app->desc->recipes; recipe && recipe->name; recipe++)
         fprintf(out, "\n--recipe %s: %s:\n    %s\n", recipe->name, recipe->help, recipe->options);
-    fprintf(out, "\nexamples:\n  %s train --out runs/first --steps 3000\n", name);
-    if (!app->desc->open_data)
-        fprintf(out, "  %s train ~/photos --size 64 --out runs/photos\n", name);
-    fprintf(out, "  %s train --out runs/first --resume --steps 6000\n", name);
-    if (!app->desc->pairs)
-        fprintf(out, "  %s generate runs/first --count 100 --output samples.png\n", name);
+    fprintf(out, "\nexamples:\n");
+    print_examples(app, out);
 }
 
 /* The default, as it stands in the options before parsing. */

@@ -300,8 +300,11 @@ static void old_versions_are_not_read_late(void **unused)
     (void)unused;
     vkg_graph *g = new_graph();
     vkg_tensor *old = vkg_buffer(g, "average", VKG_SHAPE(3), (vkg_init){0}), *square = vkg_square(g, old);
+    vkg_tensor *twice = vkg_affine(g, old, 2, 0), *turned = vkg_flip(g, old, 1);
     vkg_assign(g, old, vkg_affine(g, old, 0.5f, 1));
     assert_ptr_equal(vkg_square(g, old), square);
+    vkg_neg(g, twice); /* of what is there already, which a simplification must not look through */
+    vkg_slice(g, turned, 0, 1, 2, 1);
     assert_null(vkg_graph_error(g));
     test_expect_errors(true);
     vkg_output(g, "y", vkg_exp(g, vkg_reshape(g, old, VKG_SHAPE(1, 3))));

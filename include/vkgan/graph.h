@@ -111,7 +111,7 @@ VKG_API void vkg_assign(vkg_graph *graph, vkg_tensor *buffer, vkg_tensor *value)
 VKG_API vkg_tensor *vkg_random_normal(vkg_graph *graph, vkg_shape shape);
 VKG_API vkg_tensor *vkg_random_uniform(vkg_graph *graph, vkg_shape shape);
 
-/* Marks a tensor whose numbers the host reads after a run. */
+/* Marks a tensor whose numbers the host reads after a run. A parameter or buffer itself is given as it is at the end of the run. */
 VKG_API void vkg_output(vkg_graph *graph, const char *name, vkg_tensor *tensor);
 
 /* --- what is known of a tensor --- */

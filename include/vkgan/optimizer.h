@@ -99,7 +99,8 @@ typedef struct vkg_optimizer_desc {
 
 /* Updates parameters[i] by gradients[i] (same shape). From here on, in this graph, vkg_parameter and
  * vkg_graph_parameters give the updated versions; tensors built earlier keep the old numbers. Reading an old version later is
- * an error, also by vkg_gradients: gradients that need it come first.
+ * an error, also by vkg_gradients: gradients that need it come first. (A gradient may be a parameter itself, as that of Σ x·y by x is
+ * y: one call updates both.)
  * `name` is the optimiser's: calls with the same name are further steps of one optimiser, over the same parameters, and
  * different optimisers of a state have different names. Moments are kept in the state under PyTorch's names:
  * "exp_avg.PARAMETER" and "exp_avg_sq.PARAMETER" (ADAM, ADAMW), "square_avg.PARAMETER" (RMSPROP),

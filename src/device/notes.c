@@ -1,6 +1,6 @@
 /* Notes: what was found out about kernels on a device, a line each, "key = value", in a text file of the cache folder
- * that a person can read. One file a driver, device, library version and build, as far as its shaders differ: what was
- * found out about other kernels says nothing of these. It only saves time and keeps choices as they are: whatever is
+ * that a person can read. One file a driver, device, library version and set of shaders: what was found out about other
+ * kernels says nothing of these. It only saves time and keeps choices as they are: whatever is
  * wrong with it, work goes on without. */
 #include <stdio.h>
 #include <stdlib.h>

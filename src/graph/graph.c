@@ -250,17 +250,20 @@ static bool dtypes_fit(vkg_graph *graph, const struct node_desc *desc)
     return true;
 }
 
-/* All versions of a parameter or buffer lie at one address: what is computed behind an update would read the new numbers. */
-static bool states_are_current(vkg_graph *graph, const struct node_desc *desc)
+bool tensor_is_current(const vkg_tensor *tensor)
 {
-    for (uint32_t i = 0; i < desc->input_count; i++) {
-        const vkg_tensor *storage = tensor_storage(desc->inputs[i]);
-        if (storage->op == &op_state && storage->superseded != UINT32_MAX) {
+    const vkg_tensor *storage = tensor_storage(tensor);
+    return storage->op != &op_state || storage->superseded == UINT32_MAX;
+}
+
+static bool inputs_are_current(vkg_graph *graph, const struct node_desc *desc)
+{
+    for (uint32_t i = 0; i < desc->input_count; i++)
+        if (!tensor_is_current(desc->inputs[i])) {
             graph_fail(graph, "%s: input %u is \"%s\" as it was before its update in this graph; compute it before that update",
-                       desc->op->name, i, storage->name);
+                       desc->op->name, i, tensor_storage(desc->inputs[i])->name);
             return false;
         }
-    }
     return true;
 }
 
@@ -288,7 +291,7 @@ vkg_tensor *graph_add_node(vkg_graph *graph, const struct node_desc *desc)
     uint32_t *bucket = desc->op->unique ? NULL : find_bucket(graph, desc);
     if (bucket && *bucket)
         return graph->tensors[*bucket - 1];
-    if (!states_are_current(graph, desc))
+    if (!inputs_are_current(graph, desc))
         return graph->poison;
     vkg_tensor *tensor = new_tensor(graph, desc);
     if (!tensor)
@@ -430,6 +433,11 @@ void vkg_output(vkg_graph *graph, const char *name, vkg_tensor *tensor)
 {
     if (tensor->poisoned)
         return;
+    if (!tensor_is_current(tensor)) {
+        graph_fail(graph, "output \"%s\" is \"%s\" as it was before its update in this graph", name ? name : "output",
+                   tensor_storage(tensor)->name);
+        return;
+    }
     char *copy = arena_strdup(&graph->arena, name ? name : "output");
     if (!copy || !array_reserve((void **)&graph->outputs, &graph->output_capacity, graph->output_count,
                                 sizeof *graph->outputs)) {

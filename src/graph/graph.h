@@ -193,6 +193,10 @@ static inline const vkg_tensor *tensor_storage(const vkg_tensor *tensor)
     return tensor;
 }
 
+/* All versions of a parameter or buffer lie at one address. false: what is computed of it from here on would be of the numbers behind an
+ * update. */
+bool tensor_is_current(const vkg_tensor *tensor);
+
 uint64_t shape_elements(const vkg_shape *shape);
 /* float16 or bfloat16 */
 static inline bool dtype_is_half(vkg_dtype dtype)

@@ -148,7 +148,8 @@ static vkg_result bind_moments(struct lowering *lowering, const vkg_tensor *writ
     return result;
 }
 
-/* Where a result lies as halves, its copy is at the same place, which is known already where it is an output. A kernel that does not write halves leaves floats elsewhere first. */
+/* Where a result lies as halves, it lies in its copy, which has a place already where it is an output. A kernel that does not write halves
+ * leaves floats elsewhere first. */
 static vkg_result place_halves(struct lowering *lowering, const vkg_tensor *written, const vkg_tensor *copy, bool elsewhere,
                                struct placement *floats)
 {

@@ -124,7 +124,7 @@ static float half_life(const vkg_ema *ema, uint32_t images)
     return (float)(ema->half_life_images > 0 ? ema->half_life_images / images : log(0.5) / log(decay));
 }
 
-/* From here on there is one average more. */
+/* The β of this averaging, [1], which it counts. */
 static vkg_tensor *beta_of(vkg_graph *graph, const vkg_ema *ema, uint32_t images)
 {
     const vkg_shape one = VKG_SHAPE(1);

@@ -158,7 +158,7 @@ vkg_tensor *vkg_affine(vkg_graph *graph, vkg_tensor *a, float factor, float offs
         return vkg_cast(graph, a, VKG_FLOAT32);
     if (tensor_is_constant(a, &value))
         return vkg_constant(graph, value * factor + offset, a->shape);
-    if (a->op == &op_affine && a->attributes.q == 0) /* (a·p)·factor + offset */
+    if (a->op == &op_affine && a->attributes.q == 0 && tensor_is_current(a->inputs[0])) /* (a·p)·factor + offset */
         return vkg_affine(graph, a->inputs[0], a->attributes.p * factor, offset);
     return pointwise_unary(graph, &op_affine, a, factor, offset);
 }

@@ -158,7 +158,7 @@ vkg_tensor *rearrange(vkg_graph *graph, vkg_tensor *a, vkg_shape shape, const st
         return a;
     if (tensor_is_constant(a, &value))
         return rearrange_constant(graph, &a->shape, value, &shape, r);
-    if (a->op == &op_rearrange && compose(a, &shape, r, &composed))
+    if (a->op == &op_rearrange && tensor_is_current(a->inputs[0]) && compose(a, &shape, r, &composed))
         return rearrange(graph, a->inputs[0], shape, &composed);
     return graph_add_node(graph, &(struct node_desc){.op = &op_rearrange, .shape = shape, .input_count = 1,
                                                      .inputs = &a, .dtype = moved_dtype(a),

@@ -170,3 +170,8 @@ vkg_result commands_record_segments(struct vkg_program *program)
     program->stats.submissions = program->segment_count;
     return result;
 }
+
+vkg_result commands_want_segments(struct vkg_program *program)
+{
+    return program->segment_count ? VKG_OK : commands_record_segments(program);
+}

@@ -18,6 +18,8 @@ void commands_dispatch(const struct vkg_program *program, VkCommandBuffer comman
 /* Cuts the run before the dispatch that would take a submission past program->submission_seconds, by dispatches[i].seconds,
  * and records it; in place of what was recorded before. Nothing of the program may be in flight. */
 vkg_result commands_record_segments(struct vkg_program *program);
+/* Does so where the last attempt failed, which left nothing. */
+vkg_result commands_want_segments(struct vkg_program *program);
 /* How many submissions that would be. */
 uint32_t commands_count_segments(const struct vkg_program *program);
 /* The copies of a slot's inputs and outputs, and its fence. */

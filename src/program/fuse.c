@@ -17,7 +17,7 @@ enum {
     MAX_REPEATED_COST = 16, /* of a chain that several kernels compute again */
     MAX_REPEATED_LEAVES = 6,
     MAX_CONSTANTS = 60, /* specialisation constants of one kernel's reads, */
-    MAX_NUMBERS = 72,   /* and of its operations besides; sizes need some more of PIPELINE_MAX_CONSTANTS */
+    MAX_WITH_NUMBERS = 72, /* and of these and its operations' numbers; sizes take some 20 of PIPELINE_MAX_CONSTANTS besides */
     MOST_SMALL = 16384, /* elements of a tensor that larger ones compute again */
     WINDOW = 12, /* how many units back a node may join */
 };
@@ -176,7 +176,7 @@ static bool chain_join(struct chain *chain, const struct chain *other)
     chain->numbers += other->numbers;
     chain->expensive |= other->expensive;
     return fits && chain->cost <= MAX_COST && (chain->constants <= MAX_CONSTANTS || chain->leaf_count <= 3) &&
-           chain->constants + chain->numbers <= MAX_NUMBERS;
+           chain->constants + chain->numbers <= MAX_WITH_NUMBERS;
 }
 
 /* The chain that ends in `node`. Where it gets too large, an input is computed on its own instead. */

@@ -88,7 +88,7 @@ static bool far_off(const struct vkg_program *program)
 
 vkg_result pace_first_run(struct vkg_program *program, uint32_t slot)
 {
-    vkg_result result = program->segment_count ? VKG_OK : commands_record_segments(program); /* the last time that failed */
+    vkg_result result = commands_want_segments(program);
     if (result == VKG_OK)
         result = device_wait_idle(program->device); /* what others sent must not be measured */
     if (result == VKG_OK)
@@ -96,9 +96,7 @@ vkg_result pace_first_run(struct vkg_program *program, uint32_t slot)
     if (result != VKG_OK)
         return result;
     learn(program);
-    if (far_off(program))
-        result = commands_record_segments(program);
-    program->measured = result == VKG_OK;
-    program->slots[slot].in_flight = program->slots[slot].finished = result == VKG_OK;
-    return result;
+    program->slots[slot].in_flight = program->slots[slot].finished = true; /* whatever becomes of the next ones */
+    program->measured = !far_off(program) || commands_record_segments(program) == VKG_OK;
+    return VKG_OK;
 }

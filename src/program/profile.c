@@ -98,7 +98,9 @@ static void destroy(struct profile *profile)
 vkg_result profile_run(struct vkg_program *program, uint32_t slot, struct dispatch_time *times)
 {
     struct profile profile = {.program = program};
-    vkg_result result = record(&profile);
+    vkg_result result = commands_want_segments(program);
+    if (result == VKG_OK)
+        result = record(&profile);
     if (result == VKG_OK) {
         result = run_send(program, slot, profile.segments, program->segment_count);
         /* what was sent before an error is still being run */

@@ -1,5 +1,5 @@
 /* The self-test: do the kernels compute, on this device and driver, what loops on the processor do? What was seen is
- * noted: a kernel is tested once a device, driver and library version. One that computes wrong numbers, or cannot be
+ * noted: a kernel is tested once a device, driver and set of shaders. One that computes wrong numbers, or cannot be
  * built or run, is distrusted, and a warning names it. VKGAN_SELF_TEST=0: nothing is tested, and all are trusted. */
 #ifndef VKG_PROGRAM_SELF_TEST_H
 #define VKG_PROGRAM_SELF_TEST_H

@@ -245,6 +245,57 @@ static void test_jpeg(void **state)
     }
 }
 
+/* A JPEG of 8×8 whose table of codes has so many of each length from `first` on. */
+static size_t make_codes(uint8_t *bytes, uint32_t first, const uint8_t counts[3])
+{
+    static const uint8_t FRAME[] = {0xff, 0xd8, 0xff, 0xc0, 0, 11, 8, 0, 8, 0, 8, 1, 1, 0x11, 0};
+    static const uint8_t SCAN[] = {0xff, 0xda, 0, 8, 1, 1, 0, 0, 63, 0, 0x80, 0, 0xff, 0xd9};
+    const uint32_t codes = (uint32_t)counts[0] + counts[1] + counts[2], length = 2 + 17 + codes;
+    uint8_t *at = bytes;
+    memcpy(at, FRAME, sizeof FRAME), at += sizeof FRAME;
+    *at++ = 0xff, *at++ = 0xc4, *at++ = (uint8_t)(length >> 8), *at++ = (uint8_t)length, *at++ = 0;
+    memset(at, 0, 16);
+    memcpy(at + first - 1, counts, 3), at += 16;
+    memset(at, 0xff, codes), at += codes;
+    memcpy(at, SCAN, sizeof SCAN), at += sizeof SCAN;
+    return (size_t)(at - bytes);
+}
+
+/* What the decoder would write behind its tables, or take memory as it finds it for pixels, or gigabytes for. */
+static void test_unsound_jpegs(void **state)
+{
+    static const uint8_t EMPTY[] = {0xff, 0xd8, 0xff, 0xc0, 0, 11, 8, 0, 64, 0, 64, 1, 1, 0x11, 0, 0xff, 0xd9};
+    static const uint8_t HUGE[] = {0xff, 0xd8, 0xff, 0xc2, 0,    20,   8, 0x40, 0,    0x40, 0, 4, 1, 0x11, 0, 2, 0x11,
+                                   0,    3,    0x11, 0,    4,    0x11, 0, 0xff, 0xda, 0,    6, 0, 0,  63,   0, 0xff, 0xd9};
+    uint8_t files[4][1024];
+    const size_t sizes[4] = {make_codes(files[0], 8, (const uint8_t[]){1, 255, 0}), make_codes(files[1], 14, (const uint8_t[]){255, 255, 190}),
+                             sizeof EMPTY, sizeof HUGE};
+    struct messages messages;
+    vkg_dataset *dataset;
+    (void)state;
+    memcpy(files[2], EMPTY, sizeof EMPTY);
+    memcpy(files[3], HUGE, sizeof HUGE);
+    messages_init(&messages);
+    files_folder(files_path("unsound"));
+    const char *path = files_path("unsound/a.jpg"), *folder = files_path("unsound");
+    for (int i = 0; i < 4; ++i) {
+        float image[64 * 64];
+        files_write(path, files[i], sizes[i]);
+        vkg_result result = vkg_dataset_open(&messages.log, &(vkg_dataset_desc){.path = folder, .any_size = i == 3}, &dataset);
+        if (result == VKG_OK && i == 3) { /* no memory for its pixels is taken, nor is there any */
+            vkg_view *view;
+            assert_int_equal(vkg_view_create(dataset, &(vkg_view_desc){.crop = 8}, &view), VKG_OK);
+            result = vkg_view_read(view, 0, image, NULL);
+            vkg_view_destroy(&view);
+        } else if (result == VKG_OK) {
+            result = vkg_dataset_read(dataset, 0, image);
+        }
+        assert_int_equal(result, VKG_ERROR_FORMAT);
+        messages_expect(&messages, path, NULL);
+        vkg_dataset_close(&dataset);
+    }
+}
+
 /* --- fitting --- */
 
 static void test_resize(void **state)
@@ -352,7 +403,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_folder),           cmocka_unit_test(test_classes),
         cmocka_unit_test(test_single_file),      cmocka_unit_test(test_folder_of_mixed_sizes),
-        cmocka_unit_test(test_damaged_pictures), cmocka_unit_test(test_jpeg),
+        cmocka_unit_test(test_damaged_pictures), cmocka_unit_test(test_jpeg), cmocka_unit_test(test_unsound_jpegs),
         cmocka_unit_test(test_resize),           cmocka_unit_test(test_float_pictures),
         cmocka_unit_test(test_readers_at_once),
     };

@@ -137,12 +137,14 @@ VKG_API int vkg_app_translate(vkg_app *app, bool made);
 /* Writes images as a grid, see vkg_grid_desc, to a PNG file, and says so. */
 VKG_API vkg_result vkg_app_save_grid(const vkg_app *app, const float *samples, const vkg_network_settings *settings,
                                      uint32_t count, uint32_t columns, const char *path);
+/* Where samples of the run are drawn from: "generator", or "ema.generator", its moving average, where --ema keeps one. */
+VKG_API const char *vkg_app_generator_scope(const vkg_app *app);
 /* Loads what a state holds and whose names begin with `prefix` from that run's checkpoint. Errors: those of vkg_state_load;
  * FORMAT for numbers that are none. */
 VKG_API vkg_result vkg_app_load(vkg_app *app, vkg_state *state, const char *prefix);
 /* Opens the file or folder that the command line names (vkg_app_target) and calls `work` with every picture there, of its own
  * size and so many channels, in the order of their names. `work` may change the picture, which is freed after it; `name` is
- * vkg_dataset_name. Stops at the first error. */
+ * vkg_dataset_name. Stops at the first error. Errors: INVALID where the command line names none. */
 VKG_API vkg_result vkg_app_each_picture(vkg_app *app, uint32_t channels,
                                         vkg_result (*work)(void *user, vkg_image *picture, const char *name), void *user);
 /* Writes a picture into the folder of --output, which is made where it is missing, as NAME.png: `name` is an image's own

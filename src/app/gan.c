@@ -57,7 +57,7 @@ static vkg_gan_desc gan_of(const vkg_app *app, const vkg_network_settings *setti
     return gan;
 }
 
-const char *app_generator_scope(const vkg_app *app)
+const char *vkg_app_generator_scope(const vkg_app *app)
 {
     return app->options.ema > 0 ? "ema.generator" : "generator";
 }

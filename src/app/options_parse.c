@@ -129,7 +129,7 @@ static bool parse_words(vkg_app *app, const struct command_row *command, int wor
     return true;
 }
 
-/* The options of a recipe, as if they had been the defaults. */
+/* The options of a recipe, as if they had been the defaults; but for how long it trains, which is no number of steps to be timed. */
 static bool apply_recipe(vkg_app *app, const struct command_row *command, const vkg_app_recipe *recipe)
 {
     enum { MOST = 64 };
@@ -137,8 +137,11 @@ static bool apply_recipe(vkg_app *app, const struct command_row *command, const 
     int count = 0;
     for (char *word = rest ? strtok_r(rest, " ", &rest) : NULL; word && count < MOST; word = strtok_r(NULL, " ", &rest))
         words[count++] = word;
+    const double steps = app->options.steps;
     if (!parse_words(app, command, count, words))
         return false;
+    if (command->command == BENCH)
+        app->options.steps = steps;
     memset(app->options.given, 0, sizeof app->options.given);
     return true;
 }

@@ -99,6 +99,8 @@ vkg_result vkg_app_each_picture(vkg_app *app, uint32_t channels, vkg_result (*wo
                                 void *user)
 {
     vkg_dataset *set;
+    if (!app->options.target)
+        return vkg_fail(&app->log, VKG_ERROR_INVALID, "a picture or a folder of pictures is needed; see %s --help", app->desc->name);
     vkg_result result = vkg_dataset_open(&app->log, &(vkg_dataset_desc){.path = app->options.target, .any_size = true,
                                                                         .channels = channels}, &set);
     const uint32_t count = result == VKG_OK ? vkg_dataset_get_info(set).count : 0;

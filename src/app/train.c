@@ -154,6 +154,17 @@ static vkg_result write_last_report(const struct training *t, vkg_result result)
     return result;
 }
 
+/* Of a rate that has fallen to 0 before the last step. Programs with phases of their own have schedules of their own. */
+static void warn_of_rate(const struct training *t)
+{
+    const struct options *o = &t->app->options;
+    const bool falls = o->lr_schedule == VKG_SCHEDULE_LINEAR || o->lr_schedule == VKG_SCHEDULE_COSINE;
+    const uint64_t end = (uint64_t)o->warmup + (uint64_t)o->lr_steps;
+    if (falls && !t->app->desc->phases && t->last_step > end)
+        vkg_logf(&t->app->log, VKG_LOG_WARNING, "from step %" PRIu64 " on the learning rate is 0 (--lr-schedule, --lr-steps), and nothing is learned",
+                 end);
+}
+
 int command_train(vkg_app *app)
 {
     char folder[256];
@@ -163,6 +174,8 @@ int command_train(vkg_app *app)
     vkg_result result = training_set_up(&t);
     const bool by_time = app->options.minutes > 0 && !option_given(app, "steps");
     t.last_step = by_time ? NO_LAST_STEP : (uint64_t)app->options.steps;
+    if (result == VKG_OK)
+        warn_of_rate(&t);
     if (result == VKG_OK && t.first_step >= t.last_step)
         result = vkg_fail(&app->log, VKG_ERROR_INVALID, "the run is at step %" PRIu64 " already: give --steps a larger number",
                           t.first_step);

@@ -47,7 +47,7 @@ static vkg_result create_trainer(struct training *t)
         result = vkg_sampler_create(app->device, &(vkg_sampler_desc){
             .generator = app->desc->gan.generator, .settings = t->settings,
             .batch = app_sampler_batch(app, samples && samples < most ? samples : most),
-            .state = vkg_trainer_state(t->trainer), .scope = app_generator_scope(app)}, &t->sampler);
+            .state = vkg_trainer_state(t->trainer), .scope = vkg_app_generator_scope(app)}, &t->sampler);
     return result;
 }
 

@@ -59,7 +59,7 @@ vkg_result vkg_app_load(vkg_app *app, vkg_state *state, const char *prefix)
 static vkg_result load_sampler(vkg_app *app, vkg_sampler_desc desc, vkg_state **state, vkg_sampler **sampler)
 {
     vkg_result result = app->device ? VKG_OK : app_open_device(app);
-    desc.scope = app_generator_scope(app);
+    desc.scope = vkg_app_generator_scope(app);
     if (result == VKG_OK)
         result = vkg_sampler_create_state(app->device, &desc, state);
     if (result == VKG_OK)

@@ -13,6 +13,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "data/source.h"
+#include "io/jpeg.h"
 #include "io/stb.h"
 
 enum { MAX_DEPTH = 32 };
@@ -44,6 +45,12 @@ static vkg_result no_memory(const struct source *source)
                     source->path);
 }
 
+/* A picture that is left out without a word makes another data set. */
+static vkg_result unreadable(const struct source *source, const char *path)
+{
+    return vkg_fail(&source->log, VKG_ERROR_IO, "%s: cannot be read: %s", path, strerror(errno));
+}
+
 static vkg_result walk(const struct source *source, struct folder_state *state, const char *folder, int depth);
 
 static vkg_result visit(const struct source *source, struct folder_state *state, const char *folder,
@@ -56,10 +63,14 @@ static vkg_result visit(const struct source *source, struct folder_state *state,
         return no_memory(source);
     snprintf(path, bytes, "%s/%s", folder, name);
     if (lstat(path, &status) != 0)
-        return VKG_OK;           /* gone since the folder was read */
+        return errno == ENOENT ? VKG_OK : unreadable(source, path); /* gone since the folder was read */
     if (S_ISDIR(status.st_mode)) /* a link to a folder is not: links may go round in circles */
         return walk(source, state, path, depth + 1);
-    if (!is_picture_name(name) || stat(path, &status) != 0 || !S_ISREG(status.st_mode))
+    if (!is_picture_name(name))
+        return VKG_OK;
+    if (stat(path, &status) != 0)
+        return unreadable(source, path);
+    if (!S_ISREG(status.st_mode))
         return VKG_OK;
     if (!array_reserve((void **)&state->paths, &state->capacity, state->count, sizeof *state->paths))
         return no_memory(source);
@@ -77,9 +88,11 @@ static vkg_result walk(const struct source *source, struct folder_state *state, 
         return vkg_fail(&source->log, VKG_ERROR_IO, "%s: the folder cannot be read: %s", folder,
                         strerror(errno));
     vkg_result result = VKG_OK;
-    for (struct dirent *entry; result == VKG_OK && (entry = readdir(stream));)
+    for (struct dirent *entry; result == VKG_OK && (errno = 0, entry = readdir(stream));)
         if (entry->d_name[0] != '.')
             result = visit(source, state, folder, entry->d_name, depth);
+    if (result == VKG_OK && errno)
+        result = unreadable(source, folder);
     closedir(stream);
     return result;
 }
@@ -253,11 +266,22 @@ static vkg_result folder_open(struct source *source)
     return read_sizes(source, state);
 }
 
+/* Not more pixels than such a file can hold (bits of a PNG's bytes, which deflate packs 1032 times), so that a few bytes do not take
+ * gigabytes. */
+static bool is_sound(const uint8_t *bytes, size_t size)
+{
+    int width, height, channels;
+    const uint64_t most = (uint64_t)size * 1032 * 8;
+    const bool jpeg = size > 2 && bytes[0] == 0xff && bytes[1] == 0xd8;
+    return stbi_info_from_memory(bytes, (int)size, &width, &height, &channels) && (uint64_t)width * (uint64_t)height <= most &&
+           (!jpeg || jpeg_is_sound(bytes, size));
+}
+
 static vkg_result decode(const vkg_log *log, const char *path, const void *bytes, size_t size,
                          struct scratch *scratch, struct picture *picture)
 {
     int width, height, channels;
-    uint8_t *pixels = stbi_load_from_memory(bytes, (int)size, &width, &height, &channels, 0);
+    uint8_t *pixels = is_sound(bytes, size) ? stbi_load_from_memory(bytes, (int)size, &width, &height, &channels, 0) : NULL;
     if (!pixels)
         return vkg_fail(log, VKG_ERROR_FORMAT, "%s: a damaged PNG or JPEG, or of a kind that cannot be decoded",
                         path);

@@ -18,8 +18,8 @@ struct vkg_tiles {
 /* Settings for parts of that size. */
 static vkg_sampler_desc sampler_desc(const vkg_tiles *tiles, uint32_t height, uint32_t width)
 {
-    vkg_sampler_desc desc = {.generator = tiles->desc.generator, .settings = tiles->desc.settings, .batch = 1,
-                             .state = tiles->state};
+    vkg_sampler_desc desc = {.generator = tiles->desc.generator, .scope = tiles->desc.scope, .settings = tiles->desc.settings,
+                             .batch = 1, .state = tiles->state};
     vkg_network_settings *s = &desc.settings;
     s->input[0] = height, s->input[1] = width;
     s->image[0] = height * tiles->desc.factor, s->image[1] = width * tiles->desc.factor;

@@ -9,9 +9,10 @@
  * that unpacks to more (a "zip bomb") fails as if memory were out. */
 static const size_t MAX_ALLOCATION = (size_t)STBI_MAX_DIMENSIONS * STBI_MAX_DIMENSIONS * 4 + (1u << 20);
 
+/* Zeros: of damaged files it takes some for pixels, or for tables, that it never wrote. */
 static void *decoder_malloc(size_t size)
 {
-    return size > MAX_ALLOCATION ? NULL : malloc(size);
+    return size > MAX_ALLOCATION ? NULL : calloc(1, size);
 }
 
 static void *decoder_realloc(void *memory, size_t size)

@@ -1,4 +1,5 @@
 /* The state to and from a safetensors file, in PyTorch's axis order. */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -123,8 +124,9 @@ static vkg_result parse_step(const vkg_log *log, const vkg_safetensors *file, co
     *step = 0;
     if (!text)
         return VKG_OK; /* weights that another program wrote */
+    errno = 0;
     *step = strtoull(text, &end, 10);
-    if (end == text || *end || text[0] == '-')
+    if (*text < '0' || *text > '9' || *end || errno)
         return vkg_fail(log, VKG_ERROR_FORMAT, "%s: the metadata's \"step\" is \"%s\", expected a number", path, text);
     return VKG_OK;
 }

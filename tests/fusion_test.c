@@ -244,6 +244,62 @@ static void long_chains_of_numbers(void **unused)
     vkg_graph_destroy(&g);
 }
 
+/* --- rearrangements --- */
+
+/* A sum over axes with one of size 1 between them, along which the rearrangement may miss. */
+static void sums_skip_axes_of_one(void **unused)
+{
+    (void)unused;
+    const uint32_t n = 2 + test_random(5), c = 1 + test_random(9);
+    vkg_graph *g;
+    assert_int_equal(vkg_graph_create(test_log(), &g), VKG_OK);
+    vkg_tensor *x = vkg_input(g, "x", VKG_SHAPE(n, 1, c)), *spread = vkg_spread(g, x, 1, 2);
+    vkg_tensor *sum = vkg_sum(g, spread, VKG_ALL_AXES, false), *lines = vkg_sum(g, spread, 4, false);
+    vkg_output(g, "sum", sum);
+    vkg_output(g, "lines", lines);
+    vkg_program *program = create(g, NULL);
+    fill(program, x);
+    assert_int_equal(vkg_program_run(program), VKG_OK);
+    const float *xs = vkg_program_input(program, x, 0), *found = vkg_program_output(program, lines, 0);
+    double all = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        double line = 0;
+        for (uint32_t k = 0; k < c; k++)
+            line += (double)xs[i * c + k];
+        assert_near(found[i], line, 1e-5);
+        all += line;
+    }
+    assert_near(*(const float *)vkg_program_output(program, sum, 0), all, 1e-5);
+    vkg_program_destroy(&program);
+    vkg_graph_destroy(&g);
+}
+
+/* Beside a constant that moves are zeros, whether it is one that nobody may look into, or infinite. */
+static void constants_move(void **unused)
+{
+    (void)unused;
+    enum { N = 3, C = 3 };
+    vkg_graph *g;
+    assert_int_equal(vkg_graph_create(test_log(), &g), VKG_OK);
+    vkg_tensor *x = vkg_input(g, "x", VKG_SHAPE(N, C)), *one = vkg_constant(g, 1, VKG_SHAPE(N, 1));
+    vkg_tensor *with_ones = vkg_concat(g, (vkg_tensor *[]){vkg_detach(g, one), x}, 2, 1);
+    vkg_tensor *masked = vkg_concat(g, (vkg_tensor *[]){x, vkg_constant(g, -INFINITY, VKG_SHAPE(N, 1))}, 2, 1);
+    vkg_output(g, "ones", with_ones);
+    vkg_output(g, "masked", masked);
+    vkg_program *program = create(g, NULL);
+    fill(program, x);
+    assert_int_equal(vkg_program_run(program), VKG_OK);
+    const float *xs = vkg_program_input(program, x, 0), *ones = vkg_program_output(program, with_ones, 0),
+                *infinite = vkg_program_output(program, masked, 0);
+    for (int n = 0; n < N; n++)
+        for (int c = 0; c <= C; c++) {
+            assert_true(ones[n * (C + 1) + c] == (c ? xs[n * C + c - 1] : 1));
+            assert_true(infinite[n * (C + 1) + c] == (c < C ? xs[n * C + c] : -INFINITY));
+        }
+    vkg_program_destroy(&program);
+    vkg_graph_destroy(&g);
+}
+
 /* --- halves --- */
 
 /* A convolution's result whose halves alone are read, by the program's user. */
@@ -337,7 +393,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(small_ones_are_computed_again), cmocka_unit_test(assignments_are_done_in_place),
                                        cmocka_unit_test(the_last_assignment_counts), cmocka_unit_test(what_lies_in_memory_is_read_behind_it),
-                                       cmocka_unit_test(long_chains_of_numbers), cmocka_unit_test(halves_may_be_an_output),
+                                       cmocka_unit_test(long_chains_of_numbers), cmocka_unit_test(sums_skip_axes_of_one),
+                                       cmocka_unit_test(constants_move), cmocka_unit_test(halves_may_be_an_output),
                                        cmocka_unit_test(results_lie_as_halves)};
     return cmocka_run_group_tests(tests, NULL, test_device_close);
 }

@@ -407,9 +407,36 @@ static void statistics_of_many_lanes(void **unused)
     device->caps.type = type;
 }
 
+/* 0·∞ is no number, but what PyTorch says there is: the loss beside a class that is masked, and the slope of x⁰ at 0. */
+static void products_of_nothing_and_infinity(void **unused)
+{
+    (void)unused;
+    vkg_graph *g;
+    vkg_program *program;
+    assert_int_equal(vkg_graph_create(test_log(), &g), VKG_OK);
+    vkg_tensor *logits = vkg_input(g, "logits", VKG_SHAPE(1, 3)), *labels = vkg_input(g, "labels", VKG_SHAPE(1));
+    vkg_tensor *a = vkg_input(g, "a", VKG_SHAPE(2)), *b = vkg_input(g, "b", VKG_SHAPE(2)), *slope;
+    vkg_tensor *loss = vkg_cross_entropy(g, logits, labels);
+    vkg_gradients(g, vkg_pow(g, a, b), &a, 1, &slope);
+    vkg_output(g, "loss", loss);
+    vkg_output(g, "slope", slope);
+    assert_int_equal(vkg_program_create(test_device(), g, NULL, NULL, &program), VKG_OK);
+    memcpy(vkg_program_input(program, logits, 0), (float[]){1, -INFINITY, 1}, 3 * sizeof(float));
+    *(float *)vkg_program_input(program, labels, 0) = 2;
+    memcpy(vkg_program_input(program, a, 0), (float[]){0, 3}, 2 * sizeof(float));
+    memcpy(vkg_program_input(program, b, 0), (float[]){0, 2}, 2 * sizeof(float));
+    assert_int_equal(vkg_program_run(program), VKG_OK);
+    const float *found = vkg_program_output(program, slope, 0);
+    assert_float_equal(*(const float *)vkg_program_output(program, loss, 0), 0.693147f, 1e-5);
+    assert_float_equal(found[0], 0, 0);
+    assert_float_equal(found[1], 6, 1e-4);
+    vkg_program_destroy(&program);
+    vkg_graph_destroy(&g);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(layers_follow_pytorch), cmocka_unit_test(statistics_far_from_zero),
-                                       cmocka_unit_test(statistics_of_many_lanes)};
+                                       cmocka_unit_test(statistics_of_many_lanes), cmocka_unit_test(products_of_nothing_and_infinity)};
     return cmocka_run_group_tests(tests, NULL, test_device_close);
 }

@@ -76,8 +76,8 @@ static void merge(const vkg_shape *space, uint32_t axes, const axis_walks *walks
 {
     bool reduced_before = false;
     for (uint32_t axis = 0; axis < space->rank; axis++) {
-        bool reduced = axes >> axis & 1;
         uint32_t size = space->dims[axis];
+        bool reduced = axes >> axis & 1 || (size == 1 && reduced_before); /* so that what is reduced is one run */
         if (!axis_counts(walks, leaf_count, space, axis))
             continue;
         if (dims->count && reduced == reduced_before &&

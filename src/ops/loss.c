@@ -62,7 +62,9 @@ vkg_tensor *vkg_cross_entropy(vkg_graph *graph, vkg_tensor *logits, vkg_tensor *
     uint32_t n = logits->shape.dims[0];
     vkg_tensor *column = vkg_reshape(graph, labels, VKG_SHAPE(n, 1));
     vkg_tensor *picked = vkg_equal(graph, column, counting_axis(graph, logits->shape.dims[1], 0));
-    vkg_tensor *sum = vkg_sum(graph, vkg_mul(graph, picked, vkg_log_softmax(graph, logits, 1)), VKG_ALL_AXES, false);
+    /* not a product: the other classes' logarithms may be −∞ */
+    vkg_tensor *logarithms = vkg_where(graph, picked, vkg_log_softmax(graph, logits, 1), vkg_constant(graph, 0, VKG_SCALAR));
+    vkg_tensor *sum = vkg_sum(graph, logarithms, VKG_ALL_AXES, false);
     return vkg_affine(graph, sum, -1.0f / (float)n, 0);
 }
 

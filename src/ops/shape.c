@@ -1,6 +1,7 @@
 /* Operations that move elements and compute nothing. Views change a shape or a name; everything else that takes an
  * element to one place at most is one operation, the rearrangement, which is its own gradient with other numbers,
  * and which costs nothing where fused kernels read through it. */
+#include <math.h>
 #include <string.h>
 
 #include "ops/ops.h"
@@ -55,7 +56,8 @@ vkg_tensor *vkg_reshape(vkg_graph *graph, vkg_tensor *a, vkg_shape shape)
 
 vkg_tensor *vkg_detach(vkg_graph *graph, vkg_tensor *a)
 {
-    return add_view(graph, &op_detach, a, a->shape);
+    float value;
+    return tensor_is_constant(a, &value) ? a : add_view(graph, &op_detach, a, a->shape);
 }
 
 vkg_tensor *read_again(vkg_graph *graph, vkg_tensor *a)
@@ -129,7 +131,8 @@ static vkg_tensor *rearrange_constant(vkg_graph *graph, const vkg_shape *from, f
         vkg_shape line = {.rank = shape->rank};
         for (uint32_t d = 0; d < shape->rank; d++)
             line.dims[d] = d == i ? size : 1;
-        result = vkg_mul(graph, result, vkg_data(graph, line, VKG_FLOAT32, mask));
+        vkg_tensor *inside = vkg_data(graph, line, VKG_FLOAT32, mask);
+        result = isfinite(value) ? vkg_mul(graph, result, inside) : vkg_where(graph, inside, result, vkg_constant(graph, 0, VKG_SCALAR));
     }
     return vkg_broadcast(graph, result, *shape);
 }

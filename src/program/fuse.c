@@ -109,7 +109,8 @@ static void look_at_read(struct analysis *a, const vkg_tensor *consumer, const v
                       (same || (a->limits->repeats_small && shape_elements(&storage->shape) <= MOST_SMALL)) &&
                       consumer->op != &op_rearrange; /* which computes nothing: it reads memory */
     a->repeats[storage->id] |= !same;
-    a->candidate[storage->id] &= is_fusible(a, consumer) && (fits || storage->op == &op_constant);
+    const bool constant = storage->op == &op_constant && consumer->op != &op_rearrange; /* of which it may leave zeros beside */
+    a->candidate[storage->id] &= is_fusible(a, consumer) && (fits || constant);
 }
 
 static void look_at_consumer(struct analysis *a, const vkg_tensor *consumer)

@@ -110,6 +110,8 @@ static vkg_tensor *prepare(vkg_graph *graph, vkg_tensor *images)
     return vkg_add(graph, images, vkg_data(graph, VKG_SHAPE(3), VKG_FLOAT32, offset));
 }
 
+enum { ALL_LAYERS = INT32_MAX };
+
 /* Layers are numbered as torchvision numbers them: a convolution, its relu, and, where the number behind these is no
  * convolution, a pooling. */
 static vkg_tensor *record(const struct weights *w, vkg_tensor *x, uint32_t last)
@@ -118,15 +120,20 @@ static vkg_tensor *record(const struct weights *w, vkg_tensor *x, uint32_t last)
         return graph_fail(w->graph, "%s: there is no \"features.0.weight\": these are no weights of torchvision's VGG", w->path);
     for (uint32_t number = 0; number <= last && !x->poisoned;) {
         if (find(w, number, "weight") != UINT32_MAX) {
+            if (find(w, number + 1, "weight") != UINT32_MAX)
+                return graph_fail(w->graph, "%s: features.%u and features.%u follow each other: expected a VGG without batch normalisation",
+                                  w->path, number, number + 1);
             x = convolution(w, number, x);
             if (number + 1 <= last)
                 x = vkg_relu(w->graph, x);
             number += 2;
-        } else if (find(w, number + 1, "weight") != UINT32_MAX) {
+        } else if (find(w, number + 1, "weight") != UINT32_MAX || number == last) {
             x = vkg_max_pool(w->graph, x, &(vkg_pool_desc){.kernel = {2, 2}});
             number++;
-        } else {
+        } else if (last == ALL_LAYERS) {
             break;
+        } else {
+            return graph_fail(w->graph, "%s: there is no layer %u, the last one is %u", w->path, last, number);
         }
     }
     return x;
@@ -144,7 +151,7 @@ vkg_tensor *vkg_vgg_features(vkg_graph *graph, vkg_tensor *images, const char *w
     if (vkg_safetensors_open(&graph->log, weights, &file) != VKG_OK)
         return graph_fail(graph, "%s: cannot be read as weights of VGG", weights);
     w.file = file;
-    vkg_tensor *features = record(&w, prepare(graph, images), last ? last : UINT32_MAX - 1);
+    vkg_tensor *features = record(&w, prepare(graph, images), last ? last : ALL_LAYERS);
     vkg_safetensors_close(&file);
     return features;
 }

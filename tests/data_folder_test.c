@@ -267,18 +267,19 @@ static void test_unsound_jpegs(void **state)
     static const uint8_t EMPTY[] = {0xff, 0xd8, 0xff, 0xc0, 0, 11, 8, 0, 64, 0, 64, 1, 1, 0x11, 0, 0xff, 0xd9};
     static const uint8_t HUGE[] = {0xff, 0xd8, 0xff, 0xc2, 0,    20,   8, 0x40, 0,    0x40, 0, 4, 1, 0x11, 0, 2, 0x11,
                                    0,    3,    0x11, 0,    4,    0x11, 0, 0xff, 0xda, 0,    6, 0, 0,  63,   0, 0xff, 0xd9};
-    uint8_t files[4][1024];
-    const size_t sizes[4] = {make_codes(files[0], 8, (const uint8_t[]){1, 255, 0}), make_codes(files[1], 14, (const uint8_t[]){255, 255, 190}),
-                             sizeof EMPTY, sizeof HUGE};
+    uint8_t files[5][1024];
+    const size_t sizes[5] = {make_codes(files[0], 8, (const uint8_t[]){1, 255, 0}), make_codes(files[1], 14, (const uint8_t[]){255, 255, 190}),
+                             sizeof EMPTY, sizeof HUGE, 1 + make_codes(files[4] + 1, 14, (const uint8_t[]){255, 255, 190})};
     struct messages messages;
     vkg_dataset *dataset;
     (void)state;
     memcpy(files[2], EMPTY, sizeof EMPTY);
     memcpy(files[3], HUGE, sizeof HUGE);
+    files[4][0] = 0xff; /* filling */
     messages_init(&messages);
     files_folder(files_path("unsound"));
     const char *path = files_path("unsound/a.jpg"), *folder = files_path("unsound");
-    for (int i = 0; i < 4; ++i) {
+    for (int i = 0; i < 5; ++i) {
         float image[64 * 64];
         files_write(path, files[i], sizes[i]);
         vkg_result result = vkg_dataset_open(&messages.log, &(vkg_dataset_desc){.path = folder, .any_size = i == 3}, &dataset);
@@ -294,6 +295,9 @@ static void test_unsound_jpegs(void **state)
         messages_expect(&messages, path, NULL);
         vkg_dataset_close(&dataset);
     }
+    assert_int_equal(symlink("/nowhere/b.png", files_path("unsound/b.png")), 0);
+    assert_int_equal(open_set(&messages, folder, 0, 0, &dataset), VKG_ERROR_IO);
+    messages_expect(&messages, "b.png", NULL);
 }
 
 /* --- fitting --- */

@@ -5,6 +5,7 @@
 
 #include "on_device.h"
 #include "ops/convolution.h"
+#include "ops/ops.h"
 #include "program/program.h"
 
 static bool is_texel(void)
@@ -274,7 +275,7 @@ static void sums_skip_axes_of_one(void **unused)
     vkg_graph_destroy(&g);
 }
 
-/* Beside a constant that moves are zeros, whether it is one that nobody may look into, or infinite. */
+/* Beside a constant that moves are zeros, whether it is known as one while the graph is built, or infinite. */
 static void constants_move(void **unused)
 {
     (void)unused;
@@ -282,7 +283,7 @@ static void constants_move(void **unused)
     vkg_graph *g;
     assert_int_equal(vkg_graph_create(test_log(), &g), VKG_OK);
     vkg_tensor *x = vkg_input(g, "x", VKG_SHAPE(N, C)), *one = vkg_constant(g, 1, VKG_SHAPE(N, 1));
-    vkg_tensor *with_ones = vkg_concat(g, (vkg_tensor *[]){vkg_detach(g, one), x}, 2, 1);
+    vkg_tensor *with_ones = vkg_concat(g, (vkg_tensor *[]){read_again(g, one), x}, 2, 1);
     vkg_tensor *masked = vkg_concat(g, (vkg_tensor *[]){x, vkg_constant(g, -INFINITY, VKG_SHAPE(N, 1))}, 2, 1);
     vkg_output(g, "ones", with_ones);
     vkg_output(g, "masked", masked);

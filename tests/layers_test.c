@@ -415,11 +415,13 @@ static void products_of_nothing_and_infinity(void **unused)
     vkg_program *program;
     assert_int_equal(vkg_graph_create(test_log(), &g), VKG_OK);
     vkg_tensor *logits = vkg_input(g, "logits", VKG_SHAPE(1, 3)), *labels = vkg_input(g, "labels", VKG_SHAPE(1));
-    vkg_tensor *a = vkg_input(g, "a", VKG_SHAPE(2)), *b = vkg_input(g, "b", VKG_SHAPE(2)), *slope;
+    vkg_tensor *a = vkg_input(g, "a", VKG_SHAPE(2)), *b = vkg_input(g, "b", VKG_SHAPE(2)), *slope, *second;
     vkg_tensor *loss = vkg_cross_entropy(g, logits, labels);
     vkg_gradients(g, vkg_pow(g, a, b), &a, 1, &slope);
     vkg_output(g, "loss", loss);
+    vkg_gradients(g, slope, &a, 1, &second);
     vkg_output(g, "slope", slope);
+    vkg_output(g, "second", second);
     assert_int_equal(vkg_program_create(test_device(), g, NULL, NULL, &program), VKG_OK);
     memcpy(vkg_program_input(program, logits, 0), (float[]){1, -INFINITY, 1}, 3 * sizeof(float));
     *(float *)vkg_program_input(program, labels, 0) = 2;
@@ -430,6 +432,9 @@ static void products_of_nothing_and_infinity(void **unused)
     assert_float_equal(*(const float *)vkg_program_output(program, loss, 0), 0.693147f, 1e-5);
     assert_float_equal(found[0], 0, 0);
     assert_float_equal(found[1], 6, 1e-4);
+    found = vkg_program_output(program, second, 0);
+    assert_float_equal(found[0], 0, 0);
+    assert_float_equal(found[1], 2, 1e-4);
     vkg_program_destroy(&program);
     vkg_graph_destroy(&g);
 }

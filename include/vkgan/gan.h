@@ -266,7 +266,7 @@ typedef struct vkg_tiles vkg_tiles;
 
 typedef struct vkg_tiles_desc {
     vkg_network generator;
-    const char *scope; /* where its tensors are, as in vkg_sampler_desc: NULL means "generator" */
+    const char *scope; /* where its tensors are: NULL means "generator"; must outlive the tiles */
     vkg_network_settings settings; /* `input` and `image` with their channels alone; sides are filled in */
     uint32_t factor; /* the output is so many times the input's size; 0 means 1 */
     uint32_t side;   /* of a part of the input, at most 16384; 0 means 128, or six times the reach */
@@ -279,7 +279,7 @@ typedef struct vkg_tiles_desc {
 VKG_API vkg_result vkg_tiles_create(vkg_device *device, const vkg_tiles_desc *desc, vkg_tiles **tiles);
 /* Clears the handle. NULL is fine. */
 VKG_API void vkg_tiles_destroy(vkg_tiles **tiles);
-/* The generator's tensors, "generator.…" or of that scope, to be loaded; belongs to the tiles. */
+/* The generator's tensors, named "generator.…" or "SCOPE.…", to be loaded; belongs to the tiles. */
 VKG_API vkg_state *vkg_tiles_state(vkg_tiles *tiles);
 /* input [height, width, c] → output [height · factor, width · factor, C], both the caller's. The first picture of a size that
  * is smaller than a part takes the time of making a program. */

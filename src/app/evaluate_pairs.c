@@ -100,8 +100,8 @@ static vkg_result set_up(struct comparison *c)
     if (result == VKG_OK)
         result = open_pairs(c, c->trained.run.data[0] ? c->trained.run.data : NULL, &c->training);
     if (result == VKG_OK && c->training.view.inputs && strcmp(app->options.data, c->trained.run.data) != 0)
-        result = vkg_fail(&app->log, VKG_ERROR_INVALID, "the run's inputs lie in a folder of their own, and --data names targets alone: "
-                          "put pairs side by side in one image to evaluate");
+        result = vkg_fail(&app->log, VKG_ERROR_INVALID, "the run's inputs lie in a folder of their own, and --data names targets alone: this "
+                          "run can be evaluated on %s; train with pairs side by side in one image to use others", c->trained.run.data);
     if (result == VKG_OK)
         result = open_pairs(c, app->options.data, &c->held_out);
     if (result != VKG_OK)

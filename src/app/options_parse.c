@@ -129,7 +129,8 @@ static bool parse_words(vkg_app *app, const struct command_row *command, int wor
     return true;
 }
 
-/* The options of a recipe, as if they had been the defaults; but for how long it trains, which is no number of steps to be timed. */
+/* The options of a recipe, as if they had been the defaults. bench keeps its own --steps: a recipe's say how long to train, not how many to
+ * time. */
 static bool apply_recipe(vkg_app *app, const struct command_row *command, const vkg_app_recipe *recipe)
 {
     enum { MOST = 64 };

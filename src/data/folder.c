@@ -266,15 +266,15 @@ static vkg_result folder_open(struct source *source)
     return read_sizes(source, state);
 }
 
-/* Not more pixels than such a file can hold (bits of a PNG's bytes, which deflate packs 1032 times), so that a few bytes do not take
- * gigabytes. */
+/* Not more pixels than such a file can hold (one a bit of a PNG, which deflate packs 1032 times; a JPEG's block of 64, a quarter of the
+ * size to either side at most, takes a bit), so that a few bytes do not take gigabytes. */
 static bool is_sound(const uint8_t *bytes, size_t size)
 {
     int width, height, channels;
-    const uint64_t most = (uint64_t)size * 1032 * 8;
-    const bool jpeg = size > 2 && bytes[0] == 0xff && bytes[1] == 0xd8;
-    return stbi_info_from_memory(bytes, (int)size, &width, &height, &channels) && (uint64_t)width * (uint64_t)height <= most &&
-           (!jpeg || jpeg_is_sound(bytes, size));
+    const bool jpeg = size > 0 && bytes[0] == 0xff; /* which may be filling */
+    const uint64_t most = (uint64_t)size * (jpeg ? 1024 : 1032 * 8);
+    return (!jpeg || jpeg_is_sound(bytes, size)) && stbi_info_from_memory(bytes, (int)size, &width, &height, &channels) &&
+           (uint64_t)width * (uint64_t)height <= most;
 }
 
 static vkg_result decode(const vkg_log *log, const char *path, const void *bytes, size_t size,

@@ -42,7 +42,7 @@ bool jpeg_is_sound(const uint8_t *bytes, size_t size)
             break;
         const size_t length = size - at < 2 ? 0 : (size_t)bytes[at] << 8 | bytes[at + 1];
         if (length < 2 || length > size - at)
-            break; /* cut off: what came until then counts */
+            return false; /* cut off */
         if (marker == TABLES_OF_CODES && !tables_fit(bytes + at + 2, length - 2))
             return false;
         scanned |= marker == START_OF_SCAN;

@@ -6,8 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* No table has more codes than there are bytes (the decoder would write behind its arrays), and a scan follows (it would give memory as it
- * found it for pixels). For files that begin as a JPEG does. */
+/* No table has more than 255 codes (the decoder would write behind its arrays; of 256, it takes the last one for a mark of its own), and
+ * a scan follows (it would give memory as it found it for pixels). For files that begin as a JPEG does. */
 bool jpeg_is_sound(const uint8_t *bytes, size_t size);
 
 #endif

@@ -240,13 +240,14 @@ static vkg_tensor *simple_power(vkg_graph *graph, vkg_tensor *a, float exponent)
     return NULL;
 }
 
-/* d aᵇ = b·aᵇ⁻¹ da + aᵇ·log a db, the former 0 at b = 0 and the latter at a = 0, as PyTorch has it */
+/* d aᵇ = b·aᵇ⁻¹ da + aᵇ·log a db, the former 0 at b = 0, also where a is 0 (another base there keeps gradients of it finite); the latter
+ * 0 at a = 0 */
 static void pow_gradient(vkg_graph *graph, vkg_tensor *node, vkg_tensor *dy, const bool *wanted, vkg_tensor **gradients)
 {
     vkg_tensor *a = node->inputs[0], *b = node->inputs[1], *zero = vkg_constant(graph, 0, VKG_SCALAR);
     if (wanted[0]) {
-        vkg_tensor *slope = vkg_mul(graph, b, vkg_pow(graph, a, vkg_affine(graph, b, 1, -1)));
-        slope = vkg_where(graph, vkg_equal(graph, b, zero), zero, slope);
+        vkg_tensor *base = vkg_where(graph, vkg_equal(graph, b, zero), vkg_constant(graph, 1, VKG_SCALAR), a);
+        vkg_tensor *slope = vkg_mul(graph, b, vkg_pow(graph, base, vkg_affine(graph, b, 1, -1)));
         gradients[0] = vkg_sum_to(graph, vkg_mul(graph, dy, slope), a->shape);
     }
     if (wanted[1]) {

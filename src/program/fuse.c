@@ -109,7 +109,7 @@ static void look_at_read(struct analysis *a, const vkg_tensor *consumer, const v
                       (same || (a->limits->repeats_small && shape_elements(&storage->shape) <= MOST_SMALL)) &&
                       consumer->op != &op_rearrange; /* which computes nothing: it reads memory */
     a->repeats[storage->id] |= !same;
-    const bool constant = storage->op == &op_constant && consumer->op != &op_rearrange; /* of which it may leave zeros beside */
+    const bool constant = storage->op == &op_constant && consumer->op != &op_rearrange; /* one that is rearranged lies in memory: beside it may be zeros */
     a->candidate[storage->id] &= is_fusible(a, consumer) && (fits || constant);
 }
 

@@ -45,8 +45,8 @@ VKG_API vkg_tensor *vkg_inception_features(vkg_graph *graph, vkg_tensor *images)
  * "features.0.bias" …, F32), when the graph is built, never change, and are in no checkpoint. The names tell which of VGG11 to
  * VGG19 it is, or a smaller network of the same kind: convolutions 3×3, each with a relu, and max pooling where a number is
  * left out. `last` is a number of torchvision's too; of VGG19 35 is the paper's φ₅,₄ with its relu, 34 without, 8 is φ₂,₂; 0: all
- * that there are, up to the last relu. Errors, which are the graph's: a file that cannot be read, or holds other tensors (of a VGG with
- * batch normalisation, for example), or no layer `last`. */
+ * that there are, up to the last relu, as for a number behind the last. Errors, which are the graph's: a file that cannot be read, or holds
+ * other tensors (of a VGG with batch normalisation, for example). */
 VKG_API vkg_tensor *vkg_vgg_features(vkg_graph *graph, vkg_tensor *images, const char *weights, uint32_t last);
 
 typedef struct vkg_features vkg_features;

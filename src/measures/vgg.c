@@ -110,8 +110,6 @@ static vkg_tensor *prepare(vkg_graph *graph, vkg_tensor *images)
     return vkg_add(graph, images, vkg_data(graph, VKG_SHAPE(3), VKG_FLOAT32, offset));
 }
 
-enum { ALL_LAYERS = INT32_MAX };
-
 /* Layers are numbered as torchvision numbers them: a convolution, its relu, and, where the number behind these is no
  * convolution, a pooling. */
 static vkg_tensor *record(const struct weights *w, vkg_tensor *x, uint32_t last)
@@ -130,10 +128,8 @@ static vkg_tensor *record(const struct weights *w, vkg_tensor *x, uint32_t last)
         } else if (find(w, number + 1, "weight") != UINT32_MAX || number == last) {
             x = vkg_max_pool(w->graph, x, &(vkg_pool_desc){.kernel = {2, 2}});
             number++;
-        } else if (last == ALL_LAYERS) {
-            break;
         } else {
-            return graph_fail(w->graph, "%s: there is no layer %u, the last one is %u", w->path, last, number);
+            break;
         }
     }
     return x;
@@ -151,7 +147,7 @@ vkg_tensor *vkg_vgg_features(vkg_graph *graph, vkg_tensor *images, const char *w
     if (vkg_safetensors_open(&graph->log, weights, &file) != VKG_OK)
         return graph_fail(graph, "%s: cannot be read as weights of VGG", weights);
     w.file = file;
-    vkg_tensor *features = record(&w, prepare(graph, images), last ? last : ALL_LAYERS);
+    vkg_tensor *features = record(&w, prepare(graph, images), last ? last : UINT32_MAX - 1);
     vkg_safetensors_close(&file);
     return features;
 }

@@ -235,16 +235,13 @@ static vkg_result work_on(vkg_app *app, struct work *w, vkg_result (*each)(void 
         result = VKG_ERROR_UNSUPPORTED;
     if (result != VKG_OK)
         return result;
-    char prefix[32];
-    const char *scope = vkg_app_generator_scope(app);
-    snprintf(prefix, sizeof prefix, "%s.", scope);
     w->app = app;
     w->factor = option(&w->settings, "factor");
     result = vkg_tiles_create(vkg_app_device(app), &(vkg_tiles_desc){
-        .generator = generator, .scope = scope, .settings = w->settings, .factor = w->factor, .reach = reach(&w->settings),
+        .generator = generator, .scope = vkg_app_generator_scope(app), .settings = w->settings, .factor = w->factor, .reach = reach(&w->settings),
         .side = option(&w->settings, "tile")}, &w->tiles);
     if (result == VKG_OK)
-        result = vkg_app_load(app, vkg_tiles_state(w->tiles), prefix);
+        result = vkg_app_load(app, vkg_tiles_state(w->tiles), vkg_app_generator_prefix(app));
     if (result == VKG_OK)
         result = vkg_app_each_picture(app, w->settings.image[2], each, w);
     vkg_tiles_destroy(&w->tiles);

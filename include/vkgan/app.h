@@ -137,8 +137,10 @@ VKG_API int vkg_app_translate(vkg_app *app, bool made);
 /* Writes images as a grid, see vkg_grid_desc, to a PNG file, and says so. */
 VKG_API vkg_result vkg_app_save_grid(const vkg_app *app, const float *samples, const vkg_network_settings *settings,
                                      uint32_t count, uint32_t columns, const char *path);
-/* Where samples of the run are drawn from: "generator", or "ema.generator", its moving average, where --ema keeps one. */
+/* Where samples of the run are drawn from: "generator", or "ema.generator", its moving average, where --ema keeps one; and the prefix of
+ * its tensors, with a dot behind. Constant strings. */
 VKG_API const char *vkg_app_generator_scope(const vkg_app *app);
+VKG_API const char *vkg_app_generator_prefix(const vkg_app *app);
 /* Loads what a state holds and whose names begin with `prefix` from that run's checkpoint. Errors: those of vkg_state_load;
  * FORMAT for numbers that are none. */
 VKG_API vkg_result vkg_app_load(vkg_app *app, vkg_state *state, const char *prefix);

@@ -54,8 +54,8 @@ typedef struct vkg_dataset_info {
 } vkg_dataset_info;
 
 /* Opens a set. An image folder is looked through (sizes are read, pixels not yet). `desc` may be NULL. `log` is
- * copied; its user pointer must outlive the dataset. Errors: IO (nothing there; a picture or folder that cannot be read), FORMAT (damaged; images of
- * several sizes; no image), INVALID, UNSUPPORTED, OUT_OF_MEMORY; *dataset is NULL then. */
+ * copied; its user pointer must outlive the dataset. Errors: IO (nothing there; a picture or folder that cannot be
+ * read), FORMAT (damaged; images of several sizes; no image), INVALID, UNSUPPORTED, OUT_OF_MEMORY; *dataset is NULL then. */
 VKG_API vkg_result vkg_dataset_open(const vkg_log *log, const vkg_dataset_desc *desc, vkg_dataset **dataset);
 /* A set that the program makes itself: anything that is [height, width, channels] numbers. The strings and arrays are copied;
  * `user` must outlive the dataset. */

@@ -62,7 +62,7 @@ const char *vkg_app_generator_scope(const vkg_app *app)
     return app->options.ema > 0 ? "ema.generator" : "generator";
 }
 
-const char *app_generator_prefix(const vkg_app *app)
+const char *vkg_app_generator_prefix(const vkg_app *app)
 {
     return app->options.ema > 0 ? "ema.generator." : "generator.";
 }

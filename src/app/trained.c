@@ -63,7 +63,7 @@ static vkg_result load_sampler(vkg_app *app, vkg_sampler_desc desc, vkg_state **
     if (result == VKG_OK)
         result = vkg_sampler_create_state(app->device, &desc, state);
     if (result == VKG_OK)
-        result = vkg_app_load(app, *state, app_generator_prefix(app));
+        result = vkg_app_load(app, *state, vkg_app_generator_prefix(app));
     desc.state = *state;
     return result == VKG_OK ? vkg_sampler_create(app->device, &desc, sampler) : result;
 }

@@ -56,15 +56,18 @@ wait $running
 grep -q -- --resume out || fail "an interrupted run does not say how to go on"
 [ -n "$(ls stopped/checkpoints)" ] || fail "an interrupted run saved nothing"
 
-# --- killed: what it had saved is whole, and the run goes on from there to the same bits ---
+# --- killed: what it had saved is whole, and the run goes on from there to the same bits; nobody else went on with it before ---
 "${train[@]}" --out killed --steps 100000 --checkpoint-every 3 --log-every 1 >out 2>err &
 running=$!
 for ((i = 0; i < 600; i++)); do [ -e "$(newest killed 3)" ] && break; sleep 0.1; done
+refused "another process is writing there" "$program" train --out killed --resume --steps 8
 kill -KILL $running
 wait $running 2>/dev/null
+touch killed/checkpoints/.vkgan-1-0.tmp killed/checkpoints/.vkgan-notes # a half-written file, and another's
 find killed/checkpoints -name 'step-*' ! -name step-000003.safetensors -delete # how far it came is chance
 ok "$program" train --out killed --resume --steps 8
 cmp -s "$(newest whole 8)" "$(newest killed 8)" || fail "a killed run went on to other bits"
+[ -e killed/checkpoints/.vkgan-notes ] && [ ! -e killed/checkpoints/.vkgan-1-0.tmp ] || fail "half-written files stayed, or others went"
 [ "$(grep -c '"step": 4,.*loss_d' killed/log.jsonl)" = 1 ] || fail "a killed run logged a step twice, or never"
 
 # --- ended before its first checkpoint: resuming begins anew, with the run's settings ---

@@ -73,6 +73,11 @@ static void test_replace_through_link(void **state)
     expect_text(files_path("elsewhere/real"), "new");
     assert_int_equal(lstat(files_path("link"), &status), 0);
     assert_true(S_ISLNK(status.st_mode));
+    unlink(files_path("elsewhere/real"));
+    const char *link = files_path("link");
+    expect_failure(&messages, VKG_ERROR_IO, write_text(&messages, link, "new"), link, "symbolic link");
+    assert_int_equal(lstat(files_path("link"), &status), 0);
+    assert_true(S_ISLNK(status.st_mode));
 }
 
 static void test_replace_refusals(void **state)

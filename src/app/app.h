@@ -136,8 +136,9 @@ vkg_result film_write(const vkg_app *app, const char *folder, char path[PATH_BYT
 bool run_path(const vkg_app *app, const char *folder, const char *name, char path[PATH_BYTES]);
 /* Makes a folder and those above it. */
 vkg_result make_folders(const vkg_app *app, const char *folder);
-/* Makes the folder and those in it, as far as they are missing. */
-vkg_result run_create(const vkg_app *app, const char *folder);
+/* Makes the folder and those in it, as far as they are missing, keeps others from training in it until *lock is closed
+ * (base/file.h), and removes what a run that was killed had half written. */
+vkg_result run_create(const vkg_app *app, const char *folder, int *lock);
 bool run_exists(const char *folder);
 /* config.json: the settings that a run keeps, and its images. */
 vkg_result run_write_config(vkg_app *app, const char *folder, const struct run_image *image);

@@ -37,17 +37,20 @@ vkg_result make_folders(const vkg_app *app, const char *folder)
     }
 }
 
-vkg_result run_create(const vkg_app *app, const char *folder)
+vkg_result run_create(const vkg_app *app, const char *folder, int *lock)
 {
     static const char *const parts[] = {"samples", "checkpoints"};
-    for (int i = 0; i < 2; i++) {
-        char path[PATH_BYTES];
-        if (!run_path(app, folder, parts[i], path))
-            return VKG_ERROR_INVALID;
-        vkg_result result = make_folders(app, path);
-        if (result != VKG_OK)
-            return result;
-    }
+    char paths[2][PATH_BYTES];
+    vkg_result result = VKG_OK;
+    for (int i = 0; i < 2 && result == VKG_OK; i++)
+        result = run_path(app, folder, parts[i], paths[i]) ? make_folders(app, paths[i]) : VKG_ERROR_INVALID;
+    if (result == VKG_OK)
+        result = file_lock_folder(&app->log, folder, lock);
+    if (result != VKG_OK || *lock < 0)
+        return result;
+    file_remove_drafts(folder);
+    for (int i = 0; i < 2; i++)
+        file_remove_drafts(paths[i]);
     return VKG_OK;
 }
 

@@ -169,7 +169,7 @@ int command_train(vkg_app *app)
 {
     char folder[256];
     snprintf(folder, sizeof folder, "runs/%s", app->desc->name);
-    struct training t = {.app = app, .folder = app->options.out ? app->options.out : folder};
+    struct training t = {.app = app, .folder = app->options.out ? app->options.out : folder, .lock = -1};
     signal(SIGPIPE, SIG_IGN); /* a reader of the progress that goes away does not cost the run */
     vkg_result result = training_set_up(&t);
     const bool by_time = app->options.minutes > 0 && !option_given(app, "steps");

@@ -13,6 +13,7 @@ static const uint64_t NO_LAST_STEP = UINT64_MAX;
 struct training {
     vkg_app *app;
     const char *folder;
+    int lock; /* of the folder; −1 before it is there */
     struct run_image run;
     vkg_network_settings settings;
     vkg_dataset *dataset;

@@ -1,6 +1,7 @@
 /* train, before the first step: device, data, run folder, trainer, checkpoint. */
 #include <inttypes.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "app/evaluation.h"
 #include "app/watch.h"
@@ -62,7 +63,7 @@ static vkg_result open_run(struct training *t)
         if (app->options.lr_schedule > 0 && app->options.lr_steps == 0)
             app->options.lr_steps = app->options.steps; /* and not what --steps says when the run is resumed */
         vkg_result result = open_data(t, app->options.target);
-        return result == VKG_OK ? run_create(app, t->folder) : result;
+        return result == VKG_OK ? run_create(app, t->folder, &t->lock) : result;
     }
     vkg_result result = run_read_config(app, t->folder, &t->run);
     const char *target = app->options.target;
@@ -83,7 +84,7 @@ static vkg_result open_run(struct training *t)
         result = vkg_fail(&app->log, VKG_ERROR_FORMAT, "%s: its images are %u×%u×%u now, and were %u×%u×%u when the run in "
                           "%s began", data, t->run.image[0], t->run.image[1], t->run.image[2], image[0], image[1], image[2],
                           t->folder);
-    return result == VKG_OK ? run_create(app, t->folder) : result;
+    return result == VKG_OK ? run_create(app, t->folder, &t->lock) : result;
 }
 
 static vkg_result load_checkpoint(struct training *t)
@@ -179,4 +180,6 @@ void training_tear_down(struct training *t)
     vkg_trainer_destroy(&t->trainer);
     app_close_view(&t->view);
     vkg_dataset_close(&t->dataset);
+    if (t->lock >= 0)
+        close(t->lock);
 }

@@ -1,5 +1,6 @@
 #include "base/file.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -9,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -92,6 +94,10 @@ vkg_result file_read_whole(const vkg_log *log, const char *path, uint64_t limit,
 
 /* --- writing --- */
 
+/* The name of a file that is not whole yet. */
+#define DRAFT_BEGIN ".vkgan-"
+#define DRAFT_END ".tmp"
+
 /* The file that is being written beside the target. */
 struct draft {
     char target[PATH_MAX]; /* with symbolic links resolved */
@@ -105,8 +111,11 @@ struct draft {
 static vkg_result find_target(const vkg_log *log, const char *path, struct draft *draft)
 {
     if (!realpath(path, draft->target)) {
+        struct stat link;
         if (strlen(path) >= sizeof draft->target)
             return vkg_fail(log, VKG_ERROR_IO, "%.80s…: cannot be written: %s", path, strerror(ENAMETOOLONG));
+        if (lstat(path, &link) == 0 && S_ISLNK(link.st_mode))
+            return vkg_fail(log, VKG_ERROR_IO, "%s: cannot be written: is a symbolic link to a file that is not there", path);
         strcpy(draft->target, path);
     }
     draft->replaces = stat(draft->target, &draft->old) == 0;
@@ -127,7 +136,7 @@ static vkg_result create_draft(const vkg_log *log, const char *path, struct draf
     static atomic_uint serial;
     /* A name that is taken is left over from a crash, or is another host's on a shared folder. */
     for (int attempt = 0; attempt < 1000; ++attempt) {
-        int length = snprintf(draft->path, sizeof draft->path, "%s.vkgan-%ld-%u.tmp", draft->folder,
+        int length = snprintf(draft->path, sizeof draft->path, "%s" DRAFT_BEGIN "%ld-%u" DRAFT_END, draft->folder,
                               (long)getpid(), atomic_fetch_add(&serial, 1));
         if (length < 0 || (size_t)length >= sizeof draft->path) {
             errno = ENAMETOOLONG;
@@ -216,4 +225,36 @@ vkg_result file_write_atomic(const vkg_log *log, const char *path, const struct 
     vkg_result result = replace_file(log, path, parts, count, draft);
     free(draft);
     return result;
+}
+
+/* --- folders --- */
+
+vkg_result file_lock_folder(const vkg_log *log, const char *path, int *lock)
+{
+    *lock = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (*lock < 0)
+        return vkg_fail(log, VKG_ERROR_IO, "%s: cannot be opened: %s", path, strerror(errno));
+    if (flock(*lock, LOCK_EX | LOCK_NB) == 0)
+        return VKG_OK;
+    const bool held = errno == EWOULDBLOCK;
+    close(*lock);
+    *lock = -1;
+    return held ? vkg_fail(log, VKG_ERROR_INVALID, "%s: another process is writing there: wait for it, or stop it", path) : VKG_OK;
+}
+
+static bool is_draft(const char *name)
+{
+    const size_t length = strlen(name), begin = sizeof DRAFT_BEGIN - 1, end = sizeof DRAFT_END - 1;
+    return length > begin + end && strncmp(name, DRAFT_BEGIN, begin) == 0 && strcmp(name + length - end, DRAFT_END) == 0;
+}
+
+void file_remove_drafts(const char *folder)
+{
+    DIR *directory = opendir(folder);
+    if (!directory)
+        return;
+    for (const struct dirent *entry; (entry = readdir(directory));)
+        if (is_draft(entry->d_name))
+            unlinkat(dirfd(directory), entry->d_name, 0);
+    closedir(directory);
 }

@@ -27,7 +27,14 @@ struct file_part {
 
 /* Writes the parts under an own name in the folder of `path`, flushes them to the disk, renames the file to
  * `path` and flushes the folder. Keeps the mode bits (and, where it may, the owner) of a file that was there;
- * follows a symbolic link. On failure the new file is removed and the old one is as it was. */
+ * follows a symbolic link, which must lead to a file. On failure the new file is removed and the old one is as it was. */
 vkg_result file_write_atomic(const vkg_log *log, const char *path, const struct file_part *parts, size_t count);
+
+/* Keeps other processes that lock the folder out, until this one closes *lock or ends. -1 where the file system knows no
+ * locks. INVALID when another holds it. */
+vkg_result file_lock_folder(const vkg_log *log, const char *path, int *lock);
+
+/* Removes the files that writers left which were killed while they wrote. Nobody may be writing in the folder. */
+void file_remove_drafts(const char *folder);
 
 #endif

@@ -135,6 +135,8 @@ static void test_folder_of_mixed_sizes(void **state)
     assert_true(height == 12 && width == 4);
     assert_int_equal(vkg_dataset_read(dataset, 1, whole), VKG_OK);
     assert_true(whole[47] == 1.0f && whole[0] == -1.0f);
+    save_png(files_path("mixed/a.png"), 4, 4, 1, pixels); /* another one in the meantime */
+    expect_failure(&messages, VKG_ERROR_FORMAT, vkg_dataset_read(dataset, 0, whole), "mixed/a.png", "4×4 now, was 12×4");
     expect_failure(&messages, VKG_ERROR_INVALID, vkg_dataset_size(dataset, 2, &height, &width), "image 2");
     vkg_dataset_close(&dataset);
     desc.image_size = 2;

@@ -103,7 +103,7 @@ typedef enum vkg_pairing {
     VKG_PAIRING_GREY,   /* its luma, 1 channel; of targets of 1 or 3 */
     VKG_PAIRING_EDGES,  /* the same, dark on white: 1 − |Sobel's gradient of the luma|, at least −1 */
     VKG_PAIRING_BLOCKS, /* each block of factor × factor pixels becomes its average; the size stays */
-    VKG_PAIRING_SMALL,  /* smaller by factor: bicubic, antialiased, rounded to bytes, as vkg_image_resize: what
+    VKG_PAIRING_SMALL,  /* smaller by factor: bicubic, antialiased, in sets of bytes rounded to bytes, as vkg_image_resize: what
                          * super-resolution is trained on. Targets are cut to a multiple at right and bottom */
 } vkg_pairing;
 

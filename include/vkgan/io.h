@@ -122,8 +122,8 @@ VKG_API vkg_result vkg_image_save_png(const vkg_log *log, const char *path, uint
 /* Where a picture gets smaller the filter is widened (antialiased). Bicubic: Keys 1981, a = −0.5, as MATLAB's
  * imresize; Lanczos: three lobes. */
 typedef enum vkg_image_filter { VKG_IMAGE_BILINEAR, VKG_IMAGE_BICUBIC, VKG_IMAGE_LANCZOS } vkg_image_filter;
-/* Makes a picture of another size, channel by channel (alpha is one more), bit for bit as PIL's Image.resize
- * does; free it with vkg_image_free. Errors: INVALID (sides are 1 to 16384), OUT_OF_MEMORY; *resized is zeroed
+/* Makes a picture of another size, channel by channel (alpha is one more), bit for bit as PIL's Image.resize does those
+ * without alpha, which it multiplies with the others; free it with vkg_image_free. Errors: INVALID (sides are 1 to 16384), OUT_OF_MEMORY; *resized is zeroed
  * then. */
 VKG_API vkg_result vkg_image_resize(const vkg_log *log, const vkg_image *image, uint32_t width, uint32_t height,
                                     vkg_image_filter filter, vkg_image *resized);

@@ -307,11 +307,11 @@ static vkg_result folder_read(const struct source *source, uint32_t index, struc
         return result;
     result = decode(&source->log, path, bytes, size, scratch, picture);
     free(bytes);
-    if (result == VKG_OK && !source->any_size &&
-        (picture->width != source->width || picture->height != source->height))
+    const struct picture_size *was = &source->sizes[index];
+    if (result == VKG_OK && (picture->width != was->width || picture->height != was->height))
         return vkg_fail(&source->log, VKG_ERROR_FORMAT,
                         "%s: is %u×%u now, was %u×%u when the folder was opened", path, picture->width,
-                        picture->height, source->width, source->height);
+                        picture->height, was->width, was->height);
     return result;
 }
 

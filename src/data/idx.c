@@ -244,7 +244,8 @@ static bool idx_probe(const struct source_clue *clue)
     }
     bool gzip = clue->head_size >= 2 && clue->head[0] == 0x1f && clue->head[1] == 0x8b;
     bool zeros = clue->head_size >= 2 && clue->head[0] == 0 && clue->head[1] == 0;
-    return gzip || zeros || strstr(clue->path, "-ubyte");
+    const char *slash = strrchr(clue->path, '/');
+    return gzip || zeros || strstr(slash ? slash : clue->path, "-ubyte");
 }
 
 static vkg_result idx_open(struct source *source)

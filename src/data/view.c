@@ -252,7 +252,9 @@ static vkg_result read_target(const vkg_view *view, uint32_t index, struct view_
                              &scratch->half[0]) &&
                 picture_take(input, &(struct picture_part){half - target_x, 0, half, input->height, false},
                              &scratch->half[1]);
-    return good ? VKG_OK : VKG_ERROR_OUT_OF_MEMORY;
+    return good ? VKG_OK
+                : vkg_fail(dataset_log(view->dataset), VKG_ERROR_OUT_OF_MEMORY, "%s: no memory for the halves of image %u",
+                           vkg_dataset_get_info(view->dataset).path, index);
 }
 
 static bool write_input(const vkg_view *view, const struct picture *target, struct picture *input,

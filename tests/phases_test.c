@@ -428,8 +428,8 @@ static void bad_lists_are_refused(void **unused)
 {
     (void)unused;
     const vkg_phase a = counting(name_a), b = counting(name_b);
-    vkg_phase lists[8][2];
-    for (int i = 0; i < 8; i++)
+    vkg_phase lists[10][2];
+    for (int i = 0; i < 10; i++)
         lists[i][0] = a, lists[i][1] = b;
     lists[0][1].name = "a";
     lists[1][1].shares = "c";
@@ -439,12 +439,15 @@ static void bad_lists_are_refused(void **unused)
     lists[5][0].from = 5, lists[5][0].until = 5;
     lists[6][0].from = 3, lists[6][1].from = 2;
     lists[7][0].until = 8, lists[7][1].from = 8, lists[7][1].every = 3;
+    lists[9][1].from = 1, lists[9][1].until = 8, lists[9][1].every = 16;
+    lists[8][0].shares = "b", lists[8][1].trains = NULL;
     const char *const messages[] = {
         "phases 0 and 1 have the same name, \"a\"", "phase \"b\": shares is \"c\", and there is no phase of that name",
         "phase \"b\": shares is \"a\", expected another phase that trains the same", "which shares another's optimiser itself",
         "phase \"b\": lazy is set, and shares is not", "phase \"a\": until is 5, expected a step behind from, 5",
-        "no phase runs at step 0", "no phase runs at step 8"};
-    for (int i = 0; i < 8; i++) {
+        "no phase runs at step 0", "no phase runs at step 8",
+        "phase 1 (\"b\"): name, loss and trains are required", "phase \"b\" never runs: no multiple of every, 16, lies from step 1 to before 8"};
+    for (int i = 0; i < 10; i++) {
         vkg_trainer *trainer;
         const vkg_trainer_desc desc = {.phases = lists[i], .phase_count = 2, .batch = 1, .image = {1, 1, 1}};
         test_expect_errors(true);

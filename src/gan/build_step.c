@@ -46,11 +46,14 @@ static vkg_result check_sharing(const vkg_log *log, const vkg_trainer_desc *desc
 vkg_result step_check_phases(const vkg_log *log, const vkg_trainer_desc *desc)
 {
     vkg_result result = VKG_OK;
-    for (uint32_t p = 0; p < desc->phase_count && result == VKG_OK; p++) {
+    for (uint32_t p = 0; p < desc->phase_count; p++) {
         const vkg_phase *phase = &desc->phases[p];
         if (!phase->name || !phase->loss || (!phase->trains && !phase->shares))
             return vkg_fail(log, VKG_ERROR_INVALID, "phase %u (\"%s\"): name, loss and trains are required", p,
                             phase->name ? phase->name : "");
+    }
+    for (uint32_t p = 0; p < desc->phase_count && result == VKG_OK; p++) {
+        const vkg_phase *phase = &desc->phases[p];
         if (find_phase(desc, phase->name) != phase)
             return vkg_fail(log, VKG_ERROR_INVALID, "phases %u and %u have the same name, \"%s\"",
                             (uint32_t)(find_phase(desc, phase->name) - desc->phases), p, phase->name);

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "vkgan/ops.h"
+
 vkg_graph *vkg_step_graph(vkg_step *step)
 {
     return step->graph;
@@ -66,6 +68,8 @@ void vkg_step_report(vkg_step *step, const char *name, vkg_tensor *scalar)
         graph_fail(step->graph, "vkg_step_report \"%s\": shape %s is not a scalar", name, SHAPE(&scalar->shape));
         return;
     }
+    if (scalar->dtype != VKG_FLOAT32)
+        scalar = vkg_cast(step->graph, scalar, VKG_FLOAT32);
     uint32_t i = 0;
     while (i < step->report_count && strcmp(step->reports[i].name, name) != 0)
         i++;

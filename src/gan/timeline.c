@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/arithmetic.h"
+
 static uint32_t every(const vkg_phase *phase)
 {
     return phase->every ? phase->every : 1;
@@ -91,6 +93,10 @@ vkg_result timeline_create(const vkg_log *log, const vkg_trainer_desc *desc, str
             return vkg_fail(log, VKG_ERROR_INVALID,
                             "phase \"%s\": until is %" PRIu64 ", expected a step behind from, %" PRIu64 " (or 0: no end)",
                             phase->name, phase->until, phase->from);
+        if (phase->until != 0 && round_up(phase->from, every(phase)) >= phase->until)
+            return vkg_fail(log, VKG_ERROR_INVALID,
+                            "phase \"%s\" never runs: no multiple of every, %u, lies from step %" PRIu64 " to before %" PRIu64,
+                            phase->name, every(phase), phase->from, phase->until);
         timeline->period = least_common_multiple(timeline->period, every(phase));
     }
     if (timeline->period > TIMELINE_MAX_PERIOD)

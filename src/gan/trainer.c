@@ -100,7 +100,8 @@ static vkg_result build_variants(vkg_trainer *trainer, const vkg_trainer_desc *d
     if (result == VKG_OK && !averaged && !failed) /* what failed says more */
         return vkg_fail(log, VKG_ERROR_INVALID, "ema.of is \"%s\": no phase builds a tensor whose name begins so",
                         desc->ema.of);
-    count_steps_alike(trainer);
+    if (result == VKG_OK)
+        count_steps_alike(trainer);
     return result;
 }
 

@@ -326,6 +326,35 @@ static void fields_are_the_functions(void **unused)
     free(batches);
 }
 
+/* A batch that overflows is forgotten. */
+static void one_infinite_length_is_no_mean(void **unused)
+{
+    (void)unused;
+    vkg_graph *g;
+    vkg_state *state;
+    vkg_program *program;
+    assert_int_equal(vkg_graph_create(test_log(), &g), VKG_OK);
+    vkg_tensor *x = vkg_input(g, "x", VKG_SHAPE(2, 4)), *scale = vkg_input(g, "scale", VKG_SHAPE(1));
+    vkg_tensor *images = vkg_reshape(g, vkg_mul(g, x, scale), VKG_SHAPE(2, 2, 2, 1));
+    const vkg_path_length_desc desc = {.name = "mean", .noise = vkg_constant(g, 1, VKG_SHAPE(2, 2, 2, 1))};
+    vkg_output(g, "penalty", vkg_path_length_penalty(g, images, x, &desc, NULL));
+    assert_int_equal(vkg_state_create(test_device(), &g, 1, 0, &state), VKG_OK);
+    assert_int_equal(vkg_program_create(test_device(), g, state, NULL, &program), VKG_OK);
+    const float scales[] = {1, INFINITY, 1};
+    float means[3];
+    for (int i = 0; i < 3; i++) {
+        *(float *)vkg_program_input(program, scale, 0) = scales[i];
+        assert_int_equal(vkg_program_run(program), VKG_OK);
+        assert_int_equal(vkg_state_read(state, vkg_state_find(state, "mean"), &means[i]), VKG_OK);
+    }
+    assert_float_equal(means[0], 0.01, 1e-6); /* a length of 1, of which a hundredth counts */
+    assert_float_equal(means[1], 0.01, 1e-6);
+    assert_float_equal(means[2], 0.0199, 1e-6);
+    vkg_program_destroy(&program);
+    vkg_state_destroy(&state);
+    vkg_graph_destroy(&g);
+}
+
 /* --- who is ahead --- */
 
 static void the_lead_follows_its_formula(void **unused)
@@ -438,6 +467,6 @@ int main(void)
         cmocka_unit_test(losses_have_names), cmocka_unit_test(mistakes_are_named), cmocka_unit_test(losses_follow),
         cmocka_unit_test(r1_and_r2_follow), cmocka_unit_test(lazy_regularisers_follow),
         cmocka_unit_test(regularisers_follow),
-        cmocka_unit_test(fields_are_the_functions), cmocka_unit_test(the_lead_follows_its_formula)};
+        cmocka_unit_test(one_infinite_length_is_no_mean), cmocka_unit_test(fields_are_the_functions), cmocka_unit_test(the_lead_follows_its_formula)};
     return cmocka_run_group_tests(tests, NULL, test_device_close);
 }

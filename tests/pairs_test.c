@@ -1,4 +1,5 @@
 /* Data of pairs: what goes with an image reaches phases and networks, in training and in sampling. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,6 +31,7 @@ static vkg_tensor *loss(vkg_step *step, void *unused)
     assert_ptr_equal(vkg_step_input(step), vkg_step_input(step));
     vkg_step_report(step, "input", mean(g, vkg_step_input(step)));
     vkg_step_report(step, "real", mean(g, vkg_step_real(step)));
+    vkg_step_report(step, "whole", vkg_cast(g, vkg_constant(g, 3, VKG_SCALAR), VKG_INT32));
     vkg_graph_enter(g, "generator");
     vkg_tensor *fake = generator(g, vkg_step_input(step), &settings);
     vkg_graph_leave(g);
@@ -75,6 +77,7 @@ static void inputs_reach_phases(void **unused)
         if (report.step == 0)
             break;
         assert_float_equal(reported(&report, "input"), (15 + (double)report.step - 1) / 6, 1e-5);
+        assert_float_equal(reported(&report, "whole"), 3, 0); /* whatever its type was */
         assert_float_equal(reported(&report, "real"), (0.5 + (double)report.step - 1) / 2, 1e-5);
     }
     vkg_trainer_destroy(&trainer);
@@ -138,6 +141,45 @@ static void samplers_translate(void **unused)
     assert_int_equal(vkg_state_read(state, vkg_state_find(state, "random.state"), after), VKG_OK);
     assert_memory_equal(before, after, sizeof before); /* training goes on as if nothing had been drawn */
     vkg_trainer_destroy(&trainer);
+}
+
+/* --- of latents --- */
+
+static vkg_tensor *forgetful(vkg_graph *g, vkg_tensor *x, const vkg_network_settings *s)
+{
+    vkg_tensor *w = vkg_parameter(g, "w", VKG_SHAPE(1), (vkg_init){VKG_INIT_CONSTANT, 1, 0});
+    return vkg_dropout(g, vkg_reshape(g, vkg_mul(g, w, x), VKG_SHAPE(vkg_tensor_shape(x).dims[0], 1, 1, s->latent)), 0.5f);
+}
+
+/* What a generator draws is of the seed, not of how often samples were drawn, and training goes on as if none had been. */
+static void samplers_of_latents_leave_training_alone(void **unused)
+{
+    (void)unused;
+    enum { LATENT = 40 };
+    vkg_sampler_desc desc = {.generator = forgetful, .batch = 2, .settings = {.image = {1, 1, LATENT}, .latent = LATENT, .width = 1}};
+    vkg_state *state;
+    assert_int_equal(vkg_sampler_create_state(test_device(), &desc, &state), VKG_OK);
+    desc.state = state;
+    vkg_sampler *sampler;
+    assert_int_equal(vkg_sampler_create(test_device(), &desc, &sampler), VKG_OK);
+    float first[3 * LATENT], again[3 * LATENT], ones[3 * LATENT];
+    uint32_t before[4], after[4], dropped = 0;
+    for (int i = 0; i < 3 * LATENT; i++)
+        ones[i] = 1;
+    assert_int_equal(vkg_state_read(state, vkg_state_find(state, "random.state"), before), VKG_OK);
+    assert_int_equal(vkg_sampler_generate(sampler, 5, 7, 3, first), VKG_OK);
+    assert_int_equal(vkg_sampler_generate(sampler, 5, 7, 3, again), VKG_OK);
+    assert_memory_equal(first, again, sizeof first);
+    assert_int_equal(vkg_sampler_draw(sampler, ones, 3, first), VKG_OK);
+    assert_int_equal(vkg_sampler_draw(sampler, ones, 3, again), VKG_OK);
+    assert_memory_equal(first, again, sizeof first);
+    for (int i = 0; i < 3 * LATENT; i++)
+        dropped += first[i] == 0;
+    assert_in_range(dropped, 36, 84);
+    assert_int_equal(vkg_state_read(state, vkg_state_find(state, "random.state"), after), VKG_OK);
+    assert_memory_equal(before, after, sizeof before);
+    vkg_sampler_destroy(&sampler);
+    vkg_state_destroy(&state);
 }
 
 static void samplers_know_what_they_make_images_of(void **unused)
@@ -205,6 +247,56 @@ static void discriminators_judge_pairs(void **unused)
     }
 }
 
+/* Who asked for images of one size is not given others. */
+static void images_are_of_the_settings(void **unused)
+{
+    (void)unused;
+    vkg_sampler *sampler;
+    vkg_trainer *trainer;
+    vkg_state *state;
+    vkg_sampler_desc desc = {.generator = forgetful, .batch = 2, .settings = {.image = {1, 1, 4}, .latent = 4, .width = 1}};
+    assert_int_equal(vkg_sampler_create_state(test_device(), &desc, &state), VKG_OK);
+    desc.state = state;
+    desc.settings.image[1] = 2;
+    test_expect_errors(true);
+    assert_int_equal(vkg_sampler_create(test_device(), &desc, &sampler), VKG_ERROR_INVALID);
+    assert_non_null(strstr(test_last_error(), "makes images [2,1,1,4], expected [2,1,2,4]"));
+    const vkg_gan_desc gan = {.generator = forgetful, .discriminator = discriminator, .settings = desc.settings};
+    assert_int_equal(create_common(&gan, &trainer), VKG_ERROR_INVALID);
+    assert_non_null(strstr(test_last_error(), "makes images [1,1,1,4], expected [1,1,2,4]"));
+    test_expect_errors(false);
+    assert_null(sampler);
+    vkg_state_destroy(&state);
+}
+
+/* Judges by a channel of the pair: the input is the first. */
+static vkg_tensor *by_channel(vkg_graph *g, vkg_tensor *x, const vkg_network_settings *s)
+{
+    vkg_tensor *w = vkg_parameter(g, "w", VKG_SHAPE(1), (vkg_init){VKG_INIT_CONSTANT, 1, 0});
+    return vkg_mul(g, w, vkg_slice(g, x, 3, *(const uint32_t *)s->user, 1, 1));
+}
+
+/* Colours of the image are none of the input's. */
+static void colours_change_of_the_image_alone(void **unused)
+{
+    (void)unused;
+    for (uint32_t channel = 0; channel < 2; channel++) {
+        const vkg_gan_desc gan = {.generator = twice, .discriminator = by_channel, .loss = VKG_LOSS_WASSERSTEIN, .conditional = true,
+                                  .augment = {.kind = VKG_AUGMENT_DIFF, .changes = VKG_CHANGE_COLOR},
+                                  .settings = {.image = {1, 1, 1}, .input = {1, 1, 1}, .width = 1, .user = &channel}};
+        vkg_trainer *trainer;
+        vkg_trainer_report report;
+        assert_int_equal(create_common(&gan, &trainer), VKG_OK);
+        assert_int_equal(vkg_trainer_step(trainer, &(vkg_batch){.images = &(float){5}, .inputs = &(float){3}}, NULL), VKG_OK);
+        assert_int_equal(vkg_trainer_finish(trainer, &report), VKG_OK);
+        if (channel == 0)
+            assert_float_equal(reported(&report, "score_real"), 3, 1e-5);
+        else
+            assert_true(fabs(reported(&report, "score_real") - 5) > 1e-4);
+        vkg_trainer_destroy(&trainer);
+    }
+}
+
 static void wrong_pairs_are_refused(void **unused)
 {
     (void)unused;
@@ -225,6 +317,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(inputs_reach_phases), cmocka_unit_test(what_is_missing_is_said), cmocka_unit_test(samplers_translate),
         cmocka_unit_test(samplers_know_what_they_make_images_of), cmocka_unit_test(discriminators_judge_pairs),
-        cmocka_unit_test(wrong_pairs_are_refused)};
+        cmocka_unit_test(samplers_of_latents_leave_training_alone), cmocka_unit_test(images_are_of_the_settings),
+        cmocka_unit_test(colours_change_of_the_image_alone), cmocka_unit_test(wrong_pairs_are_refused)};
     return cmocka_run_group_tests(tests, NULL, test_device_close);
 }

@@ -71,6 +71,41 @@ static void parts_make_the_whole(void **unused)
     }
 }
 
+/* Smaller by strides inside: what a pixel becomes depends on where parts begin. */
+static vkg_tensor *strided(vkg_graph *g, vkg_tensor *x, const vkg_network_settings *s)
+{
+    (void)s;
+    x = vkg_conv2d(g, x, &(vkg_conv_desc){.name = "a", .out = 8, .kernel = 4, .stride = 2, .pad = 1, .init_std = 0.3f});
+    x = vkg_conv2d(g, x, &(vkg_conv_desc){.name = "b", .out = 8, .kernel = 4, .stride = 2, .pad = 1, .init_std = 0.3f});
+    x = vkg_conv_transpose2d(g, x, &(vkg_conv_desc){.name = "c", .out = 8, .kernel = 4, .stride = 2, .pad = 1, .init_std = 0.3f});
+    return vkg_conv_transpose2d(g, x, &(vkg_conv_desc){.name = "d", .out = 3, .kernel = 4, .stride = 2, .pad = 1, .init_std = 0.3f});
+}
+
+static void parts_of_strides_make_the_whole(void **unused)
+{
+    (void)unused;
+    enum { HEIGHT = 44, WIDTH = 60, ELEMENTS = HEIGHT * WIDTH * 3 };
+    vkg_tiles_desc desc = {.generator = strided, .settings = {.image = {0, 0, 3}, .input = {0, 0, 3}, .width = 1}, .reach = 11, .step = 4};
+    float *picture = noise(ELEMENTS), *made[2];
+    for (int i = 0; i < 2; i++) {
+        vkg_tiles *tiles;
+        desc.side = i ? 32 : 64;
+        made[i] = calloc(ELEMENTS, sizeof **made);
+        assert_int_equal(vkg_tiles_create(test_device(), &desc, &tiles), VKG_OK);
+        assert_int_equal(vkg_tiles_run(tiles, picture, HEIGHT, WIDTH, made[i]), VKG_OK);
+        test_expect_errors(true);
+        assert_int_equal(vkg_tiles_run(tiles, picture, HEIGHT, WIDTH - 2, made[1]), VKG_ERROR_INVALID);
+        assert_non_null(strstr(test_last_error(), "44×58, expected multiples of 4"));
+        desc.side = 30;
+        vkg_tiles *none;
+        assert_int_equal(vkg_tiles_create(test_device(), &desc, &none), VKG_ERROR_INVALID);
+        test_expect_errors(false);
+        vkg_tiles_destroy(&tiles);
+    }
+    assert_true(worst_difference(made[0], made[1], ELEMENTS) < 1e-5f);
+    free(picture), free(made[0]), free(made[1]);
+}
+
 /* The test above would see a seam. */
 static void too_short_a_reach_leaves_seams(void **unused)
 {
@@ -210,6 +245,7 @@ static void vgg_refuses_other_files(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(parts_of_strides_make_the_whole),
         cmocka_unit_test(parts_make_the_whole),       cmocka_unit_test(too_short_a_reach_leaves_seams),
         cmocka_unit_test(pictures_are_bytes),         cmocka_unit_test(pictures_are_compared_by_luma),
         cmocka_unit_test(vgg_refuses_other_files),    cmocka_unit_test(pictures_are_cut),

@@ -436,6 +436,11 @@ static void labels_reach_the_networks(void **unused)
     assert_int_equal(vkg_sampler_generate(sampler, 1, 0, 5, images), VKG_OK);
     for (int i = 0; i < 5; i++)
         assert_float_equal(images[i], 0.3f, 1e-6);
+    vkg_sampler_set_label(sampler, 3);
+    test_expect_errors(true);
+    assert_int_equal(vkg_sampler_generate(sampler, 1, 0, 5, images), VKG_ERROR_INVALID);
+    assert_non_null(strstr(test_last_error(), "3, and there are 3 classes"));
+    test_expect_errors(false);
     vkg_sampler_destroy(&sampler);
     vkg_trainer_destroy(&trainer);
 }

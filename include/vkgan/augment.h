@@ -15,7 +15,7 @@ enum {
     VKG_CHANGE_COLOR = 1,
     VKG_CHANGE_TRANSLATION = 2, /* vkg_diff_augment */
     VKG_CHANGE_CUTOUT = 4,      /* vkg_diff_augment */
-    VKG_CHANGE_BLIT = 8,        /* vkg_ada_augment: pixels move, and stay what they are */
+    VKG_CHANGE_BLIT = 8,        /* vkg_ada_augment: pixels move, and stay what they are (of images whose sides are both even or both odd) */
     VKG_CHANGE_GEOMETRY = 16,   /* vkg_ada_augment: pixels are interpolated */
 };
 

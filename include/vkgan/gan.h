@@ -121,7 +121,8 @@ typedef struct vkg_gan_desc {
     vkg_optimizer_desc optimizer_g, optimizer_d;
     uint32_t discriminator_times;         /* discriminator updates a step; 0 means 1 */
     vkg_regularizers regularizers;
-    vkg_augment_desc augment;             /* of all that the discriminator sees; ADA's buffers are called "augment" */
+    /* Of all that the discriminator sees; ADA's buffers are called "augment". Of pairs colours change of the image alone, first. */
+    vkg_augment_desc augment;
     /* The discriminator is shown vkg_history of so many images, the buffer "history", in place of the newest; 0: none. At
      * least the batch. */
     uint32_t history;
@@ -200,7 +201,8 @@ typedef struct vkg_trainer_report {
 /* A batch of the data. */
 typedef struct vkg_batch {
     const float *images;   /* [batch, H, W, C] */
-    const int32_t *labels; /* [batch]; NULL where no phase asks for them */
+    const int32_t *labels; /* [batch], each from 0 and less than the number of classes, which is not checked; NULL where no phase asks
+                            * for them */
     const float *inputs;   /* [batch, h, w, c], see vkg_step_input; likewise */
 } vkg_batch;
 
@@ -235,18 +237,20 @@ typedef struct vkg_sampler_desc {
                                     * moving average (vkg_ema) */
 } vkg_sampler_desc;
 
+/* Errors: INVALID (images of another shape than settings.image), those of vkg_program_create; *sampler is NULL then. */
 VKG_API vkg_result vkg_sampler_create(vkg_device *device, const vkg_sampler_desc *desc, vkg_sampler **sampler);
 VKG_API void vkg_sampler_destroy(vkg_sampler **sampler);
 /* Where settings.classes is not 0: the class of all images from now on; −1, as at first, for image i that of number
- * i mod classes. */
+ * i mod classes. A class that there is not is an error (INVALID) of what runs next. */
 VKG_API void vkg_sampler_set_label(vkg_sampler *sampler, int32_t label);
 /* The latents, standard normal, that image `number` of the list of `seed` is made of: latent numbers. */
 VKG_API void vkg_sampler_latents(uint64_t seed, uint64_t number, uint32_t latent, float *latents);
 /* Images first … first+count−1 of the endless list that `seed` defines, [count, H, W, C] in [−1, 1]: an image
- * depends on the seed and its number (and the label) alone. */
+ * depends on the seed and its number (and the label) alone; where the generator draws itself, as by dropout, on `first` and
+ * desc.batch too. A training whose state it is does not notice: its own random numbers stay what they were. */
 VKG_API vkg_result vkg_sampler_generate(vkg_sampler *sampler, uint64_t seed, uint64_t first, uint32_t count,
                                         float *images);
-/* The images of given latents, [count, settings.latent]. */
+/* The images of given latents, [count, settings.latent]; a generator that draws itself does so as for seed 0. */
 VKG_API vkg_result vkg_sampler_draw(vkg_sampler *sampler, const float *latents, uint32_t count, float *images);
 /* Where settings.input is not 0: images of `inputs`, [count, h, w, c], in place of drawn ones. What a generator draws itself,
  * as by dropout, depends on the seed, the place among the inputs and desc.batch alone; batch norms that use the statistics of
@@ -259,20 +263,23 @@ VKG_API vkg_result vkg_sampler_create_state(vkg_device *device, const vkg_sample
 
 /* --- pictures of any size --- */
 
-/* Runs a generator of pairs that is made of convolutions on pictures of any size, part by part: memory is that of a part. Parts
- * overlap, and of each only that is kept whose value no border of the part can reach, so that the result is what one run of the
- * whole picture would give, to rounding. Thread-safety: as of a sampler. */
+/* Runs a generator of pairs that is made of convolutions, and draws nothing, on pictures of any size, part by part: memory is that
+ * of a part. Parts overlap, and of each only that is kept whose value no border of the part can reach, so that the result is what
+ * one run of the whole picture would give, to rounding. Thread-safety: as of a sampler. */
 typedef struct vkg_tiles vkg_tiles;
 
 typedef struct vkg_tiles_desc {
     vkg_network generator;
     const char *scope; /* where its tensors are: NULL means "generator"; must outlive the tiles */
-    vkg_network_settings settings; /* `input` and `image` with their channels alone; sides are filled in */
+    vkg_network_settings settings; /* `input` and `image` with their channels alone; sides are filled in. `user` must outlive the tiles */
     uint32_t factor; /* the output is so many times the input's size; 0 means 1 */
     uint32_t side;   /* of a part of the input, at most 16384; 0 means 128, or six times the reach */
     /* How many pixels of the input, to either side, a pixel of the output depends on; less than half of `side`, at most 2048. A network
      * that sees its whole input at once (normalisation of each picture, attention) has no such number. */
     uint32_t reach;
+    /* The product of the strides with which it gets smaller inside: parts begin at multiples of it, and sides, of parts and of
+     * pictures, are multiples. 0 means 1: no strides. */
+    uint32_t step;
 } vkg_tiles_desc;
 
 /* Errors: INVALID, those of vkg_sampler_create_state; *tiles is NULL then. */

@@ -14,6 +14,16 @@ vkg_tensor *network_call(vkg_graph *graph, vkg_network network, const char *scop
     return output;
 }
 
+vkg_tensor *network_generate(vkg_graph *graph, vkg_network generator, const char *scope, vkg_tensor *input,
+                             const vkg_network_settings *settings, const uint32_t image[3])
+{
+    vkg_tensor *images = network_call(graph, generator, scope, input, settings);
+    const vkg_shape expected = VKG_SHAPE(input->shape.dims[0], image[0], image[1], image[2]);
+    if (images->poisoned || shape_equal(&images->shape, &expected))
+        return images;
+    return graph_fail(graph, "the generator in \"%s\" makes images %s, expected %s", scope, SHAPE(&images->shape), SHAPE(&expected));
+}
+
 /* --- what the phases of a step share --- */
 
 struct batches {
@@ -70,17 +80,37 @@ static vkg_tensor *generate(vkg_step *step, const vkg_gan_desc *gan, vkg_tensor 
     settings.labels = shared_labels(step, gan);
     settings.styles = styles;
     *styles = gan->settings.input[0] != 0 ? shared_input(step) : vkg_step_latents(step);
-    return network_call(vkg_step_graph(step), gan->generator, "generator", *styles, &settings);
+    return network_generate(vkg_step_graph(step), gan->generator, "generator", *styles, &settings, step->image);
+}
+
+static vkg_tensor *change(vkg_graph *graph, const vkg_augment_desc *augment, uint32_t changes, vkg_tensor *images)
+{
+    return augment->kind == VKG_AUGMENT_DIFF ? vkg_diff_augment(graph, images, changes, NULL)
+                                             : vkg_ada_augment(graph, images, changes, vkg_ada_probability(graph, "augment"), NULL);
+}
+
+/* A pair moves as one. Colours are the image's alone, as those of the input would be mixed with them. */
+static vkg_tensor *change_pair(vkg_step *step, const vkg_augment_desc *augment, vkg_tensor *pair)
+{
+    vkg_graph *graph = vkg_step_graph(step);
+    const uint32_t all = augment->kind == VKG_AUGMENT_DIFF ? VKG_CHANGE_COLOR | VKG_CHANGE_TRANSLATION | VKG_CHANGE_CUTOUT
+                                                           : VKG_CHANGE_COLOR | VKG_CHANGE_BLIT | VKG_CHANGE_GEOMETRY;
+    const uint32_t changes = augment->changes ? augment->changes : all, moves = changes & ~(uint32_t)VKG_CHANGE_COLOR;
+    if (changes & VKG_CHANGE_COLOR && !pair->poisoned) {
+        const uint32_t inputs = step->input[2], channels = pair->shape.dims[3] - inputs;
+        vkg_tensor *image = vkg_slice(graph, pair, 3, inputs, channels, 1);
+        pair = vkg_concat(graph, (vkg_tensor *[]){vkg_slice(graph, pair, 3, 0, inputs, 1),
+                                                  change(graph, augment, VKG_CHANGE_COLOR, image)}, 2, 3);
+    }
+    return moves ? change(graph, augment, moves, pair) : pair;
 }
 
 /* Images as the discriminator sees them, and what it makes of them. */
 static vkg_tensor *judge(vkg_step *step, const vkg_gan_desc *gan, vkg_tensor *images)
 {
-    vkg_graph *graph = vkg_step_graph(step);
-    if (gan->augment.kind == VKG_AUGMENT_DIFF)
-        images = vkg_diff_augment(graph, images, gan->augment.changes, NULL);
-    else if (gan->augment.kind == VKG_AUGMENT_ADA)
-        images = vkg_ada_augment(graph, images, gan->augment.changes, vkg_ada_probability(graph, "augment"), NULL);
+    if (gan->augment.kind != VKG_AUGMENT_NONE)
+        images = gan->conditional ? change_pair(step, &gan->augment, images)
+                                  : change(vkg_step_graph(step), &gan->augment, gan->augment.changes, images);
     return discriminate(step, gan, images);
 }
 

@@ -6,6 +6,7 @@
 #include "base/philox.h"
 #include "device/device.h"
 #include "gan/network.h"
+#include "graph/graph.h"
 #include "vkgan/ops.h"
 
 struct vkg_sampler {
@@ -15,7 +16,8 @@ struct vkg_sampler {
     vkg_tensor *input; /* latents, or the inputs of pairs */
     vkg_tensor *labels, *images; /* labels: NULL where the generator knows no classes */
     vkg_state *state;
-    bool of_inputs; /* rather than of latents */
+    uint32_t random; /* the place of the random numbers in the state; UINT32_MAX: the generator draws none */
+    bool of_inputs;  /* rather than of latents */
     uint32_t batch, latent, classes;
     int32_t label; /* of all images; −1: all classes in turn */
     uint64_t image_elements;
@@ -41,8 +43,8 @@ static vkg_result build_graph(vkg_device *device, const vkg_sampler_desc *desc, 
         sampler->labels = vkg_input_typed(sampler->graph, "labels", VKG_SHAPE(n), VKG_INT32);
     settings.evaluation = true;
     settings.labels = sampler->labels;
-    sampler->images = network_call(sampler->graph, desc->generator, desc->scope ? desc->scope : "generator",
-                                   sampler->input, &settings);
+    sampler->images = network_generate(sampler->graph, desc->generator, desc->scope ? desc->scope : "generator",
+                                       sampler->input, &settings, settings.image);
     vkg_output(sampler->graph, "images", sampler->images);
     return VKG_OK;
 }
@@ -74,10 +76,12 @@ vkg_result vkg_sampler_create(vkg_device *device, const vkg_sampler_desc *desc, 
     if (result == VKG_OK)
         result = vkg_program_create(device, made->graph, desc->state, &(vkg_program_desc){.name = "sampler"},
                                     &made->program);
-    if (result == VKG_OK)
+    if (result == VKG_OK) {
         made->image_elements = vkg_tensor_elements(made->images) / made->batch;
-    else
+        made->random = graph_find_declaration(made->graph, "random.state") ? vkg_state_find(made->state, "random.state") : UINT32_MAX;
+    } else {
         vkg_sampler_destroy(&made);
+    }
     *sampler = made;
     return result;
 }
@@ -111,18 +115,47 @@ void vkg_sampler_set_label(vkg_sampler *sampler, int32_t label)
     sampler->label = label;
 }
 
+
+/* --- what a generator draws itself, as by dropout, is a function of seed and place, and a training whose state this is does not
+ * notice --- */
+
+static vkg_result keep_random(const vkg_sampler *sampler, uint32_t kept[4])
+{
+    return sampler->random != UINT32_MAX ? vkg_state_read(sampler->state, sampler->random, kept) : VKG_OK;
+}
+
+static vkg_result set_random(const vkg_sampler *sampler, uint64_t seed, uint64_t place)
+{
+    const uint32_t words[4] = {(uint32_t)seed, (uint32_t)(seed >> 32), (uint32_t)place, (uint32_t)(place >> 32)};
+    return sampler->random != UINT32_MAX ? vkg_state_write(sampler->state, sampler->random, words) : VKG_OK;
+}
+
+/* Also behind a run that failed, whose result it is then. */
+static vkg_result restore_random(const vkg_sampler *sampler, const uint32_t kept[4], vkg_result result)
+{
+    const vkg_result written = sampler->random != UINT32_MAX ? vkg_state_write(sampler->state, sampler->random, kept) : VKG_OK;
+    return result == VKG_OK ? written : result;
+}
+
+/* --- runs --- */
+
 static uint32_t at_most_a_batch(const vkg_sampler *sampler, uint32_t count)
 {
     return count < sampler->batch ? count : sampler->batch;
 }
 
 /* Runs with the latents or inputs that are there, as images number, number + 1, …; writes the first `count`. */
-static vkg_result run_batch(vkg_sampler *sampler, uint64_t number, uint32_t count, float *images)
+static vkg_result run_batch(vkg_sampler *sampler, uint64_t seed, uint64_t number, uint32_t count, float *images)
 {
     int32_t *labels = sampler->labels ? vkg_program_input(sampler->program, sampler->labels, 0) : NULL;
+    if (labels && sampler->label >= (int32_t)sampler->classes)
+        return vkg_fail(&sampler->device->log, VKG_ERROR_INVALID, "vkg_sampler_set_label: %d, and there are %u classes", sampler->label,
+                        sampler->classes);
     for (uint32_t i = 0; labels && i < sampler->batch; i++)
         labels[i] = sampler->label >= 0 ? sampler->label : (int32_t)((number + i) % sampler->classes);
-    vkg_result result = vkg_program_run(sampler->program);
+    vkg_result result = set_random(sampler, seed, number);
+    if (result == VKG_OK)
+        result = vkg_program_run(sampler->program);
     if (result == VKG_OK)
         memcpy(images, vkg_program_output(sampler->program, sampler->images, 0),
                count * sampler->image_elements * sizeof *images);
@@ -140,13 +173,16 @@ vkg_result vkg_sampler_generate(vkg_sampler *sampler, uint64_t seed, uint64_t fi
     if (sampler->of_inputs)
         return wrong_call(sampler);
     float *z = vkg_program_input(sampler->program, sampler->input, 0);
-    vkg_result result = VKG_OK;
+    uint32_t kept[4];
+    vkg_result result = keep_random(sampler, kept);
+    if (result != VKG_OK)
+        return result;
     for (uint32_t done = 0; done < count && result == VKG_OK; done += sampler->batch) {
         for (uint32_t i = 0; i < sampler->batch; i++)
             vkg_sampler_latents(seed, first + done + i, sampler->latent, z + (uint64_t)i * sampler->latent);
-        result = run_batch(sampler, first + done, at_most_a_batch(sampler, count - done), images + done * sampler->image_elements);
+        result = run_batch(sampler, seed, first + done, at_most_a_batch(sampler, count - done), images + done * sampler->image_elements);
     }
-    return result;
+    return restore_random(sampler, kept, result);
 }
 
 vkg_result vkg_sampler_draw(vkg_sampler *sampler, const float *latents, uint32_t count, float *images)
@@ -154,24 +190,19 @@ vkg_result vkg_sampler_draw(vkg_sampler *sampler, const float *latents, uint32_t
     if (sampler->of_inputs)
         return wrong_call(sampler);
     float *z = vkg_program_input(sampler->program, sampler->input, 0);
-    vkg_result result = VKG_OK;
+    uint32_t kept[4];
+    vkg_result result = keep_random(sampler, kept);
+    if (result != VKG_OK)
+        return result;
     for (uint32_t done = 0; done < count && result == VKG_OK; done += sampler->batch) {
         const uint32_t part = at_most_a_batch(sampler, count - done);
         memcpy(z, latents + (uint64_t)done * sampler->latent, (uint64_t)part * sampler->latent * sizeof *z);
-        result = run_batch(sampler, done, part, images + done * sampler->image_elements);
+        result = run_batch(sampler, 0, done, part, images + done * sampler->image_elements);
     }
-    return result;
+    return restore_random(sampler, kept, result);
 }
 
 /* --- of inputs --- */
-
-/* What a generator draws is a function of seed and place, and a training whose state this is does not notice: `kept` goes
- * back when the run is over. index: of the state's random numbers, UINT32_MAX where there are none. */
-static vkg_result set_random_state(vkg_sampler *sampler, uint32_t index, uint64_t seed, uint64_t place)
-{
-    const uint32_t words[4] = {(uint32_t)seed, (uint32_t)(seed >> 32), (uint32_t)place, (uint32_t)(place >> 32)};
-    return index != UINT32_MAX ? vkg_state_write(sampler->state, index, words) : VKG_OK;
-}
 
 static void fill_with_inputs(vkg_sampler *sampler, const float *inputs, uint32_t count)
 {
@@ -185,18 +216,15 @@ vkg_result vkg_sampler_translate(vkg_sampler *sampler, uint64_t seed, const floa
 {
     if (!sampler->of_inputs)
         return wrong_call(sampler);
-    const uint32_t random = vkg_state_find(sampler->state, "random.state");
     const uint64_t elements = vkg_tensor_elements(sampler->input) / sampler->batch;
     uint32_t kept[4];
-    vkg_result result = random != UINT32_MAX ? vkg_state_read(sampler->state, random, kept) : VKG_OK;
+    vkg_result result = keep_random(sampler, kept);
+    if (result != VKG_OK)
+        return result;
     for (uint32_t done = 0; done < count && result == VKG_OK; done += sampler->batch) {
         const uint32_t part = at_most_a_batch(sampler, count - done);
         fill_with_inputs(sampler, inputs + done * elements, part);
-        result = set_random_state(sampler, random, seed, done);
-        if (result == VKG_OK)
-            result = run_batch(sampler, done, part, images + done * sampler->image_elements);
+        result = run_batch(sampler, seed, done, part, images + done * sampler->image_elements);
     }
-    if (result == VKG_OK && random != UINT32_MAX)
-        result = vkg_state_write(sampler->state, random, kept);
-    return result;
+    return restore_random(sampler, kept, result);
 }

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/arithmetic.h"
 #include "base/log.h"
 #include "device/device.h"
 #include "vkgan/gan.h"
@@ -29,16 +30,24 @@ static vkg_sampler_desc sampler_desc(const vkg_tiles *tiles, uint32_t height, ui
 vkg_result vkg_tiles_create(vkg_device *device, const vkg_tiles_desc *desc, vkg_tiles **tiles)
 {
     *tiles = NULL;
-    const uint32_t side = desc->side ? desc->side : desc->reach > 21 ? 6 * desc->reach : 128;
-    if (desc->reach > 2048 || side > 16384 || side <= 2 * desc->reach || desc->settings.input[2] == 0)
-        return vkg_fail(&device->log, VKG_ERROR_INVALID, "vkg_tiles_create: parts of %u with a reach of %u and %u channels, expected "
-                        "more than twice the reach, at most 16384, and channels", side, desc->reach, desc->settings.input[2]);
+    const uint32_t step = desc->step ? desc->step : 1, most = 16384;
+    if (desc->reach > 2048 || step > most)
+        return vkg_fail(&device->log, VKG_ERROR_INVALID, "vkg_tiles_create: a reach of %u and a step of %u, expected at most 2048 and %u",
+                        desc->reach, step, most);
+    const uint32_t reach = (uint32_t)round_up(desc->reach, step); /* so that parts begin where a step does */
+    const uint32_t side = desc->side ? desc->side : (uint32_t)round_up(reach > 21 ? 6 * reach : 128, step);
+    if (side > most || side <= 2 * reach || side % step != 0 || desc->settings.input[2] == 0)
+        return vkg_fail(&device->log, VKG_ERROR_INVALID, "vkg_tiles_create: parts of %u with a reach of %u, a step of %u and %u channels, "
+                        "expected more than twice the reach, at most %u, a multiple of the step, and channels", side, reach, step,
+                        desc->settings.input[2], most);
     vkg_tiles *made = calloc(1, sizeof *made);
     if (!made)
         return vkg_fail(&device->log, VKG_ERROR_OUT_OF_MEMORY, "vkg_tiles_create: out of host memory");
     made->device = device;
     made->desc = *desc;
     made->desc.side = side;
+    made->desc.reach = reach;
+    made->desc.step = step;
     made->desc.factor = desc->factor ? desc->factor : 1;
     const vkg_sampler_desc whole = sampler_desc(made, made->desc.side, made->desc.side);
     vkg_result result = vkg_sampler_create_state(device, &whole, &made->state);
@@ -121,9 +130,10 @@ static vkg_result run_part(vkg_tiles *tiles, const float *input, uint32_t pictur
 
 vkg_result vkg_tiles_run(vkg_tiles *tiles, const float *input, uint32_t height, uint32_t width, float *output)
 {
-    const uint32_t side = tiles->desc.side, reach = tiles->desc.reach;
-    if (height == 0 || width == 0)
-        return vkg_fail(&tiles->device->log, VKG_ERROR_INVALID, "vkg_tiles_run: a picture of %u×%u", height, width);
+    const uint32_t side = tiles->desc.side, reach = tiles->desc.reach, step = tiles->desc.step;
+    if (height == 0 || width == 0 || height % step != 0 || width % step != 0)
+        return vkg_fail(&tiles->device->log, VKG_ERROR_INVALID, "vkg_tiles_run: a picture of %u×%u, expected multiples of %u", height, width,
+                        step);
     vkg_result result = prepare(tiles, height < side ? height : side, width < side ? width : side);
     for (struct span y = {0}; y.end < height && result == VKG_OK;) {
         y = next_span(y.end, height, tiles->height, reach);

@@ -4,7 +4,8 @@
 
 /* --- steps: constant in pieces, so no gradient passes --- */
 
-static const struct op op_sign = {.name = "sign", .doc = "−1, 0 or 1", .kind = OP_POINTWISE, .glsl = "sign(a)"};
+static const struct op op_sign = {.name = "sign", .doc = "−1, 0 or 1; 0 of NaN", .kind = OP_POINTWISE,
+                                 .glsl = "(step(T(0), a) - step(a, T(0)))"}; /* of sign(NaN) GLSL promises nothing */
 const struct op op_leaky_step = {.name = "leaky_step", .doc = "a > 0 ? 1 : p", .kind = OP_POINTWISE,
                                  .glsl = "leaky_step(a, T(p))"};
 

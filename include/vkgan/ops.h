@@ -98,7 +98,8 @@ VKG_API vkg_tensor *vkg_max(vkg_graph *graph, vkg_tensor *a, uint32_t axes, bool
 VKG_API vkg_tensor *vkg_min(vkg_graph *graph, vkg_tensor *a, uint32_t axes, bool keep);
 /* Σ (a − mean)²/(n − correction) */
 VKG_API vkg_tensor *vkg_var(vkg_graph *graph, vkg_tensor *a, uint32_t axes, bool keep, uint32_t correction);
-/* int32: where the greatest element lies, the first of equal ones. */
+/* int32: where the greatest element lies, the first of equal ones; a NaN is greater than all numbers. Errors: an axis of more than
+ * 2²⁴ elements (places are computed in float32). */
 VKG_API vkg_tensor *vkg_argmax(vkg_graph *graph, vkg_tensor *a, uint32_t axis, bool keep);
 /* eᵃ/Σeᵃ along one axis, its logarithm, and log Σeᵃ over a set of axes; none overflows. */
 VKG_API vkg_tensor *vkg_softmax(vkg_graph *graph, vkg_tensor *a, uint32_t axis);

@@ -162,13 +162,22 @@ vkg_tensor *counting_axis(vkg_graph *graph, uint32_t size, uint32_t axes_behind)
     return vkg_data(graph, shape, VKG_FLOAT32, numbers);
 }
 
+/* A NaN is greater than all numbers, as vkg_max has it, but equals none, not even the greatest of its own line. */
+static const struct op op_is_greatest = {.name = "is_greatest", .doc = "a = b or a is a NaN ? 1 : 0", .kind = OP_POINTWISE,
+                                         .glsl = "SELECT(LESS(floatBitsToUint(a) & 0x7fffffffu, WORDS(0x7f800001u)), is_equal(a, b), T(1))"};
+
 /* The least index of those whose element is the greatest. */
 vkg_tensor *vkg_argmax(vkg_graph *graph, vkg_tensor *a, uint32_t axis, bool keep)
 {
+    const uint32_t most = 1u << 24; /* places are computed in float32 */
     if (!axis_is_valid(graph, "argmax", a, axis))
         return graph->poison;
     uint32_t size = a->shape.dims[axis];
-    vkg_tensor *is_max = vkg_equal(graph, a, vkg_max(graph, a, 1u << axis, true));
+    if (size > most)
+        return graph_fail(graph, "argmax: axis %u of %s has more than 2^24 elements", axis, SHAPE(&a->shape));
+    vkg_tensor *inputs[] = {a, vkg_max(graph, a, 1u << axis, true)};
+    vkg_tensor *is_max = graph_add_node(graph, &(struct node_desc){.op = &op_is_greatest, .shape = a->shape, .input_count = 2,
+                                                                   .inputs = inputs});
     vkg_tensor *indices = counting_axis(graph, size, a->shape.rank - 1 - axis);
     vkg_tensor *candidates = vkg_where(graph, is_max, indices, vkg_constant(graph, (float)size, VKG_SCALAR));
     return vkg_cast(graph, vkg_min(graph, candidates, 1u << axis, keep), VKG_INT32);

@@ -1,0 +1,87 @@
+/* What operations make of numbers at their edges: infinities, NaNs, ties. tests/ops_test.c measures distances, and nothing is near an
+ * infinity; what is expected here is what PyTorch says, bit by bit where it is a number. */
+#include <math.h>
+#include <string.h>
+
+#include "on_device.h"
+
+/* y of an input, and perhaps its gradient. */
+struct edge {
+    vkg_graph *graph;
+    vkg_program *program;
+    vkg_tensor *x, *y, *gradient;
+};
+
+static void begin(struct edge *e, vkg_shape shape)
+{
+    *e = (struct edge){0};
+    assert_int_equal(vkg_graph_create(test_log(), &e->graph), VKG_OK);
+    e->x = vkg_input(e->graph, "x", shape);
+}
+
+static void run(struct edge *e, const float *numbers, bool differentiate)
+{
+    vkg_output(e->graph, "y", e->y);
+    if (differentiate) {
+        vkg_gradients(e->graph, e->y, &e->x, 1, &e->gradient);
+        vkg_output(e->graph, "gradient", e->gradient);
+    }
+    assert_int_equal(vkg_program_create(test_device(), e->graph, NULL, NULL, &e->program), VKG_OK);
+    memcpy(vkg_program_input(e->program, e->x, 0), numbers, vkg_tensor_elements(e->x) * sizeof *numbers);
+    assert_int_equal(vkg_program_run(e->program), VKG_OK);
+}
+
+static void expect(const struct edge *e, const vkg_tensor *tensor, const float *expected, const char *what)
+{
+    const float *found = vkg_program_output(e->program, tensor, 0);
+    for (uint64_t i = 0; i < vkg_tensor_elements(tensor); i++) {
+        const bool near = fabsf(found[i] - expected[i]) <= 1e-6f * (1 + fabsf(expected[i]));
+        if (!(isnan(expected[i]) ? isnan(found[i]) : found[i] == expected[i] || near))
+            fail_msg("%s, element %u: %g, expected %g", what, (unsigned)i, (double)found[i], (double)expected[i]);
+    }
+}
+
+static void end(struct edge *e)
+{
+    vkg_program_destroy(&e->program);
+    vkg_graph_destroy(&e->graph);
+}
+
+static void a_nan_is_the_greatest(void **unused)
+{
+    (void)unused;
+    enum { ROWS = 6, COLUMNS = 4 };
+    static const float rows[ROWS][COLUMNS] = {{1, 2, NAN, 3},          {NAN, NAN, 1, 0}, {INFINITY, NAN, 2, -INFINITY},
+                                              {-INFINITY, -INFINITY, -INFINITY, -INFINITY}, {NAN, NAN, NAN, NAN}, {0, -INFINITY, INFINITY, INFINITY}};
+    static const int32_t expected[ROWS] = {2, 0, 1, 0, 0, 2};
+    for (uint32_t axis = 0; axis < 2; axis++) {
+        struct edge e;
+        begin(&e, VKG_SHAPE(ROWS, COLUMNS));
+        e.y = vkg_argmax(e.graph, axis ? e.x : vkg_transpose(e.graph, e.x, 0, 1), axis, false);
+        run(&e, rows[0], false);
+        assert_memory_equal(vkg_program_output(e.program, e.y, 0), expected, sizeof expected);
+        end(&e);
+    }
+}
+
+static void places_beyond_float32_are_refused(void **unused)
+{
+    (void)unused;
+    struct edge e;
+    begin(&e, VKG_SHAPE(1, (1 << 24) + 1));
+    test_expect_errors(true);
+    vkg_argmax(e.graph, e.x, 1, false);
+    test_expect_errors(false);
+    assert_non_null(strstr(vkg_graph_error(e.graph), "argmax: axis 1 of [1,16777217] has more than 2^24 elements"));
+    end(&e);
+}
+
+/* usage: edges_test [PATTERN]: only the tests whose name fits */
+int main(int argc, char **argv)
+{
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
+    const struct CMUnitTest tests[] = {cmocka_unit_test(a_nan_is_the_greatest),
+                                       cmocka_unit_test(places_beyond_float32_are_refused)};
+    return cmocka_run_group_tests(tests, NULL, test_device_close);
+}

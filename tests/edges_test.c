@@ -76,12 +76,30 @@ static void places_beyond_float32_are_refused(void **unused)
     end(&e);
 }
 
+static void logsumexp_of_infinities(void **unused)
+{
+    (void)unused;
+    enum { ROWS = 6, COLUMNS = 3 };
+    static const float rows[ROWS][COLUMNS] = {{-INFINITY, -INFINITY, -INFINITY}, {INFINITY, 1, 100}, {-INFINITY, 1, 1},
+                                              {INFINITY, INFINITY, 0},           {INFINITY, -INFINITY, 9}, {NAN, 1, 2}};
+    static const float values[ROWS] = {-INFINITY, INFINITY, 1.6931472f, INFINITY, INFINITY, NAN};
+    static const float slopes[ROWS][COLUMNS] = {{NAN, NAN, NAN}, {NAN, 0, 0}, {0, 0.5f, 0.5f}, {NAN, NAN, 0}, {NAN, 0, 0}, {NAN, NAN, NAN}};
+    struct edge e;
+    begin(&e, VKG_SHAPE(ROWS, COLUMNS));
+    e.y = vkg_logsumexp(e.graph, e.x, 1u << 1, false);
+    run(&e, rows[0], true);
+    expect(&e, e.y, values, "logsumexp");
+    expect(&e, e.gradient, slopes[0], "its gradient");
+    end(&e);
+}
+
 /* usage: edges_test [PATTERN]: only the tests whose name fits */
 int main(int argc, char **argv)
 {
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);
     const struct CMUnitTest tests[] = {cmocka_unit_test(a_nan_is_the_greatest),
-                                       cmocka_unit_test(places_beyond_float32_are_refused)};
+                                       cmocka_unit_test(places_beyond_float32_are_refused),
+                                       cmocka_unit_test(logsumexp_of_infinities)};
     return cmocka_run_group_tests(tests, NULL, test_device_close);
 }

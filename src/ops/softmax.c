@@ -55,11 +55,28 @@ vkg_tensor *vkg_log_softmax(vkg_graph *graph, vkg_tensor *x, uint32_t axis)
     return composite(graph, &op_log_softmax, x, axis, value);
 }
 
+/* dx = dy·eˣ⁻ʸ */
+static void logsumexp_gradient(vkg_graph *graph, vkg_tensor *node, vkg_tensor *dy, const bool *wanted, vkg_tensor **gradients)
+{
+    (void)wanted;
+    gradients[0] = vkg_mul(graph, dy, vkg_exp(graph, vkg_sub(graph, node->inputs[0], node)));
+}
+
+static const struct op op_logsumexp = {.name = "logsumexp", .doc = "log Σeˣ over axes, which stay as dimensions of 1",
+                                       .kind = OP_COMPOSITE, .gradient = logsumexp_gradient};
+
+/* 0 where it is infinite: infinity less itself would be no number. */
+static const struct op op_finite_or_zero = {.name = "finite_or_zero", .doc = "a is infinite ? 0 : a", .kind = OP_POINTWISE,
+                                            .glsl = "WHERE_NUMBER(a, where(is_not_finite(a), T(0), a))"};
+
 vkg_tensor *vkg_logsumexp(vkg_graph *graph, vkg_tensor *x, uint32_t axes, bool keep)
 {
-    vkg_tensor *greatest = vkg_detach(graph, vkg_max(graph, x, axes, true));
+    vkg_tensor *greatest = pointwise_unary(graph, &op_finite_or_zero, vkg_max(graph, x, axes, true), 0, 0);
     vkg_tensor *sum = vkg_sum(graph, vkg_exp(graph, vkg_sub(graph, x, greatest)), axes, true);
     vkg_tensor *kept = vkg_add(graph, vkg_ln(graph, sum), greatest);
+    if (!kept->poisoned)
+        kept = graph_add_node(graph, &(struct node_desc){.op = &op_logsumexp, .shape = kept->shape, .input_count = 1, .inputs = &x,
+                                                         .value = kept, .attributes.axes = axes});
     if (keep || kept->poisoned)
         return kept;
     return vkg_reshape(graph, kept, vkg_tensor_shape(vkg_sum(graph, x, axes, false)));

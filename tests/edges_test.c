@@ -93,6 +93,24 @@ static void logsumexp_of_infinities(void **unused)
     end(&e);
 }
 
+/* Coordinates of squares of 0 … 3: there is no slope at the outermost elements themselves, nor beyond. */
+static void no_slope_at_the_border(void **unused)
+{
+    (void)unused;
+    enum { POINTS = 7 };
+    static const float at[POINTS][2] = {{-1, 0}, {1, 0}, {-0.75f, 0}, {0.75f, 0}, {-2, 0}, {2, 0}, {0.5f, 0}};
+    static const float slopes[2][POINTS][2] = {{{0}, {0}, {0}, {0}, {0}, {0}, {10}}, {{0}, {0}, {1.5f}, {7.5f}, {0}, {0}, {7.5f}}};
+    for (int align = 0; align < 2; align++) {
+        struct edge e;
+        begin(&e, VKG_SHAPE(1, 1, POINTS, 2));
+        vkg_tensor *squares = vkg_data(e.graph, VKG_SHAPE(1, 1, 4, 1), VKG_FLOAT32, (const float[]){0, 1, 4, 9});
+        e.y = vkg_grid_sample(e.graph, squares, e.x, &(vkg_grid_sample_desc){VKG_LINEAR, VKG_PADDING_BORDER, align});
+        run(&e, at[0], true);
+        expect(&e, e.gradient, slopes[align][0], align ? "aligned" : "not aligned");
+        end(&e);
+    }
+}
+
 /* usage: edges_test [PATTERN]: only the tests whose name fits */
 int main(int argc, char **argv)
 {
@@ -100,6 +118,7 @@ int main(int argc, char **argv)
         cmocka_set_test_filter(argv[1]);
     const struct CMUnitTest tests[] = {cmocka_unit_test(a_nan_is_the_greatest),
                                        cmocka_unit_test(places_beyond_float32_are_refused),
-                                       cmocka_unit_test(logsumexp_of_infinities)};
+                                       cmocka_unit_test(logsumexp_of_infinities),
+                                       cmocka_unit_test(no_slope_at_the_border)};
     return cmocka_run_group_tests(tests, NULL, test_device_close);
 }

@@ -85,10 +85,11 @@ static vkg_tensor *sample(vkg_graph *graph, const struct sampling *s)
                   : vkg_sum(graph, value, 1u << s->corner_axis, false);
 }
 
-/* Between places on [0, size − 1]. */
+/* Between places on [0, size − 1]. A place at the first element itself has no gradient, as in PyTorch (clip_coordinates_set_grad); at
+ * the last one both neighbours are the same. */
 static struct places clamped_places(vkg_graph *graph, vkg_tensor *place, uint32_t size)
 {
-    vkg_tensor *at = vkg_clamp(graph, place, 0, (float)(size - 1)), *low = vkg_floor(graph, at);
+    vkg_tensor *at = vkg_clamp(graph, vkg_relu(graph, place), 0, (float)(size - 1)), *low = vkg_floor(graph, at);
     return (struct places){.low = low, .rest = vkg_sub(graph, at, low), .size = size};
 }
 

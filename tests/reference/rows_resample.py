@@ -154,7 +154,8 @@ def sampled(x, grid, mode, border, align):
     images = torch.arange(x.shape[0]).reshape([-1] + [1] * axes)
     places = [grid[..., k] * (s - 1) / 2 + (s - 1) / 2 if align else (grid[..., k] * s + s - 1) / 2 for k, s in enumerate(sizes)]
     if border:
-        places = [p.clamp(0, s - 1) for p, s in zip(places, sizes)]
+        # as of clamp, but that at the ends themselves there is no slope either
+        places = [torch.where((p > 0) & (p < s - 1), p, p.detach().clamp(0, s - 1)) for p, s in zip(places, sizes)]
     result = 0
     for corner in itertools.product((0, 1), repeat=axes):
         if mode == 0 and any(corner):
@@ -217,14 +218,24 @@ def halves(d):
     return case([0, 0, 1], lambda a, b: sampled(a, b, 0, 0, 1), x, grid, kink=True)
 
 
+def rims(d):
+    """Places at the outermost elements themselves, and beyond."""
+    steps = torch.tensor([-2, -1, -0.75, 0, 0.75, 1, 2], dtype=torch.float64)
+    grid = torch.stack(torch.meshgrid(steps, steps, indexing="ij"), -1)[None].clone()
+    x = d.normal(1, 4, 4, 2)
+    for align in (0, 1):
+        agree(x, grid, 1, 1, align)
+    return case([1, 1, 0], lambda a, b: sampled(a, b, 1, 1, 0), x, grid, kink=True)
+
+
 def sample_parameters(d):
     n = d.choice([2, 2, 3])
     return d.image(n, most=500), tuple(d.integer(1, 5) for _ in range(n)), d.choice([0, 1, 1]), d.integer(0, 1), d.integer(0, 1)
 
 
-row("grid_sample", lambda d, *p: grid_sample(d, *p) if p else halves(d), sample_parameters,
+row("grid_sample", lambda d, *p: p[0](d) if len(p) == 1 else grid_sample(d, *p), sample_parameters,
     [(x, out) + how for x, out in [((2, 4, 5, 3), (3, 6)), ((1, 7, 3, 4), (5, 2)), ((1, 1, 6, 2), (4, 4)), ((2, 3, 4, 5, 2), (2, 3, 2))]
-     for how in itertools.product((0, 1), repeat=3)] + [()])
+     for how in itertools.product((0, 1), repeat=3)] + [(rims,), (halves,)])
 
 
 def affine_grid(d, n, size, align):

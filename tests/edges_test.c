@@ -111,6 +111,30 @@ static void no_slope_at_the_border(void **unused)
     }
 }
 
+/* Around each multiple of `steps`, whether or not the device divides exactly: the rate drops at it, not a step before or behind. */
+static void steps_drop_when_they_should(void **unused)
+{
+    (void)unused;
+    enum { DROPS = 3000, MOST_STEPS = 1 << 24 }; /* 0.99 to the power of DROPS is a normal number still */
+    static float steps[3 * DROPS], expected[3 * DROPS];
+    const uint32_t all[] = {1, 3, 7, 41, 49, 100, 5593, 99999, MOST_STEPS - 1, 1 + test_random(20000)};
+    for (size_t k = 0; k < sizeof all / sizeof *all; k++) {
+        for (uint32_t i = 0; i < 3 * DROPS; i++) {
+            const uint64_t at = (uint64_t)(i / 3) * all[k] + i % 3;
+            const uint32_t step = (uint32_t)(at == 0 ? 0 : at > MOST_STEPS ? MOST_STEPS - 1 : at - 1);
+            steps[i] = (float)step, expected[i] = (float)(step / all[k]);
+        }
+        struct edge e;
+        begin(&e, VKG_SHAPE(3 * DROPS));
+        vkg_tensor *factor = vkg_schedule_factor(e.graph, &(vkg_schedule){VKG_SCHEDULE_STEP, .steps = all[k], .gamma = 0.99f}, e.x);
+        const float drop = 1 / logf(0.99f);
+        e.y = vkg_floor(e.graph, vkg_affine(e.graph, vkg_ln(e.graph, factor), drop, 0.5f)); /* to the nearest */
+        run(&e, steps, false);
+        expect(&e, e.y, expected, "drops");
+        end(&e);
+    }
+}
+
 /* usage: edges_test [PATTERN]: only the tests whose name fits */
 int main(int argc, char **argv)
 {
@@ -119,6 +143,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {cmocka_unit_test(a_nan_is_the_greatest),
                                        cmocka_unit_test(places_beyond_float32_are_refused),
                                        cmocka_unit_test(logsumexp_of_infinities),
-                                       cmocka_unit_test(no_slope_at_the_border)};
+                                       cmocka_unit_test(no_slope_at_the_border),
+                                       cmocka_unit_test(steps_drop_when_they_should)};
     return cmocka_run_group_tests(tests, NULL, test_device_close);
 }

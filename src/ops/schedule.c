@@ -66,6 +66,10 @@ static bool check_schedule(vkg_graph *graph, const vkg_schedule *s)
            setting_is_within(graph, of, "gamma", (double)s->gamma, 0, (double)INFINITY);
 }
 
+/* Of whole numbers, as integers: a quotient of floats may lie a little below the whole one that it is. */
+static const struct op op_whole_quotient = {.name = "whole_quotient", .doc = "⌊a/b⌋ of whole numbers", .kind = OP_POINTWISE,
+                                            .glsl = "T(WORDS(a) / WORDS(b))"};
+
 /* From 1 to `end` while `way` goes from 0 to 1. */
 static vkg_tensor *towards_end(vkg_graph *graph, vkg_tensor *way, float end)
 {
@@ -76,15 +80,17 @@ static vkg_tensor *fall(vkg_graph *graph, const vkg_schedule *s, vkg_tensor *ste
 {
     const float pi = 3.14159265358979f;
     const float steps = (float)(s->steps ? s->steps : 1), gamma = s->gamma > 0 ? s->gamma : 0.1f;
-    vkg_tensor *share = vkg_div(graph, step, vkg_constant(graph, steps, VKG_SCALAR));
-    vkg_tensor *way = vkg_minimum(graph, share, vkg_constant(graph, 1, VKG_SCALAR));
+    vkg_tensor *all = vkg_constant(graph, steps, VKG_SCALAR), *drops;
+    vkg_tensor *way = vkg_minimum(graph, vkg_div(graph, step, all), vkg_constant(graph, 1, VKG_SCALAR));
     switch (s->kind) {
     case VKG_SCHEDULE_LINEAR:
         return towards_end(graph, way, s->end);
     case VKG_SCHEDULE_COSINE:
         return towards_end(graph, vkg_affine(graph, vkg_cos(graph, vkg_affine(graph, way, pi, 0)), -0.5f, 0.5f), s->end);
     case VKG_SCHEDULE_STEP:
-        return vkg_pow(graph, vkg_constant(graph, gamma, VKG_SCALAR), vkg_floor(graph, share));
+        drops = graph_add_node(graph, &(struct node_desc){.op = &op_whole_quotient, .shape = step->shape, .input_count = 2,
+                                                          .inputs = (vkg_tensor *[]){step, all}});
+        return vkg_pow(graph, vkg_constant(graph, gamma, VKG_SCALAR), drops);
     case VKG_SCHEDULE_CONSTANT:
         break;
     }

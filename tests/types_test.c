@@ -160,6 +160,43 @@ static void what_cannot_be_stored_is_refused(void **unused)
     finish(&run);
 }
 
+/* --- moving --- */
+
+/* The type is that of what moves, however far it does. */
+static void moves_keep_words_and_widen_the_rest(void **unused)
+{
+    (void)unused;
+    static const vkg_dtype dtypes[] = {VKG_FLOAT32, VKG_UINT32, VKG_INT32, VKG_UINT8, VKG_FLOAT16, VKG_BFLOAT16};
+    for (int k = 0; k < 6; k++) {
+        struct run run = {0};
+        begin(&run);
+        vkg_graph *g = run.graph;
+        vkg_tensor *x = vkg_input_typed(g, "x", VKG_SHAPE(4, 8), dtypes[k]), *parts[2], *moved[40];
+        const vkg_dtype words = vkg_dtype_size(dtypes[k]) == 4 ? dtypes[k] : VKG_FLOAT32;
+        uint32_t count = 0;
+        for (uint32_t far = 0; far < 2; far++) { /* 0: nothing moves */
+            moved[count++] = vkg_permute(g, x, (const uint32_t[]){far, 1 - far});
+            moved[count++] = vkg_transpose(g, x, 0, far);
+            moved[count++] = vkg_slice(g, x, 1, far, 8 - far, 1);
+            moved[count++] = vkg_spread(g, x, 0, 1 + far);
+            moved[count++] = vkg_flip(g, x, far);
+            moved[count++] = vkg_roll(g, x, 1, (int32_t)far);
+            moved[count++] = vkg_broadcast(g, x, far ? VKG_SHAPE(3, 4, 8) : VKG_SHAPE(4, 8));
+            moved[count++] = vkg_concat(g, (vkg_tensor *[]){x, x}, 1 + far, 0);
+            moved[count++] = vkg_stack(g, (vkg_tensor *[]){x, x}, 1 + far, 0);
+            moved[count++] = vkg_pad(g, x, 1, (int32_t)far, 0, VKG_PAD_CONSTANT, 0);
+            vkg_split(g, x, 0, 1 + far, parts);
+            moved[count++] = parts[far];
+        }
+        for (uint32_t i = 0; i < count; i++)
+            if (moved[i]->poisoned || moved[i]->dtype != words)
+                fail_msg("%s: move %u has type %s", vkg_dtype_name(dtypes[k]), i, vkg_dtype_name(moved[i]->dtype));
+        assert_int_equal(vkg_pow(g, x, vkg_constant(g, 1, VKG_SCALAR))->dtype, VKG_FLOAT32);
+        assert_int_equal(vkg_dropout(g, x, 0)->dtype, VKG_FLOAT32);
+        finish(&run);
+    }
+}
+
 /* --- indices --- */
 
 static void the_first_greatest_is_found(void **unused)
@@ -357,7 +394,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_type_is_read_as_a_number), cmocka_unit_test(results_are_stored_as_their_type),
-        cmocka_unit_test(what_cannot_be_stored_is_refused), cmocka_unit_test(the_first_greatest_is_found),
+        cmocka_unit_test(what_cannot_be_stored_is_refused), cmocka_unit_test(moves_keep_words_and_widen_the_rest),
+        cmocka_unit_test(the_first_greatest_is_found),
         cmocka_unit_test(convolutions_read_in_the_graphs_precision), cmocka_unit_test(halves_meet_float32),
         cmocka_unit_test(what_waits_takes_half)};
     return cmocka_run_group_tests(tests, NULL, test_device_close);

@@ -58,7 +58,8 @@ VKG_API vkg_tensor *vkg_where(vkg_graph *graph, vkg_tensor *condition, vkg_tenso
  * (after dimensions that no operation tells apart are merged). */
 VKG_API vkg_tensor *vkg_cast(vkg_graph *graph, vkg_tensor *a, vkg_dtype dtype);
 
-/* --- shape: int32 and uint32 stay what they are; smaller types become float32, but for reshape and detach --- */
+/* --- shape: int32 and uint32 stay what they are (integers exactly up to 2²⁴); smaller types become float32, also where nothing moves, but
+ * for reshape and detach --- */
 /* Repeats along dimensions of 1, and along new leading ones, up to `shape`. */
 VKG_API vkg_tensor *vkg_broadcast(vkg_graph *graph, vkg_tensor *a, vkg_shape shape);
 /* The same elements in the same order under another shape of equal size; costs nothing. */

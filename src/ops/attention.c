@@ -33,11 +33,11 @@ static uint32_t rows_from(const struct blocks *blocks, uint32_t first)
     return left < blocks->rows ? left : blocks->rows;
 }
 
-/* Rows first … of a tensor whose dimension before the last is the queries', or 1. */
+/* Rows first … of a tensor whose dimension before the last is the queries', or 1. All of them stay halves where they are. */
 static vkg_tensor *block_of(vkg_graph *graph, vkg_tensor *a, const struct blocks *blocks, uint32_t first)
 {
-    uint32_t axis = a->shape.rank - 2;
-    return a->shape.dims[axis] == 1 ? a : vkg_slice(graph, a, axis, first, rows_from(blocks, first), 1);
+    uint32_t axis = a->shape.rank - 2, rows = rows_from(blocks, first);
+    return a->shape.dims[axis] == 1 || rows == blocks->length ? a : vkg_slice(graph, a, axis, first, rows, 1);
 }
 
 /* q·kᵀ·scale + mask of a block of queries */

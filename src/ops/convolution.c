@@ -341,7 +341,8 @@ static struct conv_problem in_pieces(const struct conv_problem *p, enum conv_dir
 /* Zeros behind the last elements of an axis, or a cut, until it is so long. */
 static vkg_tensor *resize_axis(vkg_graph *graph, vkg_tensor *a, uint32_t axis, uint32_t size)
 {
-    return a->poisoned ? a : pad_with_zeros(graph, a, axis, 0, (int32_t)size - (int32_t)a->shape.dims[axis]);
+    const int32_t behind = a->poisoned ? 0 : (int32_t)size - (int32_t)a->shape.dims[axis];
+    return behind == 0 ? a : pad_with_zeros(graph, a, axis, 0, behind);
 }
 
 /* An operand of one problem as that of another one, which differs in channels. */

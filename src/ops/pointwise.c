@@ -59,7 +59,7 @@ vkg_tensor *vkg_broadcast(vkg_graph *graph, vkg_tensor *a, vkg_shape shape)
     if (a->poisoned)
         return a;
     if (shape_equal(&a->shape, &shape))
-        return a;
+        return vkg_cast(graph, a, moved_dtype(a));
     if (shape.rank > VKG_MAX_RANK || !stretches(&a->shape, &shape))
         return graph_fail(graph, "broadcast: %s cannot be stretched to %s (only dimensions of 1 stretch)",
                           SHAPE(&a->shape), SHAPE(&shape));
@@ -226,7 +226,7 @@ vkg_tensor *vkg_square(vkg_graph *graph, vkg_tensor *a)
 static vkg_tensor *simple_power(vkg_graph *graph, vkg_tensor *a, float exponent)
 {
     if (exponent == 1)
-        return a;
+        return vkg_cast(graph, a, VKG_FLOAT32);
     if (exponent == 2)
         return vkg_square(graph, a);
     if (exponent == 3)

@@ -189,7 +189,7 @@ static vkg_tensor *greatest_along(vkg_graph *graph, vkg_tensor *a, uint32_t axis
     const float lowest = -3.4028234663852886e38f; /* finite: nothing times it in a gradient makes a NaN */
     vkg_tensor *padded = a, *greatest = NULL, *winner = vkg_constant(graph, 0, VKG_SCALAR);
     if (w->kernel == 1 && w->stride == 1)
-        return a;
+        return vkg_cast(graph, a, VKG_FLOAT32);
     if (w->padding)
         padded = vkg_pad(graph, a, axis, (int32_t)w->padding, (int32_t)w->padding, VKG_PAD_CONSTANT, lowest);
     for (uint32_t k = 0; k < w->kernel; k++) {

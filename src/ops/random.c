@@ -82,8 +82,8 @@ vkg_tensor *vkg_dropout(vkg_graph *graph, vkg_tensor *a, float p)
 {
     if (!(p >= 0 && p < 1))
         return graph_fail(graph, "dropout: the probability %g is not in [0, 1)", (double)p);
-    if (a->poisoned || p == 0)
-        return a;
+    if (p == 0)
+        return vkg_cast(graph, a, VKG_FLOAT32);
     vkg_tensor *kept = vkg_random_bernoulli(graph, a->shape, 1 - p);
     return vkg_mul(graph, a, vkg_affine(graph, kept, 1 / (1 - p), 0));
 }

@@ -157,8 +157,10 @@ vkg_tensor *rearrange(vkg_graph *graph, vkg_tensor *a, vkg_shape shape, const st
 {
     float value;
     struct rearrangement composed = {0};
-    if (a->poisoned || is_identity(a, &shape, r))
+    if (a->poisoned)
         return a;
+    if (is_identity(a, &shape, r))
+        return vkg_cast(graph, a, moved_dtype(a)); /* the type does not depend on how far anything moves */
     if (tensor_is_constant(a, &value))
         return rearrange_constant(graph, &a->shape, value, &shape, r);
     if (a->op == &op_rearrange && tensor_is_current(a->inputs[0]) && compose(a, &shape, r, &composed))
@@ -279,7 +281,7 @@ vkg_tensor *vkg_roll(vkg_graph *graph, vkg_tensor *a, uint32_t axis, int32_t shi
     int64_t size = a->shape.dims[axis];
     int32_t by = (int32_t)((shift % size + size) % size);
     if (by == 0)
-        return a;
+        return vkg_cast(graph, a, moved_dtype(a));
     vkg_tensor *body = rearrange_axis(graph, a, axis, (uint32_t)size, 1, -by, 1);
     vkg_tensor *wrapped = rearrange_axis(graph, a, axis, (uint32_t)size, 1, (int32_t)size - by, 1);
     return vkg_cast(graph, vkg_add(graph, body, wrapped), moved_dtype(a));

@@ -184,7 +184,8 @@ static void moves_keep_words_and_widen_the_rest(void **unused)
             moved[count++] = vkg_broadcast(g, x, far ? VKG_SHAPE(3, 4, 8) : VKG_SHAPE(4, 8));
             moved[count++] = vkg_concat(g, (vkg_tensor *[]){x, x}, 1 + far, 0);
             moved[count++] = vkg_stack(g, (vkg_tensor *[]){x, x}, 1 + far, 0);
-            moved[count++] = vkg_pad(g, x, 1, (int32_t)far, 0, VKG_PAD_CONSTANT, 0);
+            for (int mode = VKG_PAD_CONSTANT; mode <= VKG_PAD_CIRCULAR; mode++)
+                moved[count++] = vkg_pad(g, x, 1, (int32_t)far, 0, (vkg_pad_mode)mode, 7);
             vkg_split(g, x, 0, 1 + far, parts);
             moved[count++] = parts[far];
         }
@@ -195,6 +196,27 @@ static void moves_keep_words_and_widen_the_rest(void **unused)
         assert_int_equal(vkg_dropout(g, x, 0)->dtype, VKG_FLOAT32);
         finish(&run);
     }
+}
+
+/* Integers padded in every mode are integers, with the numbers that floats would have. */
+static void integers_are_padded(void **unused)
+{
+    (void)unused;
+    static const int32_t expected[4][7] = {
+        {-7, -7, 1, 2, 3, -7, -7}, {3, 2, 1, 2, 3, 2, 1}, {1, 1, 1, 2, 3, 3, 3}, {2, 3, 1, 2, 3, 1, 2}};
+    struct run run;
+    begin(&run);
+    vkg_tensor *x = vkg_input_typed(run.graph, "x", VKG_SHAPE(3), VKG_INT32), *padded[4];
+    for (int mode = VKG_PAD_CONSTANT; mode <= VKG_PAD_CIRCULAR; mode++) {
+        padded[mode] = vkg_pad(run.graph, x, 0, 2, 2, (vkg_pad_mode)mode, -7);
+        vkg_output(run.graph, "padded", padded[mode]);
+    }
+    build(&run);
+    memcpy(vkg_program_input(run.program, x, 0), (const int32_t[]){1, 2, 3}, 12);
+    assert_int_equal(vkg_program_run(run.program), VKG_OK);
+    for (int mode = VKG_PAD_CONSTANT; mode <= VKG_PAD_CIRCULAR; mode++)
+        assert_memory_equal(vkg_program_output(run.program, padded[mode], 0), expected[mode], sizeof expected[mode]);
+    finish(&run);
 }
 
 /* --- indices --- */
@@ -395,7 +417,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_type_is_read_as_a_number), cmocka_unit_test(results_are_stored_as_their_type),
         cmocka_unit_test(what_cannot_be_stored_is_refused), cmocka_unit_test(moves_keep_words_and_widen_the_rest),
-        cmocka_unit_test(the_first_greatest_is_found),
+        cmocka_unit_test(integers_are_padded), cmocka_unit_test(the_first_greatest_is_found),
         cmocka_unit_test(convolutions_read_in_the_graphs_precision), cmocka_unit_test(halves_meet_float32),
         cmocka_unit_test(what_waits_takes_half)};
     return cmocka_run_group_tests(tests, NULL, test_device_close);

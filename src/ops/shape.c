@@ -382,9 +382,10 @@ vkg_tensor *vkg_pad(vkg_graph *graph, vkg_tensor *a, uint32_t axis, int32_t low,
     if ((uint32_t)mode > VKG_PAD_CIRCULAR)
         return graph_fail(graph, "pad: mode %d is not known", (int)mode);
     if (mode != VKG_PAD_CONSTANT)
-        return pad_with_own(graph, a, axis, low, high, mode);
+        return vkg_cast(graph, pad_with_own(graph, vkg_cast(graph, a, VKG_FLOAT32), axis, low, high, mode), moved_dtype(a));
     vkg_tensor *padded = pad_with_zeros(graph, a, axis, low, high);
     if (value == 0 || padded->poisoned)
         return padded;
-    return vkg_where(graph, own_elements(graph, a, axis, low, high), padded, vkg_constant(graph, value, VKG_SCALAR));
+    padded = vkg_where(graph, own_elements(graph, a, axis, low, high), padded, vkg_constant(graph, value, VKG_SCALAR));
+    return vkg_cast(graph, padded, moved_dtype(a));
 }

@@ -219,6 +219,25 @@ static void integers_are_padded(void **unused)
     finish(&run);
 }
 
+/* Integers beside fractions become float32, whichever comes first. */
+static void joined_types_lose_nothing(void **unused)
+{
+    (void)unused;
+    struct run run;
+    begin(&run);
+    vkg_tensor *pair[] = {vkg_input_typed(run.graph, "ints", VKG_SHAPE(2), VKG_INT32), vkg_input(run.graph, "x", VKG_SHAPE(2))};
+    vkg_tensor *joined = vkg_concat(run.graph, pair, 2, 0), *stacked = vkg_stack(run.graph, pair, 2, 0);
+    vkg_output(run.graph, "joined", joined);
+    vkg_output(run.graph, "stacked", stacked);
+    build(&run);
+    memcpy(vkg_program_input(run.program, pair[0], 0), (const int32_t[]){3, -4}, 8);
+    memcpy(vkg_program_input(run.program, pair[1], 0), (const float[]){0.5f, -0.25f}, 8);
+    assert_int_equal(vkg_program_run(run.program), VKG_OK);
+    assert_memory_equal(vkg_program_output(run.program, joined, 0), ((const float[]){3, -4, 0.5f, -0.25f}), 16);
+    assert_memory_equal(vkg_program_output(run.program, stacked, 0), ((const float[]){3, -4, 0.5f, -0.25f}), 16);
+    finish(&run);
+}
+
 /* --- indices --- */
 
 static void the_first_greatest_is_found(void **unused)
@@ -417,7 +436,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_type_is_read_as_a_number), cmocka_unit_test(results_are_stored_as_their_type),
         cmocka_unit_test(what_cannot_be_stored_is_refused), cmocka_unit_test(moves_keep_words_and_widen_the_rest),
-        cmocka_unit_test(integers_are_padded), cmocka_unit_test(the_first_greatest_is_found),
+        cmocka_unit_test(integers_are_padded), cmocka_unit_test(joined_types_lose_nothing), cmocka_unit_test(the_first_greatest_is_found),
         cmocka_unit_test(convolutions_read_in_the_graphs_precision), cmocka_unit_test(halves_meet_float32),
         cmocka_unit_test(what_waits_takes_half)};
     return cmocka_run_group_tests(tests, NULL, test_device_close);

@@ -75,7 +75,8 @@ VKG_API vkg_tensor *vkg_slice(vkg_graph *graph, vkg_tensor *a, uint32_t axis, ui
                               uint32_t step);
 /* The reverse of a slice with a step: element i · spacing is a's element i, those between are 0. */
 VKG_API vkg_tensor *vkg_spread(vkg_graph *graph, vkg_tensor *a, uint32_t axis, uint32_t spacing);
-/* One behind the other along an axis in which alone they may differ; along a new axis; into equal parts. */
+/* One behind the other along an axis in which alone they may differ (beside their types: of several it is float32); along a new axis; into
+ * equal parts. */
 VKG_API vkg_tensor *vkg_concat(vkg_graph *graph, vkg_tensor *const *tensors, uint32_t count, uint32_t axis);
 VKG_API vkg_tensor *vkg_stack(vkg_graph *graph, vkg_tensor *const *tensors, uint32_t count, uint32_t axis);
 VKG_API void vkg_split(vkg_graph *graph, vkg_tensor *a, uint32_t axis, uint32_t parts, vkg_tensor **results);

@@ -312,6 +312,15 @@ static uint32_t joined_size(vkg_graph *graph, vkg_tensor *const *tensors, uint32
     return (uint32_t)size;
 }
 
+/* The type that all have when they are moved, or float32: no fraction is cut off because a tensor of integers comes first. */
+static vkg_dtype joined_dtype(vkg_tensor *const *tensors, uint32_t count)
+{
+    vkg_dtype dtype = moved_dtype(tensors[0]);
+    for (uint32_t i = 1; i < count; i++)
+        dtype = moved_dtype(tensors[i]) == dtype ? dtype : VKG_FLOAT32;
+    return dtype;
+}
+
 /* Each tensor is padded with zeros to the whole, and all are added: a kernel that reads each element once. */
 vkg_tensor *vkg_concat(vkg_graph *graph, vkg_tensor *const *tensors, uint32_t count, uint32_t axis)
 {
@@ -325,7 +334,7 @@ vkg_tensor *vkg_concat(vkg_graph *graph, vkg_tensor *const *tensors, uint32_t co
         joined = joined ? vkg_add(graph, joined, part) : part;
         before += own;
     }
-    return vkg_cast(graph, joined, moved_dtype(tensors[0]));
+    return vkg_cast(graph, joined, joined_dtype(tensors, count));
 }
 
 vkg_tensor *vkg_stack(vkg_graph *graph, vkg_tensor *const *tensors, uint32_t count, uint32_t axis)
@@ -345,7 +354,7 @@ vkg_tensor *vkg_stack(vkg_graph *graph, vkg_tensor *const *tensors, uint32_t cou
         layer = pad_with_zeros(graph, layer, axis, (int32_t)i, (int32_t)(count - 1 - i));
         joined = joined ? vkg_add(graph, joined, layer) : layer;
     }
-    return joined ? vkg_cast(graph, joined, moved_dtype(tensors[0])) : graph_fail(graph, "stack: no tensors");
+    return joined ? vkg_cast(graph, joined, joined_dtype(tensors, count)) : graph_fail(graph, "stack: no tensors");
 }
 
 void vkg_split(vkg_graph *graph, vkg_tensor *a, uint32_t axis, uint32_t parts, vkg_tensor **results)

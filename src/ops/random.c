@@ -4,6 +4,7 @@
 
 #include "kernels/lowering.h"
 #include "ops/ops.h"
+#include "vkgan/resample.h"
 
 struct random_push {
     uint32_t count; /* numbers */
@@ -59,12 +60,55 @@ static double normal_share_below(double x)
     return 0.5 * erfc(-x * 0.70710678118654752);
 }
 
-/* Uniform numbers between Φ(low) and Φ(high), through Φ⁻¹. */
+/* (1 − Φ(x))/φ(x) for x ≥ 3, by Laplace's continued fraction. */
+static double mills_ratio(double x)
+{
+    double fraction = x;
+    for (int k = 32; k > 0; k--)
+        fraction = x + k / fraction;
+    return 1 / fraction;
+}
+
+/* Numbers in [near, far], near ≥ 3. Float32 has few numbers between the shares Φ of such ends. So the share above x is written as that
+ * above `near` times e⁻ᵗ: then dx/dt is Mills' ratio, and x, which bends little, is read from a table. */
+static vkg_tensor *normal_of_tail(vkg_graph *graph, vkg_shape shape, float near, float far)
+{
+    enum { CELLS = 512 };
+    const double longest = 18; /* no uniform number is below 2⁻²⁵ */
+    const double apart = ((double)near - (double)far) * ((double)near + (double)far) / 2;
+    const double rest = isinf(far) ? 0 : mills_ratio((double)far) / mills_ratio((double)near) * exp(apart);
+    const double end = fmin(-log(rest), longest), step = end / CELLS;
+    float table[CELLS + 1];
+    double x = (double)near;
+    for (uint32_t i = 0; i <= CELLS; i++) {
+        table[i] = (float)x;
+        x += step * mills_ratio(x + step / 2 * mills_ratio(x));
+    }
+    vkg_tensor *share = vkg_affine(graph, vkg_random_uniform(graph, shape), (float)(1 - rest), (float)rest);
+    if (share->poisoned)
+        return share;
+    vkg_tensor *place = vkg_clamp(graph, vkg_affine(graph, vkg_ln(graph, share), (float)(-1 / step), 0), 0, CELLS);
+    vkg_tensor *cell = vkg_minimum(graph, vkg_floor(graph, place), vkg_constant(graph, CELLS - 1, VKG_SCALAR));
+    vkg_tensor *index = vkg_reshape(graph, vkg_cast(graph, cell, VKG_INT32), VKG_SHAPE((uint32_t)shape_elements(&shape)));
+    vkg_tensor *ends[2];
+    for (int i = 0; i < 2; i++) {
+        vkg_tensor *line = vkg_data(graph, VKG_SHAPE(CELLS), VKG_FLOAT32, table + i);
+        ends[i] = vkg_reshape(graph, vkg_gather(graph, line, 0, index), shape);
+    }
+    return vkg_add(graph, ends[0], vkg_mul(graph, vkg_sub(graph, place, cell), vkg_sub(graph, ends[1], ends[0])));
+}
+
+/* Uniform numbers between Φ(low) and Φ(high), through Φ⁻¹; in the tails their logarithms. */
 vkg_tensor *vkg_random_truncated_normal(vkg_graph *graph, vkg_shape shape, float low, float high)
 {
+    const float tail = 3;
     if (!(low < high))
         return graph_fail(graph, "random_truncated_normal: the low end %g is not below the high end %g", (double)low,
                           (double)high);
+    if (low >= tail)
+        return vkg_clamp(graph, normal_of_tail(graph, shape, low, high), low, high);
+    if (high <= -tail)
+        return vkg_clamp(graph, vkg_neg(graph, normal_of_tail(graph, shape, -high, -low)), low, high);
     double from = 2 * normal_share_below((double)low) - 1, to = 2 * normal_share_below((double)high) - 1;
     vkg_tensor *uniform = vkg_affine(graph, vkg_random_uniform(graph, shape), (float)(to - from), (float)from);
     vkg_tensor *inside = vkg_clamp(graph, uniform, -0.9999999f, 0.9999999f); /* the ends themselves are at infinity */

@@ -129,19 +129,33 @@ static vkg_tensor *discriminator(vkg_graph *g, vkg_tensor *x, const vkg_network_
 
 /* --- what came of it --- */
 
+static float distance_to(const struct mixture *m, uint32_t mode, const float *point)
+{
+    return hypotf(point[0] - m->centres[mode][0], point[1] - m->centres[mode][1]);
+}
+
+/* Clusters of large deviations overlap: a sample within reach of several is of the nearest one. */
+static uint32_t nearest_mode(const struct mixture *m, const float *point)
+{
+    uint32_t nearest = 0;
+    for (uint32_t k = 1; k < m->count; k++)
+        if (distance_to(m, k, point) < distance_to(m, nearest, point))
+            nearest = k;
+    return nearest;
+}
+
 /* A sample is of high quality within four standard deviations of the nearest centre. A mode is found that has at least a
  * fifth of the samples of high quality that an even distribution would give it. */
 static uint32_t measure(const vkg_app *app, const float *samples, uint32_t count, vkg_app_measure *measures)
 {
     const struct mixture m = mixture_of(app);
     uint32_t hits[MODES] = {0}, good = 0, found = 0;
-    for (uint32_t i = 0; i < count; i++)
-        for (uint32_t k = 0; k < m.count; k++)
-            if (hypotf(samples[2 * i] - m.centres[k][0], samples[2 * i + 1] - m.centres[k][1]) <= 4 * m.sigma) {
-                hits[k]++;
-                good++;
-                break;
-            }
+    for (uint32_t i = 0; i < count; i++) {
+        const uint32_t nearest = nearest_mode(&m, samples + 2 * i);
+        const bool within = distance_to(&m, nearest, samples + 2 * i) <= 4 * m.sigma;
+        hits[nearest] += within;
+        good += within;
+    }
     for (uint32_t k = 0; k < m.count; k++)
         found += 5 * hits[k] * m.count >= count;
     measures[0] = (vkg_app_measure){"modes", found};

@@ -26,6 +26,11 @@ assert [line["step"] for line in measured] == [2, 4], lines
 assert all(0 <= line["modes"] <= 25 and 0 <= line["high_quality"] <= 1 for line in measured), measured
 PYTHON
 
+# --- clusters that overlap: a sample is of the nearest centre, not of the first one in reach ---
+ok "$gaussians" train "${small[@]}" --shape ring --modes 4 --sigma 1 --out wide --steps 1
+ok "$gaussians" evaluate wide --count 500 --json
+python3 -c 'import json; assert json.load(open("out"))["modes"] > 1' || { fail "all samples count for one centre"; cat out; }
+
 # --- an option of the command line wins over a recipe, wherever it stands ---
 ok "$gaussians" train "${small[@]}" --loss hinge --recipe original --out wins --steps 1
 grep -q '"loss":.*"hinge"' wins/config.json || fail "a recipe won over the command line"

@@ -111,6 +111,22 @@ static void no_slope_at_the_border(void **unused)
     }
 }
 
+/* Padding is −∞, and no greater than elements that are: the first of these gets the gradient. */
+static void max_pool_of_infinities(void **unused)
+{
+    (void)unused;
+    enum { LENGTH = 9, RESULTS = 5 };
+    static const float numbers[LENGTH] = {-INFINITY, -INFINITY, 1, INFINITY, 2, 3, NAN, 0, -INFINITY};
+    static const float values[RESULTS] = {-INFINITY, INFINITY, INFINITY, NAN, 0}, slopes[LENGTH] = {1, 0, 0, 2, 0, 0, 1, 1, 0};
+    struct edge e;
+    begin(&e, VKG_SHAPE(1, LENGTH, 1));
+    e.y = vkg_max_pool(e.graph, e.x, &(vkg_pool_desc){.kernel = {3}, .stride = {2}, .padding = {1}});
+    run(&e, numbers, true);
+    expect(&e, e.y, values, "the greatest");
+    expect(&e, e.gradient, slopes, "its gradient");
+    end(&e);
+}
+
 /* Around each multiple of `steps`, whether or not the device divides exactly: the rate drops at it, not a step before or behind. */
 static void steps_drop_when_they_should(void **unused)
 {
@@ -144,6 +160,6 @@ int main(int argc, char **argv)
                                        cmocka_unit_test(places_beyond_float32_are_refused),
                                        cmocka_unit_test(logsumexp_of_infinities),
                                        cmocka_unit_test(no_slope_at_the_border),
-                                       cmocka_unit_test(steps_drop_when_they_should)};
+                                       cmocka_unit_test(max_pool_of_infinities), cmocka_unit_test(steps_drop_when_they_should)};
     return cmocka_run_group_tests(tests, NULL, test_device_close);
 }

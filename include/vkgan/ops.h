@@ -31,7 +31,7 @@ VKG_API vkg_tensor *vkg_log_sigmoid(vkg_graph *graph, vkg_tensor *a); /* log(1/(
 VKG_API vkg_tensor *vkg_softplus(vkg_graph *graph, vkg_tensor *a); /* log(1 + eᵃ), stable for any a */
 VKG_API vkg_tensor *vkg_pow(vkg_graph *graph, vkg_tensor *a, vkg_tensor *b); /* aᵇ; NaN for a < 0 unless b is whole */
 VKG_API vkg_tensor *vkg_log1p(vkg_graph *graph, vkg_tensor *a); /* log(1 + a), exact near 0 */
-VKG_API vkg_tensor *vkg_sin(vkg_graph *graph, vkg_tensor *a);
+VKG_API vkg_tensor *vkg_sin(vkg_graph *graph, vkg_tensor *a); /* for |a| up to 10⁵; beyond, digits are lost; cos alike */
 VKG_API vkg_tensor *vkg_cos(vkg_graph *graph, vkg_tensor *a);
 VKG_API vkg_tensor *vkg_erf(vkg_graph *graph, vkg_tensor *a);  /* the error function */
 VKG_API vkg_tensor *vkg_erfinv(vkg_graph *graph, vkg_tensor *a); /* its inverse, for −1 < a < 1 */

@@ -1,5 +1,6 @@
 /* Pooling. Averages are linear maps, one axis after the other; the greatest of a window is a chain of
  * selections between shifted views, which fusion makes into one kernel. */
+#include <math.h>
 #include <string.h>
 
 #include "kernels/lowering.h"
@@ -186,12 +187,11 @@ static vkg_tensor *window_starts(vkg_graph *graph, const vkg_tensor *a, uint32_t
 /* Along one axis: the greatest of `kernel` slices, and where the first such element lies. */
 static vkg_tensor *greatest_along(vkg_graph *graph, vkg_tensor *a, uint32_t axis, const struct window *w)
 {
-    const float lowest = -3.4028234663852886e38f; /* finite: nothing times it in a gradient makes a NaN */
     vkg_tensor *padded = a, *greatest = NULL, *winner = vkg_constant(graph, 0, VKG_SCALAR);
     if (w->kernel == 1 && w->stride == 1)
         return vkg_cast(graph, a, VKG_FLOAT32);
     if (w->padding)
-        padded = vkg_pad(graph, a, axis, (int32_t)w->padding, (int32_t)w->padding, VKG_PAD_CONSTANT, lowest);
+        padded = vkg_pad(graph, a, axis, (int32_t)w->padding, (int32_t)w->padding, VKG_PAD_CONSTANT, -INFINITY);
     for (uint32_t k = 0; k < w->kernel; k++) {
         vkg_tensor *slice = vkg_slice(graph, padded, axis, k, w->out, w->stride);
         vkg_tensor *taken = greatest ? takes_its_place(graph, slice, greatest) : NULL;
@@ -200,7 +200,8 @@ static vkg_tensor *greatest_along(vkg_graph *graph, vkg_tensor *a, uint32_t axis
         greatest = taken ? vkg_where(graph, taken, slice, greatest) : slice;
     }
     winner = vkg_add(graph, vkg_broadcast(graph, winner, greatest->shape), window_starts(graph, a, axis, w));
-    winner = vkg_cast(graph, winner, VKG_INT32);
+    /* where all are −∞ the first is padding, before the axis; no element is there to get the gradient but the axis' first one */
+    winner = vkg_cast(graph, w->padding ? vkg_relu(graph, winner) : winner, VKG_INT32);
     if (greatest->poisoned || winner->poisoned)
         return graph->poison;
     return graph_add_node(

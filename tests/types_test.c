@@ -198,6 +198,34 @@ static void moves_keep_words_and_widen_the_rest(void **unused)
     }
 }
 
+static void images_of_bytes_are_resized(void **unused)
+{
+    (void)unused;
+    for (uint32_t twice = 0; twice < 2; twice++) { /* 0: nothing is to be done */
+        struct run run;
+        begin(&run);
+        const uint32_t side = twice ? 1 : 2;
+        const vkg_pool_desc pool = {.kernel = {1 + twice, 1 + twice}};
+        const vkg_interpolate_desc size = {.size = {side, side}, .mode = VKG_LINEAR};
+        const vkg_fir_desc fir = {.filter = (const float[]){0.5f, 0.5f}, .taps = 1 + twice, .gain = twice ? 1 : 4};
+        vkg_tensor *x = vkg_input_typed(run.graph, "x", VKG_SHAPE(1, 2, 2, 1), VKG_UINT8);
+        vkg_tensor *results[] = {vkg_interpolate(run.graph, x, &size), vkg_avg_pool(run.graph, x, &pool),
+                                 vkg_adaptive_avg_pool(run.graph, x, size.size), vkg_max_pool(run.graph, x, &pool),
+                                 vkg_upfirdn2d(run.graph, x, &fir)};
+        for (int i = 0; i < 5; i++)
+            vkg_output(run.graph, "result", results[i]);
+        build(&run);
+        memcpy(vkg_program_input(run.program, x, 0), (const uint8_t[]){10, 20, 30, 240}, 4);
+        assert_int_equal(vkg_program_run(run.program), VKG_OK);
+        for (int i = 0; i < 5; i++) {
+            const float *found = vkg_program_output(run.program, results[i], 0);
+            assert_int_equal(results[i]->dtype, VKG_FLOAT32);
+            assert_float_equal(found[side * side - 1], twice && i != 3 ? 75 : 240, 1e-4);
+        }
+        finish(&run);
+    }
+}
+
 /* Integers padded in every mode are integers, with the numbers that floats would have. */
 static void integers_are_padded(void **unused)
 {
@@ -436,7 +464,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_type_is_read_as_a_number), cmocka_unit_test(results_are_stored_as_their_type),
         cmocka_unit_test(what_cannot_be_stored_is_refused), cmocka_unit_test(moves_keep_words_and_widen_the_rest),
-        cmocka_unit_test(integers_are_padded), cmocka_unit_test(joined_types_lose_nothing), cmocka_unit_test(the_first_greatest_is_found),
+        cmocka_unit_test(images_of_bytes_are_resized), cmocka_unit_test(integers_are_padded), cmocka_unit_test(joined_types_lose_nothing), cmocka_unit_test(the_first_greatest_is_found),
         cmocka_unit_test(convolutions_read_in_the_graphs_precision), cmocka_unit_test(halves_meet_float32),
         cmocka_unit_test(what_waits_takes_half)};
     return cmocka_run_group_tests(tests, NULL, test_device_close);

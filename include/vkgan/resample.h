@@ -1,6 +1,6 @@
 /* vkgan: operations that move elements about: linear maps along an axis, resizing and pooling, sampling at
  * computed places, indexing. Tensors are channels last: [N,L,C], [N,H,W,C], [N,D,H,W,C]. Every float32 result
- * has a gradient made of operations; an index has none. axis: 0 … rank − 1. */
+ * has a gradient made of operations; an index has none. Resizing and pooling read every type, and give float32. axis: 0 … rank − 1. */
 #ifndef VKGAN_RESAMPLE_H
 #define VKGAN_RESAMPLE_H
 

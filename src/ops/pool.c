@@ -63,6 +63,7 @@ vkg_tensor *vkg_avg_pool(vkg_graph *graph, vkg_tensor *x, const vkg_pool_desc *d
     if (!find_windows(graph, "avg_pool", x, desc, windows))
         return graph->poison;
     uint32_t spatial = x->shape.rank - 2;
+    x = vkg_cast(graph, x, VKG_FLOAT32);
     for (uint32_t i = 0; i < spatial && !x->poisoned; i++)
         x = average_axis(graph, x, i + 1, &windows[i], desc->exclude_padding);
     return x;
@@ -72,6 +73,7 @@ vkg_tensor *vkg_adaptive_avg_pool(vkg_graph *graph, vkg_tensor *x, const uint32_
 {
     if (!has_spatial_dimensions(graph, "adaptive_avg_pool", x, 1, 3))
         return graph->poison;
+    x = vkg_cast(graph, x, VKG_FLOAT32);
     for (uint32_t axis = 1; axis + 1 < x->shape.rank && !x->poisoned; axis++) {
         struct map_builder m;
         uint64_t n = x->shape.dims[axis], out = size[axis - 1];

@@ -181,6 +181,7 @@ vkg_tensor *vkg_interpolate(vkg_graph *graph, vkg_tensor *x, const vkg_interpola
     for (uint32_t i = 0; i < spatial; i++)
         if (desc->size[i] == 0 || desc->size[i] > INT32_MAX)
             return graph_fail(graph, "interpolate: size[%u] is %u", i, desc->size[i]);
+    x = vkg_cast(graph, x, VKG_FLOAT32);
     for (uint32_t i = 0; i < spatial && !x->poisoned; i++) {
         struct interpolation p = {desc->mode, desc->align_corners, desc->antialias, x->shape.dims[i + 1],
                                   desc->size[i]};
@@ -228,7 +229,7 @@ vkg_tensor *vkg_upfirdn2d(vkg_graph *graph, vkg_tensor *x, const vkg_fir_desc *d
     double gain = sqrt(desc->gain != 0 ? (double)desc->gain : 1);
     if (!(gain >= 0))
         return graph_fail(graph, "upfirdn2d: the gain %g is negative", (double)desc->gain);
-    x = fir_axis(graph, x, 1, desc, gain);
+    x = fir_axis(graph, vkg_cast(graph, x, VKG_FLOAT32), 1, desc, gain);
     return x->poisoned ? x : fir_axis(graph, x, 2, desc, gain);
 }
 

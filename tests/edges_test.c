@@ -1,5 +1,5 @@
 /* What operations make of numbers at their edges: infinities, NaNs, ties. tests/ops_test.c measures distances, and nothing is near an
- * infinity; what is expected here is what PyTorch says, bit by bit where it is a number. */
+ * infinity; what is expected here is what PyTorch says. */
 #include <math.h>
 #include <string.h>
 
@@ -35,7 +35,7 @@ static void expect(const struct edge *e, const vkg_tensor *tensor, const float *
 {
     const float *found = vkg_program_output(e->program, tensor, 0);
     for (uint64_t i = 0; i < vkg_tensor_elements(tensor); i++) {
-        const bool near = fabsf(found[i] - expected[i]) <= 1e-6f * (1 + fabsf(expected[i]));
+        const bool near = isfinite(expected[i]) && fabsf(found[i] - expected[i]) <= 1e-6f * (1 + fabsf(expected[i]));
         if (!(isnan(expected[i]) ? isnan(found[i]) : found[i] == expected[i] || near))
             fail_msg("%s, element %u: %g, expected %g", what, (unsigned)i, (double)found[i], (double)expected[i]);
     }
@@ -51,8 +51,12 @@ static void a_nan_is_the_greatest(void **unused)
 {
     (void)unused;
     enum { ROWS = 6, COLUMNS = 4 };
-    static const float rows[ROWS][COLUMNS] = {{1, 2, NAN, 3},          {NAN, NAN, 1, 0}, {INFINITY, NAN, 2, -INFINITY},
-                                              {-INFINITY, -INFINITY, -INFINITY, -INFINITY}, {NAN, NAN, NAN, NAN}, {0, -INFINITY, INFINITY, INFINITY}};
+    static const float rows[ROWS][COLUMNS] = {{1, 2, NAN, 3},
+                                              {NAN, NAN, 1, 0},
+                                              {INFINITY, NAN, 2, -INFINITY},
+                                              {-INFINITY, -INFINITY, -INFINITY, -INFINITY},
+                                              {NAN, NAN, NAN, NAN},
+                                              {0, -INFINITY, INFINITY, INFINITY}};
     static const int32_t expected[ROWS] = {2, 0, 1, 0, 0, 2};
     for (uint32_t axis = 0; axis < 2; axis++) {
         struct edge e;

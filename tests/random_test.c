@@ -69,7 +69,8 @@ static void bernoulli_is_one_with_its_probability(void **unused)
 static void moments_within(double low, double high, double *mean, double *std)
 {
     enum { CELLS = 100000 };
-    const double nearest = low > 0 ? low : high < 0 ? high : 0, least = fmax(low, nearest - 12), step = (fmin(high, nearest + 12) - least) / CELLS;
+    const double nearest = low > 0 ? low : high < 0 ? high : 0, least = fmax(low, nearest - 12);
+    const double step = (fmin(high, nearest + 12) - least) / CELLS;
     double share = 0, sum = 0, squares = 0;
     for (int i = 0; i < CELLS; i++) {
         const double x = least + (i + 0.5) * step, density = exp((nearest - x) * (nearest + x) / 2);

@@ -464,7 +464,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_type_is_read_as_a_number), cmocka_unit_test(results_are_stored_as_their_type),
         cmocka_unit_test(what_cannot_be_stored_is_refused), cmocka_unit_test(moves_keep_words_and_widen_the_rest),
-        cmocka_unit_test(images_of_bytes_are_resized), cmocka_unit_test(integers_are_padded), cmocka_unit_test(joined_types_lose_nothing), cmocka_unit_test(the_first_greatest_is_found),
+        cmocka_unit_test(images_of_bytes_are_resized), cmocka_unit_test(integers_are_padded),
+        cmocka_unit_test(joined_types_lose_nothing), cmocka_unit_test(the_first_greatest_is_found),
         cmocka_unit_test(convolutions_read_in_the_graphs_precision), cmocka_unit_test(halves_meet_float32),
         cmocka_unit_test(what_waits_takes_half)};
     return cmocka_run_group_tests(tests, NULL, test_device_close);

@@ -62,7 +62,7 @@ static void logsumexp_gradient(vkg_graph *graph, vkg_tensor *node, vkg_tensor *d
     gradients[0] = vkg_mul(graph, dy, vkg_exp(graph, vkg_sub(graph, node->inputs[0], node)));
 }
 
-static const struct op op_logsumexp = {.name = "logsumexp", .doc = "log Σeˣ over axes, which stay as dimensions of 1",
+static const struct op op_logsumexp = {.name = "logsumexp", .doc = "log Σeˣ over a set of axes",
                                        .kind = OP_COMPOSITE, .gradient = logsumexp_gradient};
 
 /* 0 where it is infinite: infinity less itself would be no number. */

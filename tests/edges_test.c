@@ -131,6 +131,19 @@ static void max_pool_of_infinities(void **unused)
     end(&e);
 }
 
+/* With each vector itself: short ones, and such as have no fourth power. */
+static void cosines_of_any_length(void **unused)
+{
+    (void)unused;
+    static const float vectors[5][2] = {{0, 0}, {3e-6f, 4e-6f}, {3, 4}, {3e12f, 4e12f}, {-3e17f, 4e17f}}, cosines[5] = {0, 1, 1, 1, 1};
+    struct edge e;
+    begin(&e, VKG_SHAPE(5, 2));
+    e.y = vkg_cosine_similarity(e.graph, e.x, e.x, 1, 1e-8f);
+    run(&e, vectors[0], false);
+    expect(&e, e.y, cosines, "the cosine");
+    end(&e);
+}
+
 /* Around each multiple of `steps`, whether or not the device divides exactly: the rate drops at it, not a step before or behind. */
 static void steps_drop_when_they_should(void **unused)
 {
@@ -164,6 +177,7 @@ int main(int argc, char **argv)
                                        cmocka_unit_test(places_beyond_float32_are_refused),
                                        cmocka_unit_test(logsumexp_of_infinities),
                                        cmocka_unit_test(no_slope_at_the_border),
-                                       cmocka_unit_test(max_pool_of_infinities), cmocka_unit_test(steps_drop_when_they_should)};
+                                       cmocka_unit_test(max_pool_of_infinities), cmocka_unit_test(cosines_of_any_length),
+                                       cmocka_unit_test(steps_drop_when_they_should)};
     return cmocka_run_group_tests(tests, NULL, test_device_close);
 }

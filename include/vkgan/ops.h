@@ -215,7 +215,7 @@ VKG_API vkg_tensor *vkg_smooth_l1_loss(vkg_graph *graph, vkg_tensor *a, vkg_tens
 /* The divergence of N(mean, exp(log_variance)) from N(0, 1), summed over the last axis and averaged over the others:
  * Σ (e^lv + mean² − 1 − lv)/2. Kingma and Welling 2014, appendix B. */
 VKG_API vkg_tensor *vkg_gaussian_kl(vkg_graph *graph, vkg_tensor *mean, vkg_tensor *log_variance);
-/* Not a scalar: a·b/max(|a|·|b|, epsilon) along one axis, which vanishes. */
+/* Not a scalar: a·b/(max(|a|, epsilon)·max(|b|, epsilon)) along one axis, which vanishes. */
 VKG_API vkg_tensor *vkg_cosine_similarity(vkg_graph *graph, vkg_tensor *a, vkg_tensor *b, uint32_t axis, float epsilon);
 /* x [N,H,W,C]: mean of |differences| of neighbours one below the other, plus that of neighbours side by side. */
 VKG_API vkg_tensor *vkg_total_variation(vkg_graph *graph, vkg_tensor *x);

@@ -108,17 +108,22 @@ vkg_tensor *vkg_gaussian_kl(vkg_graph *graph, vkg_tensor *mean, vkg_tensor *log_
     return vkg_affine(graph, mean_of_all(graph, sums), 0.5f, 0);
 }
 
+/* 1/max(|a|, epsilon) */
+static vkg_tensor *inverse_length(vkg_graph *graph, vkg_tensor *a, uint32_t axes, float epsilon)
+{
+    vkg_tensor *power = vkg_sum(graph, vkg_square(graph, a), axes, false);
+    return vkg_rsqrt(graph, vkg_maximum(graph, power, vkg_constant(graph, epsilon * epsilon, VKG_SCALAR)));
+}
+
 vkg_tensor *vkg_cosine_similarity(vkg_graph *graph, vkg_tensor *a, vkg_tensor *b, uint32_t axis, float epsilon)
 {
     vkg_tensor *wrong = same_shapes(graph, "cosine_similarity", a, b);
     if (wrong || !axis_is_valid(graph, "cosine_similarity", a, axis))
         return graph->poison;
     uint32_t axes = 1u << axis;
-    vkg_tensor *lengths = vkg_mul(graph, vkg_sum(graph, vkg_square(graph, a), axes, false),
-                                  vkg_sum(graph, vkg_square(graph, b), axes, false));
-    vkg_tensor *least = vkg_constant(graph, epsilon * epsilon, VKG_SCALAR);
-    vkg_tensor *inverse = vkg_rsqrt(graph, vkg_maximum(graph, lengths, least));
-    return vkg_mul(graph, vkg_sum(graph, vkg_mul(graph, a, b), axes, false), inverse);
+    vkg_tensor *product = vkg_sum(graph, vkg_mul(graph, a, b), axes, false);
+    product = vkg_mul(graph, product, inverse_length(graph, a, axes, epsilon));
+    return vkg_mul(graph, product, inverse_length(graph, b, axes, epsilon));
 }
 
 /* The mean of |a[i + 1] − a[i]| along an axis. */

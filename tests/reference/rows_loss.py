@@ -104,8 +104,8 @@ row("gaussian_kl", lambda d, shape: case([], lambda m, lv: ((lv.exp() + m ** 2 -
 
 def cosine_similarity(d, shape, axis, epsilon):
     def function(a, b):
-        sizes = torch.sqrt((a * a).sum(axis)) * torch.sqrt((b * b).sum(axis))
-        return (a * b).sum(axis) / sizes.clamp(min=epsilon)
+        sizes = torch.sqrt((a * a).sum(axis)).clamp(min=epsilon) * torch.sqrt((b * b).sum(axis)).clamp(min=epsilon)
+        return (a * b).sum(axis) / sizes
     a, b = d.away(*shape), d.away(*shape)
     assert torch.allclose(function(a, b), F.cosine_similarity(a, b, axis, epsilon), atol=1e-6)
     return case([axis, epsilon], function, a, b)

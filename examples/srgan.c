@@ -179,7 +179,8 @@ static vkg_tensor *generator_loss(vkg_step *step, void *user)
     const char *vgg = vkg_app_text(gan->settings.user, "vgg");
     const float weight = (float)vkg_app_number(gan->settings.user, "adversarial");
     vkg_graph *g = vkg_step_graph(step);
-    vkg_tensor *adversarial = vkg_generator_loss(g, gan->loss, judge(step, gan, batch.fake), NULL);
+    vkg_tensor *real = gan->loss == VKG_LOSS_RELATIVISTIC ? judge(step, gan, batch.real) : NULL;
+    vkg_tensor *adversarial = vkg_generator_loss(g, gan->loss, judge(step, gan, batch.fake), real);
     vkg_tensor *content = content_loss(step, gan, vgg, batch.features), *mse = mean_square(g, batch.fake, batch.real);
     vkg_step_report(step, "mse", mse);
     vkg_step_report(step, "loss_g", adversarial);
@@ -196,7 +197,8 @@ static uint32_t make_phases(const vkg_gan_desc *gan, vkg_phase *phases)
     uint32_t count = 0;
     void *user = (void *)gan; /* read only */
     vkg_phase alone = {"pretrain", pretrain_loss, user, "generator.", gan->optimizer_g, .until = pretrain};
-    vkg_phase d = {"discriminator", discriminator_loss, user, "discriminator.", gan->optimizer_d, .from = pretrain};
+    vkg_phase d = {"discriminator", discriminator_loss, user, "discriminator.", gan->optimizer_d,
+                   .times = gan->discriminator_times, .from = pretrain};
     vkg_phase g = {"generator", generator_loss, user, "generator.", gan->optimizer_g, .from = pretrain};
     alone.optimizer.lr = pretrain_lr > 0 ? pretrain_lr : gan->optimizer_g.lr;
     d.optimizer.schedule = g.optimizer.schedule =
@@ -333,14 +335,15 @@ int main(int argc, char **argv)
          "--pretrain 1000 --steps 1500 --shift"},
         {0}};
     static const vkg_app_command commands[] = {
-        {"upscale", "IMAGE|FOLDER", "make pictures larger, of any size; they go to --output DIR", command_upscale},
-        {"evaluate", "IMAGE|FOLDER", "PSNR and SSIM of enlarged pictures, beside bicubic and Lanczos", command_evaluate},
+        {"upscale", "IMAGE|FOLDER", "make pictures larger, of any size; they go to --output DIR", command_upscale, "seed"},
+        {"evaluate", "IMAGE|FOLDER", "PSNR and SSIM of enlarged pictures, beside bicubic and Lanczos", command_evaluate, "seed|output"},
         {0}};
     return vkg_app_main(argc, argv, &(vkg_app_desc){
         .name = "srgan", .summary = "makes photographs two or four times larger (SRGAN, Ledig et al. 2017)",
         .gan = {.generator = generator, .discriminator = discriminator,
                 .optimizer_g = {.lr = 1e-4f, .beta1 = 0.9f}, .optimizer_d = {.lr = 1e-4f, .beta1 = 0.9f}},
-        .check = check, .view = view, .pairs = true, .phases = make_phases, .options = options, .recipes = recipes,
+        .check = check, .view = view, .pairs = true, .phases = make_phases,
+        .without = "size|gradient-penalty|r1|r2|dragan|reg-every|consistency|augment|history|balance|accumulate",
         .data_help = "learn from photographs of --crop pixels or more: a folder of PNG or JPEG files",
-        .commands = commands, .width = 64, .batch = 16, .steps = 1200000, .sample_every = 1000});
+        .options = options, .recipes = recipes, .commands = commands, .width = 64, .batch = 16, .steps = 1200000, .sample_every = 1000});
 }

@@ -17,7 +17,7 @@ resumes ring "$gaussians" "${small[@]}" --shape ring --modes 25 --sigma 0.1 --sa
 grep -q '"shape":.*"ring"' ring-parts/config.json || fail "config.json does not name the program's own choice"
 ok "$gaussians" evaluate ring-whole --count 500 --json
 grep -q '"high_quality":' out || { fail "evaluate does not say what the program measures"; cat out; }
-refused "is for images" "$gaussians" train "${small[@]}" --out x --steps 2 --evaluate-every 1
+refused "has no option --evaluate-every" "$gaussians" train "${small[@]}" --out x --steps 2 --evaluate-every 1
 python3 - <<'PYTHON' || fail "the ring's log has not what was measured"
 import json
 lines = [json.loads(line) for line in open("ring-whole/log.jsonl")]

@@ -84,7 +84,20 @@ PYTHON
 # --- evaluate ---
 ok "$srgan" evaluate test/wide.png --run tiny-whole
 grep -q '^mean .*[0-9]$' out || { fail "evaluate prints no mean"; cat out; }
-ok "$srgan" bench "${small[@]:1}" --size 40 --channels 3 --pretrain 0 --steps 1
+ok "$srgan" bench "${small[@]:1}" --channels 3 --pretrain 0 --steps 1
+
+# --- options of all programs that its phases heed, and those that they would not ---
+resumes twice "$srgan" "${small[@]}" --pretrain 1 --d-steps 2
+cmp -s "$(newest before-whole 4)" "$(newest twice-whole 4)" && fail "--d-steps changes nothing"
+ok "$srgan" train "${small[@]}" --pretrain 0 --loss relativistic --out pairs --steps 1
+ok "$srgan" train --help
+for option in size gradient-penalty r1 r2 dragan reg-every consistency augment history balance accumulate; do
+    grep -q -- "--$option " out && fail "--help lists --$option"
+    refused "train has no option --$option" "$srgan" train "${small[@]}" "--$option=1" --out x
+done
+refused "bench has no option --size" "$srgan" bench --size 40
+refused "evaluate has no option --output" "$srgan" evaluate test --output x
+refused "upscale has no option --seed" "$srgan" upscale test --seed 1
 
 # --- words ---
 refused "--factor 3" "$srgan" train "${small[@]}" --crop 33 --factor 3 --out x

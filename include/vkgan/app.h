@@ -41,6 +41,7 @@ typedef struct vkg_app_recipe {
 typedef struct vkg_app_command {
     const char *name, *arguments, *help; /* "translate", "IMAGE|FOLDER", "…"; arguments "": takes none */
     int (*run)(vkg_app *app);            /* returns the process's exit status */
+    const char *without; /* of --run, --output, --seed, --device and --kernels those that it has no use for, "seed|output" */
 } vkg_app_command;
 
 /* Something that is measured of samples. */
@@ -71,6 +72,8 @@ typedef struct vkg_app_desc {
     /* The phases of a step, at most VKG_APP_MAX_PHASES; returns how many. *gan is what the options say; it lives until the
      * trainer is made. NULL: discriminator and generator, vkg_gan_phases. */
     uint32_t (*phases)(const vkg_gan_desc *gan, vkg_phase *phases);
+    /* Common options that these phases, or the view, have no use for, "r1|history": the program does not have them. */
+    const char *without;
 
     /* Opens what train learns from (vkg_dataset_create makes a set of anything); path: DATA of the command line, or NULL.
      * NULL: images. With data_help NULL the program makes its data itself, train takes no DATA. */

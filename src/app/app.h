@@ -104,7 +104,7 @@ vkg_result app_open_view(vkg_app *app, const vkg_dataset *dataset, bool whole, s
 void app_close_view(struct run_view *view);
 /* An image as the view has it, without chance. input: see vkg_view_read. */
 vkg_result run_view_read(const struct run_view *view, const vkg_dataset *dataset, uint32_t index, float *target, float *input);
-/* The shapes that the program's view gives to images of that shape; for bench, which has no data. */
+/* The shapes that the program's view gives to images of that shape, or as large as what it cuts; for bench, which has no data. */
 vkg_result app_view_shape(vkg_app *app, const uint32_t image[3], vkg_view_shape *shape);
 
 /* --- gan.c --- */

@@ -60,6 +60,7 @@ vkg_result app_view_shape(vkg_app *app, const uint32_t image[3], vkg_view_shape 
     vkg_dataset *made;
     vkg_view *view = NULL;
     vkg_result result = app->desc->view(app, &desc);
+    const uint32_t height = image[0] > desc.crop ? image[0] : desc.crop, width = image[1] > desc.crop ? image[1] : desc.crop;
     const bool halves = desc.pairing == VKG_PAIRING_LEFT || desc.pairing == VKG_PAIRING_RIGHT;
     vkg_dataset *inputs = (vkg_dataset *)desc.inputs;
     const uint32_t channels = inputs ? vkg_dataset_get_info(inputs).channels : 0;
@@ -69,7 +70,7 @@ vkg_result app_view_shape(vkg_app *app, const uint32_t image[3], vkg_view_shape 
     if (desc.pairing == VKG_PAIRING_DATASET)
         desc.pairing = VKG_PAIRING_NONE, desc.inputs = NULL;
     result = vkg_dataset_create(&app->log, &(vkg_dataset_source){
-        .name = "made-up data", .count = 1, .height = image[0], .width = image[1] * (halves ? 2 : 1), .channels = image[2],
+        .name = "made-up data", .count = 1, .height = height, .width = width * (halves ? 2 : 1), .channels = image[2],
         .read = read_nothing}, &made);
     if (result == VKG_OK)
         result = vkg_view_create(made, &desc, &view);

@@ -48,28 +48,40 @@ static const char *recipe_words(vkg_app *app)
     return arena_strdup(&app->memory, words);
 }
 
+static bool is_among(const char *words, const char *name)
+{
+    return words && option_word_number(words, name, strlen(name)) >= 0;
+}
+
+/* An option that would do nothing is none. */
+static bool does_something(const vkg_app *app, const struct option_row *row)
+{
+    const vkg_app_desc *desc = app->desc;
+    const size_t at = row->offset;
+    if (is_among(desc->without, row->name))
+        return false;
+    if (makes_data(app) && (at == AT(size) || at == AT(channels)))
+        return false;
+    if (desc->pairs && (at == AT(latent) || at == AT(features)))
+        return false;
+    if ((desc->pairs || desc->measure) && (at == AT(evaluate_every) || at == AT(evaluate_count)))
+        return false;
+    if (!desc->pairs && at == AT(output) && row->commands == EVALUATE)
+        return false;
+    return (desc->labels || at != AT(label)) && (desc->recipes || at != AT(recipe)) && (desc->gan.l1 != 0 || at != AT(l1));
+}
+
 static bool add_common(vkg_app *app, const struct option_row *row)
 {
-    if (makes_data(app) && (row->offset == AT(size) || row->offset == AT(channels)))
-        return true;
-    if (!app->desc->labels && row->offset == AT(label))
-        return true;
-    if (app->desc->pairs && (row->offset == AT(latent) || row->offset == AT(evaluate_every) ||
-                             row->offset == AT(evaluate_count) || row->offset == AT(features)))
-        return true;
-    if (!app->desc->pairs && row->offset == AT(output) && row->commands == EVALUATE)
-        return true;
-    if (app->desc->gan.l1 == 0 && row->offset == AT(l1))
-        return true;
     struct option_row *added = &app->rows[app->row_count];
+    const vkg_app_command *own = app->desc->commands;
+    if (!does_something(app, row))
+        return true;
     *added = *row;
-    if (row->offset == AT(recipe)) {
-        if (!app->desc->recipes)
-            return true;
-        added->argument = recipe_words(app);
-        if (!added->argument)
-            return false;
-    }
+    for (unsigned bit = OWN; own && own->name; own++, bit *= 2)
+        added->commands &= is_among(own->without, row->name) ? ~bit : ~0u;
+    if (row->offset == AT(recipe) && !(added->argument = recipe_words(app)))
+        return false;
     app->row_count++;
     return true;
 }

@@ -40,9 +40,6 @@ vkg_result training_open_evaluation(struct training *t)
     const struct options *options = &t->app->options;
     if (options->evaluate_every == 0)
         return VKG_OK;
-    if (t->app->desc->measure)
-        return vkg_fail(&t->app->log, VKG_ERROR_INVALID, "--evaluate-every is for images: %s measures its samples itself, "
-                        "--sample-every says how often", t->app->desc->name);
     if (t->view.view)
         return vkg_fail(&t->app->log, VKG_ERROR_INVALID, "--evaluate-every is for whole images that are drawn: %s sees parts or "
                         "pairs of them", t->app->desc->name);

@@ -86,6 +86,14 @@ ok "$srgan" evaluate test/wide.png --run tiny-whole
 grep -q '^mean .*[0-9]$' out || { fail "evaluate prints no mean"; cat out; }
 ok "$srgan" bench "${small[@]:1}" --channels 3 --pretrain 0 --steps 1
 
+# --- bench tells of the step that it timed: of the generator alone by default ---
+gflop() { python3 -c 'import json; print(json.load(open("out"))["gflop_per_step"])'; }
+ok "$srgan" bench "${small[@]:1}" --channels 3 --steps 1 --json
+alone=$(gflop)
+ok "$srgan" bench "${small[@]:1}" --channels 3 --steps 1 --json --pretrain 0
+python3 -c 'import sys; assert 0 < 1.5 * float(sys.argv[1]) < float(sys.argv[2]), sys.argv' "$alone" "$(gflop)" ||
+    fail "bench has the work of one step and the time of another"
+
 # --- options of all programs that its phases heed, and those that they would not ---
 resumes twice "$srgan" "${small[@]}" --pretrain 1 --d-steps 2
 cmp -s "$(newest before-whole 4)" "$(newest twice-whole 4)" && fail "--d-steps changes nothing"

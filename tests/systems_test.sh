@@ -31,7 +31,13 @@ ok "$sagan" bench "${small[@]}" --steps 1
 
 # --- styles ---
 resumes stylegan2 "$stylegan2" "${small[@]}"
-ok "$stylegan2" bench "${small[@]}" --steps 1
+# R1 is a part of every 16th step; those after the third are timed
+for r1 in 0 10; do
+    ok "$stylegan2" bench "${small[@]}" --steps 1 --r1 $r1 --json
+    mv out bench-$r1.json
+done
+python3 -c 'import json; a, b = (json.load(open(f"bench-{r1}.json"))["gflop_per_step"] for r1 in (0, 10)); assert a == b > 0, (a, b)' ||
+    fail "bench has the work of one step and the time of another"
 for psi in 0 0.5 1; do
     ok "$stylegan2" generate stylegan2-whole --count 2 --truncation $psi --output $psi.npy
 done

@@ -216,7 +216,7 @@ VKG_API vkg_result vkg_trainer_wait(vkg_trainer *trainer, vkg_trainer_report *re
 /* Waits for all steps in flight; *report (may be NULL): the newest one's. */
 VKG_API vkg_result vkg_trainer_finish(vkg_trainer *trainer, vkg_trainer_report *report);
 
-/* Of the program that does the most in a step. */
+/* Of the program that the next step runs: steps in which other phases coincide are other programs. */
 VKG_API vkg_program_stats vkg_trainer_get_stats(const vkg_trainer *trainer);
 /* The next step, as vkg_trainer_step would do it, but dispatch by dispatch (vkg_program_profile says how): it counts as a
  * step, and is finished when the call returns; so are all that were in flight. Its report comes with the next

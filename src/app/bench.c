@@ -17,6 +17,12 @@ struct measurement {
     double fastest, slowest;
     double host;           /* median seconds of processor time that the calling thread spends on a step */
     size_t allocated;      /* bytes that the C heap grew by during all timed steps */
+    vkg_program_stats stats; /* of the median step; its memory: of the largest of all */
+};
+
+/* Steps in which other phases coincide do other work. */
+struct timed {
+    double wall, host;
     vkg_program_stats stats;
 };
 
@@ -27,45 +33,69 @@ static double thread_seconds(void)
     return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
 }
 
-static int by_value(const void *a, const void *b)
+static int compare(double x, double y)
 {
-    double x = *(const double *)a, y = *(const double *)b;
     return x < y ? -1 : x > y;
 }
 
-static vkg_result timed_step(vkg_trainer *trainer, const vkg_batch *batches, double *wall, double *host)
+static int by_wall(const void *a, const void *b)
 {
+    return compare(((const struct timed *)a)->wall, ((const struct timed *)b)->wall);
+}
+
+static int by_host(const void *a, const void *b)
+{
+    return compare(((const struct timed *)a)->host, ((const struct timed *)b)->host);
+}
+
+static vkg_result timed_step(vkg_trainer *trainer, const vkg_batch *batches, struct timed *timed)
+{
+    timed->stats = vkg_trainer_get_stats(trainer);
     double wall_start = seconds_now(), host_start = thread_seconds();
     vkg_result result = vkg_trainer_step(trainer, batches, NULL);
-    *host = thread_seconds() - host_start;
+    timed->host = thread_seconds() - host_start;
     if (result == VKG_OK)
         result = vkg_trainer_finish(trainer, NULL);
-    *wall = seconds_now() - wall_start;
+    timed->wall = seconds_now() - wall_start;
     return result;
+}
+
+static void keep_largest(vkg_program_stats *most, const vkg_program_stats *stats)
+{
+    if (stats->temporary_bytes > most->temporary_bytes) {
+        most->temporary_bytes = stats->temporary_bytes;
+        most->temporary_bytes_unaliased = stats->temporary_bytes_unaliased;
+    }
 }
 
 static vkg_result time_steps(vkg_trainer *trainer, const vkg_batch *batches, uint32_t steps, double begin,
                              struct measurement *m)
 {
-    double *wall = calloc(steps, sizeof *wall), *host = calloc(steps, sizeof *host), unused[2];
-    vkg_result result = wall && host ? VKG_OK : VKG_ERROR_OUT_OF_MEMORY;
+    struct timed *timed = calloc(steps, sizeof *timed), warm;
+    vkg_program_stats largest = {0};
+    vkg_result result = timed ? VKG_OK : VKG_ERROR_OUT_OF_MEMORY;
     for (int i = 0; i < WARM_UP && result == VKG_OK; i++) {
-        result = timed_step(trainer, batches, &unused[0], &unused[1]);
+        result = timed_step(trainer, batches, &warm);
+        keep_largest(&largest, &warm.stats);
         if (i == 0)
             m->start_up = seconds_now() - begin;
     }
     size_t before = mallinfo2().uordblks;
-    for (uint32_t i = 0; i < steps && result == VKG_OK; i++)
-        result = timed_step(trainer, batches, &wall[i], &host[i]);
+    for (uint32_t i = 0; i < steps && result == VKG_OK; i++) {
+        result = timed_step(trainer, batches, &timed[i]);
+        keep_largest(&largest, &timed[i].stats);
+    }
     size_t after = mallinfo2().uordblks;
     m->allocated = after > before ? after - before : 0;
     if (result == VKG_OK) {
-        qsort(wall, steps, sizeof *wall, by_value);
-        qsort(host, steps, sizeof *host, by_value);
-        m->step = wall[steps / 2], m->fastest = wall[0], m->slowest = wall[steps - 1], m->host = host[steps / 2];
+        qsort(timed, steps, sizeof *timed, by_host);
+        m->host = timed[steps / 2].host;
+        qsort(timed, steps, sizeof *timed, by_wall);
+        m->step = timed[steps / 2].wall, m->fastest = timed[0].wall, m->slowest = timed[steps - 1].wall;
+        m->stats = timed[steps / 2].stats;
+        keep_largest(&m->stats, &largest);
     }
-    free(wall);
-    free(host);
+    free(timed);
     return result;
 }
 
@@ -110,7 +140,7 @@ static void print_text(const vkg_app *app, const uint32_t image[3], const struct
            app->options.batch / m->step);
     printf("work:     %.2f GFLOP a step, %.1f GFLOP/s; %u dispatches, %u barriers, %u submissions, %u pipelines\n",
            s->flops / 1e9, s->flops / m->step / 1e9, s->dispatches, s->barriers, s->submissions, s->pipelines);
-    printf("memory:   %.1f MB for a step (%.1f MB without sharing), %.1f MB of parameters and moments\n",
+    printf("memory:   %.1f MB for the largest step (%.1f MB without sharing), %.1f MB of parameters and moments\n",
            (double)s->temporary_bytes / 1e6, (double)s->temporary_bytes_unaliased / 1e6, (double)s->state_bytes / 1e6);
     printf("host:     %.0f µs of processor time a step to feed and submit, %zu bytes allocated in all %g steps\n",
            m->host * 1e6, m->allocated, app->options.steps);
@@ -168,8 +198,6 @@ static vkg_result measure(vkg_app *app, const vkg_network_settings *settings, st
         result = time_steps(trainer, batches, o->profile ? 1 : (uint32_t)o->steps, begin, m);
     if (result == VKG_OK && o->profile)
         result = profile(app, trainer, batches);
-    if (result == VKG_OK)
-        m->stats = vkg_trainer_get_stats(trainer);
     vkg_trainer_destroy(&trainer);
     free(images);
     free(inputs);

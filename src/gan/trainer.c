@@ -327,11 +327,5 @@ vkg_result vkg_trainer_profile(vkg_trainer *trainer, const vkg_batch *batches, v
 
 vkg_program_stats vkg_trainer_get_stats(const vkg_trainer *trainer)
 {
-    vkg_program_stats most = {0};
-    for (uint32_t v = 0; v < trainer->variant_count; v++) {
-        vkg_program_stats stats = vkg_program_get_stats(trainer->variants[v].program);
-        if (stats.dispatches > most.dispatches)
-            most = stats;
-    }
-    return most;
+    return vkg_program_get_stats(trainer->variants[variant_at(trainer, trainer->steps_done)].program);
 }

@@ -44,6 +44,19 @@ PYTHON
 python3 -c 'import sys; data = open(sys.argv[1], "rb").read(); assert b"exp_avg.generator.generator.conv1.weight" in data and b"features.2" not in data.replace(b"discriminator.features.2", b"")' \
     "$(newest vgg-whole 4)" || fail "the adversarial phase has no moments of its own, or VGG is in the checkpoint"
 
+# --- weights that no phase trains yet may stand still; all looked at after 10 steps and after 120 ---
+ok "$srgan" train "${small[@]}" "${tiny[@]}" --out still --steps 120 --sample-every 60 --pretrain 1000
+ok "$srgan" train "${small[@]}" "${tiny[@]}" --out stuck --steps 120 --sample-every 60 --pretrain 0 --optimizer sgd --lr-d 1e-9
+python3 - <<'PYTHON' || fail "weights stand still and nobody says so, or it is said of those that are not trained yet"
+import json
+for run, networks in ("still", set()), ("stuck", {"discriminator"}):
+    lines = [json.loads(line) for line in open(run + "/log.jsonl")]
+    told = {network for line in lines if line.get("rule") == "weights-stand-still"
+            for network in ("generator", "discriminator") if network in line["warning"]}
+    assert told == networks, (run, told)
+    assert any("update_generator" in line for line in lines) and any("update_discriminator" in line for line in lines) == bool(networks)
+PYTHON
+
 # --- upscale ---
 size() { python3 -c 'import struct, sys; print(*struct.unpack(">II", open(sys.argv[1], "rb").read(24)[16:]))' "$1"; }
 ok "$srgan" upscale test --run at-whole --output large

@@ -65,6 +65,8 @@ struct vkg_app {
     uint32_t classes; /* that the networks know; 0: none */
     vkg_log log;
     vkg_device *device;  /* opened by the commands that need one */
+    vkg_phase phases[VKG_APP_MAX_PHASES]; /* of the trainer that was made; their loss functions have been called */
+    uint32_t phase_count;
     struct arena memory; /* tables and texts, until the program ends */
     char checkpoint[PATH_BYTES]; /* of the run that vkg_app_open_run opened */
     struct trained opened;       /* by vkg_app_open_sampler */

@@ -76,11 +76,10 @@ uint32_t app_sampler_batch(const vkg_app *app, uint32_t count)
 vkg_result app_create_trainer(vkg_app *app, const vkg_network_settings *settings, vkg_trainer **trainer)
 {
     const struct options *options = &app->options;
-    vkg_phase phases[VKG_APP_MAX_PHASES];
     const vkg_gan_desc gan = gan_of(app, settings);
-    const uint32_t phase_count = app->desc->phases ? app->desc->phases(&gan, phases) : vkg_gan_phases(&gan, phases);
+    app->phase_count = app->desc->phases ? app->desc->phases(&gan, app->phases) : vkg_gan_phases(&gan, app->phases);
     return vkg_trainer_create(app->device, &(vkg_trainer_desc){
-        .phases = phases, .phase_count = phase_count, .batch = (uint32_t)options->batch,
+        .phases = app->phases, .phase_count = app->phase_count, .batch = (uint32_t)options->batch,
         .image = {settings->image[0], settings->image[1], settings->image[2]},
         .input = {settings->input[0], settings->input[1], settings->input[2]}, .latent = settings->latent,
         .seed = (uint64_t)options->seed, .precision = option_precision(options), .gradient_norms = true,

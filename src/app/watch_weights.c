@@ -137,13 +137,24 @@ static vkg_result look_at_network(struct training *t, const char *network, bool 
     return result;
 }
 
+/* Does any step behind `after`, up to `step`, update a network? */
+static bool is_trained(const vkg_app *app, const char *network, uint64_t after, uint64_t step)
+{
+    for (const vkg_phase *phase = app->phases; phase < app->phases + app->phase_count; phase++)
+        if (phase->trains && strncmp(phase->trains, network, strlen(network)) == 0 && phase->from < step &&
+            (phase->until == 0 || phase->until > after))
+            return true;
+    return false;
+}
+
 /* A change in one step is a curve of its own, since it shows whether the learning rate suits. */
 static vkg_result note_change(struct training *t, uint64_t step, const char *network, const struct change *change)
 {
     char name[64];
     const uint64_t passed = step - t->watch->kept.step;
     const double relative = sqrt(change->difference / fmax(change->weights, 1e-30));
-    if (t->watch->kept.step == 0 || (passed > 1 && passed < BETWEEN_PAIRS / 2))
+    if (t->watch->kept.step == 0 || (passed > 1 && passed < BETWEEN_PAIRS / 2) ||
+        !is_trained(t->app, network, t->watch->kept.step, step))
         return VKG_OK;
     snprintf(name, sizeof name, "%s_%s", passed == 1 ? "update" : "moved", network);
     if (passed == 1)

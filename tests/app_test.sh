@@ -219,6 +219,18 @@ cmp -s "$(newest toolbox 5)" "$(newest toolbox-parts 5)" || fail "resuming a run
 ok "$program" generate toolbox --count 4 --output average.png
 ok "${train[@]}" --lr-schedule linear --out falling --steps 2
 grep -q '"lr-steps":.*2,' falling/config.json || fail "a schedule's length is not kept"
+# --- images a second are those of all batches of a step: by them, no more time has passed than has ---
+start=$(date +%s.%N)
+ok "${train[@]}" --accumulate 32 --out accumulated --steps 6 --log-every 1
+python3 - "$start" <<'PYTHON' || fail "accumulated batches are not counted"
+import json, sys, time
+lines = [json.loads(line) for line in open("accumulated/log.jsonl")]
+rates = [line["images_per_second"] for line in lines if "images_per_second" in line]
+assert len(rates) == 6 and sum(32 * 8 / rate for rate in rates) <= time.time() - float(sys.argv[1]), rates
+PYTHON
+ok "$program" bench --width 4 --batch 4 --accumulate 3 --steps 1 --json
+python3 -c 'import json; b = json.load(open("out")); assert abs(b["images_per_second"] * b["step_ms"] / 12000 - 1) < 0.01, b' ||
+    fail "bench does not count accumulated batches"
 [ -s critic/film.png ] || fail "there is no film strip"
 
 # --- a disk that is full: the run ends with a message, what was saved before stays whole ---

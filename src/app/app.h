@@ -113,6 +113,8 @@ vkg_result app_view_shape(vkg_app *app, const uint32_t image[3], vkg_view_shape 
 
 /* What the networks are told, for such images; false after a message when they cannot be. */
 bool app_settings(vkg_app *app, const struct run_image *image, vkg_network_settings *settings);
+/* An update takes several batches where they are accumulated. */
+double images_a_step(const struct options *options);
 /* How many of `count` samples to draw at a time: no more than a training step holds, which is known to fit. */
 uint32_t app_sampler_batch(const vkg_app *app, uint32_t count);
 /* A trainer of the program's networks, as the options say. */

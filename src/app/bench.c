@@ -122,7 +122,7 @@ static void print_json(const vkg_app *app, const uint32_t image[3], const struct
            "\"host_bytes_allocated\": %zu, \"start_up_seconds\": %.3f, \"memory_bytes\": %llu, "
            "\"memory_bytes_unaliased\": %llu, \"state_bytes\": %llu, \"dispatches\": %u, \"barriers\": %u, "
            "\"submissions\": %u, \"pipelines\": %u}\n",
-           names.text ? names.text : "", image[0], image[2], o->width, o->batch, o->steps, m->step * 1e3, m->fastest * 1e3, m->slowest * 1e3, o->batch / m->step, m->stats.flops / 1e9,
+           names.text ? names.text : "", image[0], image[2], o->width, o->batch, o->steps, m->step * 1e3, m->fastest * 1e3, m->slowest * 1e3, images_a_step(o) / m->step, m->stats.flops / 1e9,
            m->stats.flops / m->step / 1e9, m->host * 1e6, m->allocated, m->start_up,
            (unsigned long long)m->stats.temporary_bytes, (unsigned long long)m->stats.temporary_bytes_unaliased,
            (unsigned long long)m->stats.state_bytes, m->stats.dispatches, m->stats.barriers, m->stats.submissions,
@@ -137,7 +137,7 @@ static void print_text(const vkg_app *app, const uint32_t image[3], const struct
     printf("%s, %s, %s kernels\n", caps->name, caps->driver_info, vkg_kernel_family_name(caps->kernels));
     printf("%s %u×%u×%u, width %g, batch %g: %.1f ms a step (%.1f to %.1f), %.0f images/s\n", app->desc->name, image[0],
            image[1], image[2], app->options.width, app->options.batch, m->step * 1e3, m->fastest * 1e3, m->slowest * 1e3,
-           app->options.batch / m->step);
+           images_a_step(&app->options) / m->step);
     printf("work:     %.2f GFLOP a step, %.1f GFLOP/s; %u dispatches, %u barriers, %u submissions, %u pipelines\n",
            s->flops / 1e9, s->flops / m->step / 1e9, s->dispatches, s->barriers, s->submissions, s->pipelines);
     printf("memory:   %.1f MB for the largest step (%.1f MB without sharing), %.1f MB of parameters and moments\n",

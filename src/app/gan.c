@@ -67,6 +67,11 @@ const char *vkg_app_generator_prefix(const vkg_app *app)
     return app->options.ema > 0 ? "ema.generator." : "generator.";
 }
 
+double images_a_step(const struct options *options)
+{
+    return options->batch * options->accumulate;
+}
+
 uint32_t app_sampler_batch(const vkg_app *app, uint32_t count)
 {
     const double batch = fmin(fmin(count, app->options.batch), 64);

@@ -77,7 +77,7 @@ vkg_result training_save_samples(struct training *t)
 static double rate(struct training *t, uint64_t step)
 {
     double seconds = seconds_now() - t->window_start;
-    return seconds > 0 ? (double)(step - t->window_step) * t->app->options.batch / seconds : 0;
+    return seconds > 0 ? (double)(step - t->window_step) * images_a_step(&t->app->options) / seconds : 0;
 }
 
 vkg_result training_write_log(struct training *t, const vkg_trainer_report *report)
@@ -116,7 +116,7 @@ void training_show_progress(struct training *t, const vkg_trainer_report *report
     for (uint32_t i = 0; i < report->count; i++)
         if (report->phases[i] && strncmp(report->names[i], "grad_", 5) != 0)
             printf("  %s %.3f", report->names[i], (double)report->values[i]);
-    printf("  %.0f images/s  %s left%s", speed * t->app->options.batch, duration_text(left > 0 ? left : 0, time),
+    printf("  %.0f images/s  %s left%s", speed * images_a_step(&t->app->options), duration_text(left > 0 ? left : 0, time),
            terminal ? "\x1b[K" : "\n");
     fflush(stdout);
 }

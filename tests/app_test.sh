@@ -13,6 +13,8 @@ ok "${train[@]}" --out again --steps 8
 ok "${train[@]}" --out parts --steps 5 --log-every 2
 sed -i '/"precision"/d' parts/config.json # as earlier versions wrote it: float32
 ok "$program" train --out parts --steps 8 --resume --log-every 2
+refused "the run is at step 8 already" "$program" train --out parts --resume --steps 7
+grep -q '"steps":.*8,' parts/config.json || fail "a run that was resumed for more steps is not one of so many"
 ok "${train[@]}" --out other --steps 8 --seed 2
 cmp -s "$(newest whole 8)" "$(newest again 8)" || fail "the same seed gave other bits"
 cmp -s "$(newest whole 8)" "$(newest parts 8)" || fail "resuming changed the run"
@@ -145,6 +147,20 @@ for folder, sizes in (("colours", [40] * 9), ("mixed", [40, 41])):
         png(f"{folder}/{i}.png", size, i * 20)
 PYTHON
 ok "${train[@]}" colours --out colour-run --size 32 --steps 2
+# what is said of the data when a run begins is not said again when it goes on; what became of them meanwhile is
+few() { [ "$(grep -c few-images colour-run/log.jsonl)" = 1 ] || fail "$1 does not say once that there are few images"; }
+few "a new run"
+ok "$program" train --out colour-run --resume --steps 3
+[ ! -s err ] || { fail "a resumed run has something to say of the same data"; cat err; }
+few "a resumed run"
+cp colours/0.png colours/another.png
+ok "$program" train --out colour-run --resume --steps 4
+grep -q "colours holds 10 images now, and held 9" err || { fail "nobody says that there are more images than before"; cat err; }
+ok "$program" train --out colour-run --resume --steps 5
+[ ! -s err ] || { fail "that there are more images than once is said again"; cat err; }
+rm colour-run/checkpoints/* colours/another.png
+ok "$program" train --out colour-run --resume
+few "a run that begins anew"
 refused "k·2ⁿ" "${train[@]}" colours --out x --size 34 --steps 2
 refused "mixed/1.png" "${train[@]}" mixed --out x --steps 2
 head -c 1000 /usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz >cut.gz

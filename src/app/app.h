@@ -46,6 +46,7 @@ struct run_image {
     char data[PATH_BYTES]; /* where the images came from; "" is the default set */
     uint32_t image[3], input[3]; /* input: of pairs; 0 elsewhere */
     uint32_t classes; /* 0: unknown, or not wanted */
+    uint32_t count;   /* of images; 0: unknown */
 };
 
 /* A trained generator, ready to draw. Zero it first, and close it whatever opening says. */

@@ -49,6 +49,7 @@ vkg_result run_write_config(vkg_app *app, const char *folder, const struct run_i
     for (int i = 0; i < 3 && image->input[0] != 0; i++)
         cJSON_AddNumberToObject(json, input_names[i], image->input[i]);
     cJSON_AddNumberToObject(json, "classes", image->classes);
+    cJSON_AddNumberToObject(json, "images", image->count);
     char *text = cJSON_Print(json);
     vkg_result result = text ? file_write_atomic(&app->log, path, (struct file_part[]){{text, strlen(text)}, {"\n", 1}}, 2)
                              : vkg_fail(&app->log, VKG_ERROR_OUT_OF_MEMORY, "%s: out of memory", path);
@@ -152,6 +153,13 @@ static vkg_result read_shape(struct reading *reading, const char *const names[3]
     return VKG_OK;
 }
 
+/* A number that files of earlier versions lack: 0. */
+static uint32_t read_count(const struct reading *reading, const char *name, uint32_t most)
+{
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(reading->json, name);
+    return cJSON_IsNumber(item) && item->valuedouble > 0 && item->valuedouble <= most ? (uint32_t)item->valuedouble : 0;
+}
+
 static vkg_result read_image(struct reading *reading, struct run_image *image)
 {
     const cJSON *data = cJSON_GetObjectItemCaseSensitive(reading->json, "data");
@@ -169,9 +177,8 @@ static vkg_result read_image(struct reading *reading, struct run_image *image)
         result = read_shape(reading, input_names, image->input);
     if (result != VKG_OK)
         return result;
-    const cJSON *classes = cJSON_GetObjectItemCaseSensitive(reading->json, "classes"); /* not there in earlier versions */
-    image->classes = cJSON_IsNumber(classes) && classes->valuedouble > 0 && classes->valuedouble <= 65536
-                         ? (uint32_t)classes->valuedouble : 0;
+    image->classes = read_count(reading, "classes", 65536);
+    image->count = read_count(reading, "images", UINT32_MAX);
     return VKG_OK;
 }
 

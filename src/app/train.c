@@ -172,14 +172,8 @@ int command_train(vkg_app *app)
     struct training t = {.app = app, .folder = app->options.out ? app->options.out : folder, .lock = -1};
     signal(SIGPIPE, SIG_IGN); /* a reader of the progress that goes away does not cost the run */
     vkg_result result = training_set_up(&t);
-    const bool by_time = app->options.minutes > 0 && !option_given(app, "steps");
-    t.last_step = by_time ? NO_LAST_STEP : (uint64_t)app->options.steps;
-    if (result == VKG_OK)
-        warn_of_rate(&t);
-    if (result == VKG_OK && t.first_step >= t.last_step)
-        result = vkg_fail(&app->log, VKG_ERROR_INVALID, "the run is at step %" PRIu64 " already: give --steps a larger number",
-                          t.first_step);
     if (result == VKG_OK) {
+        warn_of_rate(&t);
         struct sigaction action = {.sa_handler = interrupt, .sa_flags = (int)SA_RESETHAND}; /* a second time kills */
         sigaction(SIGINT, &action, NULL);
         sigaction(SIGTERM, &action, NULL);

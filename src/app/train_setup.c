@@ -1,4 +1,5 @@
 /* train, before the first step: device, data, run folder, trainer, checkpoint. */
+#include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 #include <unistd.h>
@@ -35,6 +36,7 @@ static vkg_result open_data(struct training *t, const char *path)
     memcpy(t->run.image, shape.target, sizeof shape.target);
     memcpy(t->run.input, shape.input, sizeof shape.input);
     t->run.classes = info.classes;
+    t->run.count = info.count;
     describe_data(t);
     return app_settings(t->app, &t->run, &t->settings) ? training_open_evaluation(t) : VKG_ERROR_INVALID;
 }
@@ -52,39 +54,67 @@ static vkg_result create_trainer(struct training *t)
     return result;
 }
 
-/* A new run's folder, or the one to go on with; fills the settings that the run had. */
-static vkg_result open_run(struct training *t)
+static vkg_result start_run(struct training *t)
 {
     vkg_app *app = t->app;
-    if (!app->options.resume) {
-        if (run_exists(t->folder))
-            return vkg_fail(&app->log, VKG_ERROR_INVALID,
-                            "%s holds a run already: --resume goes on with it, --out DIR begins another", t->folder);
-        if (app->options.lr_schedule > 0 && app->options.lr_steps == 0)
-            app->options.lr_steps = app->options.steps; /* and not what --steps says when the run is resumed */
-        vkg_result result = open_data(t, app->options.target);
-        return result == VKG_OK ? run_create(app, t->folder, &t->lock) : result;
-    }
-    vkg_result result = run_read_config(app, t->folder, &t->run);
+    if (run_exists(t->folder))
+        return vkg_fail(&app->log, VKG_ERROR_INVALID,
+                        "%s holds a run already: --resume goes on with it, --out DIR begins another", t->folder);
+    if (app->options.lr_schedule > 0 && app->options.lr_steps == 0)
+        app->options.lr_steps = app->options.steps; /* and not what --steps says when the run is resumed */
+    return open_data(t, app->options.target);
+}
+
+static vkg_result other_shape(const struct training *t, const char *what, const uint32_t was[3], const uint32_t is[3])
+{
+    return vkg_fail(&t->app->log, VKG_ERROR_FORMAT, "%s: its %s are %u×%u×%u now, and were %u×%u×%u when the run in %s began",
+                    t->run.data, what, is[0], is[1], is[2], was[0], was[1], was[2], t->folder);
+}
+
+/* Are the data still what the run learned from? */
+static vkg_result check_data(const struct training *t, const struct run_image *was)
+{
+    const struct run_image *is = &t->run;
+    if (memcmp(was->input, is->input, sizeof is->input) != 0)
+        return other_shape(t, "inputs", was->input, is->input);
+    if (memcmp(was->image, is->image, sizeof is->image) != 0)
+        return other_shape(t, "images", was->image, is->image);
+    if (was->count != 0 && was->count != is->count)
+        vkg_logf(&t->app->log, VKG_LOG_WARNING, "%s holds %u images now, and held %u when the run in %s stopped: they come in "
+                 "another order, and the run does not go on as if it had never stopped", is->data, is->count, was->count, t->folder);
+    return VKG_OK;
+}
+
+/* Fills the settings that the run had. */
+static vkg_result reopen_run(struct training *t)
+{
+    vkg_app *app = t->app;
+    struct run_image was;
+    vkg_result result = run_read_config(app, t->folder, &was);
     const char *target = app->options.target;
-    if (result == VKG_OK && target && strcmp(target, t->run.data) != 0)
+    if (result == VKG_OK && target && strcmp(target, was.data) != 0)
         return vkg_fail(&app->log, VKG_ERROR_INVALID, "%s: the run in %s learns from %s, which resuming cannot change",
-                        target, t->folder, t->run.data);
-    char data[PATH_BYTES];
-    const struct run_image was = t->run;
-    snprintf(data, sizeof data, "%s", t->run.data);
+                        target, t->folder, was.data);
     if (result == VKG_OK)
-        result = open_data(t, data);
-    const uint32_t *image = was.image;
-    if (result == VKG_OK && memcmp(was.input, t->run.input, sizeof was.input) != 0)
-        result = vkg_fail(&app->log, VKG_ERROR_FORMAT, "%s: its inputs are %u×%u×%u now, and were %u×%u×%u when the run in %s "
-                          "began", data, t->run.input[0], t->run.input[1], t->run.input[2], was.input[0], was.input[1],
-                          was.input[2], t->folder);
-    if (result == VKG_OK && memcmp(was.image, t->run.image, sizeof was.image) != 0)
-        result = vkg_fail(&app->log, VKG_ERROR_FORMAT, "%s: its images are %u×%u×%u now, and were %u×%u×%u when the run in "
-                          "%s began", data, t->run.image[0], t->run.image[1], t->run.image[2], image[0], image[1], image[2],
-                          t->folder);
-    return result == VKG_OK ? run_create(app, t->folder, &t->lock) : result;
+        result = open_data(t, was.data);
+    return result == VKG_OK ? check_data(t, &was) : result;
+}
+
+/* A new run's folder, or the one to go on with. */
+static vkg_result open_run(struct training *t)
+{
+    vkg_result result = t->app->options.resume ? reopen_run(t) : start_run(t);
+    return result == VKG_OK ? run_create(t->app, t->folder, &t->lock) : result;
+}
+
+/* Nothing of it counts when a run begins anew. */
+static vkg_result remove_log(const struct training *t)
+{
+    char path[PATH_BYTES];
+    if (!run_path(t->app, t->folder, "log.jsonl", path))
+        return VKG_ERROR_INVALID;
+    return unlink(path) == 0 || errno == ENOENT ? VKG_OK
+                                                : vkg_fail(&t->app->log, VKG_ERROR_IO, "%s: %s", path, strerror(errno));
 }
 
 static vkg_result load_checkpoint(struct training *t)
@@ -93,7 +123,7 @@ static vkg_result load_checkpoint(struct training *t)
     vkg_result result = run_newest_checkpoint(t->app, t->folder, t->checkpoint, &named);
     if (result == VKG_OK && !t->checkpoint[0]) { /* it ended before its first: all follows from the seed again */
         printf("%s has no checkpoint yet: its run begins anew\n", t->folder);
-        return run_trim_log(t->app, t->folder, 0);
+        return remove_log(t);
     }
     if (result == VKG_OK)
         result = vkg_state_load(vkg_trainer_state(t->trainer), t->checkpoint, NULL, &step);
@@ -114,6 +144,17 @@ static vkg_result load_checkpoint(struct training *t)
     t->first_step = step;
     printf("resuming %s at step %" PRIu64 "\n", t->folder, step);
     return VKG_OK;
+}
+
+static vkg_result choose_last_step(struct training *t)
+{
+    const struct options *options = &t->app->options;
+    const bool by_time = options->minutes > 0 && !option_given(t->app, "steps");
+    t->last_step = by_time ? NO_LAST_STEP : (uint64_t)options->steps;
+    if (t->first_step < t->last_step)
+        return VKG_OK;
+    return vkg_fail(&t->app->log, VKG_ERROR_INVALID, "the run is at step %" PRIu64 " already: give --steps a larger number",
+                    t->first_step);
 }
 
 static vkg_result open_log(struct training *t)
@@ -159,8 +200,12 @@ vkg_result training_set_up(struct training *t)
            vkg_kernel_family_name(caps->kernels));
     fflush(stdout);
     result = create_trainer(t);
+    if (result == VKG_OK && app->options.resume)
+        result = load_checkpoint(t);
     if (result == VKG_OK)
-        result = app->options.resume ? load_checkpoint(t) : run_write_config(app, t->folder, &t->run);
+        result = choose_last_step(t);
+    if (result == VKG_OK)
+        result = run_write_config(app, t->folder, &t->run); /* of a resumed run too: it may have been given new --steps */
     if (result == VKG_OK)
         result = open_log(t);
     if (result == VKG_OK)

@@ -41,6 +41,8 @@ static void tell(void *user, const struct warning *warning)
 {
     struct telling *telling = user;
     struct training *t = telling->training;
+    if (warning->step < t->first_step) /* of the data, when the run is resumed: told when it began */
+        return;
     vkg_logf(&t->app->log, VKG_LOG_WARNING, "%s", warning->text);
     json_line_begin(t->log);
     json_line_integer(t->log, "step", (int64_t)warning->step);

@@ -33,9 +33,11 @@ static uint32_t levels_of(const vkg_network_settings *s)
 
 static bool check(const vkg_network_settings *s, char *message, size_t message_size)
 {
-    const uint32_t levels = levels_of(s), most = halvings(s->image);
+    const uint32_t levels = levels_of(s), most = halvings(s->image), layers = (uint32_t)vkg_app_number(s->user, "d-layers");
+    const uint32_t side = s->image[0] < s->image[1] ? s->image[0] : s->image[1], least = 3u << layers;
+    snprintf(message, message_size, "a discriminator of --d-layers %u needs sides of %u and more; fewer layers see smaller patches", layers, least);
     if (levels >= 1 && levels <= most)
-        return true;
+        return side >= least;
     snprintf(message, message_size, "a U-Net of %u levels halves them as often, and they can be halved %u times: --size N with "
                                     "N = 256 for example, or --levels %u", levels ? levels : 1, most, most ? most : 1);
     return false;

@@ -11,14 +11,6 @@
 
 enum { WIDEST = 16 }; /* times the narrowest block */
 
-static bool check(const vkg_network_settings *s, char *message, size_t message_size)
-{
-    if (s->width % 8 == 0)
-        return vkg_pyramid_check(s, message, message_size);
-    snprintf(message, message_size, "--width %u is no multiple of 8, which the attention's queries have an eighth of", s->width);
-    return false;
-}
-
 /* Where the attention is: 32×32 at the most, as the paper found best, and half of the image. */
 static uint32_t attention_size(const vkg_network_settings *s)
 {
@@ -26,6 +18,17 @@ static uint32_t attention_size(const vkg_network_settings *s)
     while (size > 32)
         size /= 2;
     return size;
+}
+
+static bool check(const vkg_network_settings *s, char *message, size_t message_size)
+{
+    const uint32_t attention = attention_size(s);
+    if (!vkg_pyramid_check(s, message, message_size))
+        return false;
+    snprintf(message, message_size, s->width % 8 != 0 ? "--width %u is no multiple of 8, which the attention's queries have an eighth of"
+                                                      : "half of their side must be even, for the attention: --size 8, 12, or k·2ⁿ "
+                                                        "with k from 4 to 7 and n from 2 to 8", s->width);
+    return s->width % 8 == 0 && attention % 2 == 0;
 }
 
 /* --- layers, spectrally normalised --- */

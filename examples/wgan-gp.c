@@ -7,24 +7,6 @@
 #include <vkgan/app.h>
 #include <vkgan/layers.h>
 
-static uint32_t doublings(uint32_t size)
-{
-    uint32_t count = 0;
-    for (; size % 2 == 0 && size >= 8; size /= 2)
-        count++;
-    return count;
-}
-
-static bool check(const vkg_network_settings *s, char *message, size_t message_size)
-{
-    const uint32_t count = doublings(s->image[0]), base = s->image[0] >> count;
-    if (s->image[0] == s->image[1] && base >= 4 && base <= 7 && count >= 1 && count <= 8)
-        return true;
-    snprintf(message, message_size, "the networks are made for squares of k·2ⁿ with k from 4 to 7, such as 28, 32, 48 "
-                                    "and 64; --size 64 cuts and resizes");
-    return false;
-}
-
 static const char *level_name(char name[16], const char *kind, uint32_t level)
 {
     snprintf(name, 16, "%s%u", kind, level);
@@ -33,15 +15,15 @@ static const char *level_name(char name[16], const char *kind, uint32_t level)
 
 static vkg_tensor *generator(vkg_graph *g, vkg_tensor *z, const vkg_network_settings *s)
 {
-    const uint32_t count = doublings(s->image[0]), base = s->image[0] >> count;
-    uint32_t channels = s->width << (count - 1);
+    const vkg_pyramid p = vkg_pyramid_of(s->image[0]);
+    uint32_t channels = s->width << (p.doublings - 1);
     char name[16];
-    vkg_tensor *x = vkg_linear(g, z, &(vkg_linear_desc){.name = "project", .out = base * base * channels});
-    x = vkg_reshape(g, x, VKG_SHAPE(vkg_tensor_shape(z).dims[0], base, base, channels));
-    for (uint32_t level = 1; level <= count; level++) {
+    vkg_tensor *x = vkg_linear(g, z, &(vkg_linear_desc){.name = "project", .out = p.base * p.base * channels});
+    x = vkg_reshape(g, x, VKG_SHAPE(vkg_tensor_shape(z).dims[0], p.base, p.base, channels));
+    for (uint32_t level = 1; level <= p.doublings; level++) {
         x = vkg_batch_norm(g, x, &(vkg_batch_norm_desc){.name = level_name(name, "norm", level), .evaluation = s->evaluation});
         x = vkg_relu(g, x);
-        channels = level < count ? channels / 2 : s->image[2];
+        channels = level < p.doublings ? channels / 2 : s->image[2];
         x = vkg_conv_transpose2d(g, x, &(vkg_conv_desc){.name = level_name(name, "conv", level), .out = channels,
                                                         .kernel = 4, .stride = 2, .pad = 1});
     }
@@ -51,7 +33,7 @@ static vkg_tensor *generator(vkg_graph *g, vkg_tensor *z, const vkg_network_sett
 static vkg_tensor *critic(vkg_graph *g, vkg_tensor *x, const vkg_network_settings *s)
 {
     const bool normalise = vkg_app_number(s->user, "norm") == 0;
-    const uint32_t count = doublings(s->image[0]);
+    const uint32_t count = vkg_pyramid_of(s->image[0]).doublings;
     char name[16];
     for (uint32_t level = 1; level <= count; level++) {
         x = vkg_conv2d(g, x, &(vkg_conv_desc){.name = level_name(name, "conv", level), .out = s->width << (level - 1),
@@ -71,7 +53,7 @@ int main(int argc, char **argv)
         {.name = "norm", .argument = "layer|none", .help = "of the critic's hidden layers"}, {0}};
     return vkg_app_main(argc, argv, &(vkg_app_desc){
         .name = "wgan-gp", .summary = "learns to draw images like yours, by a smooth critic (WGAN-GP, Gulrajani et al. 2017)",
-        .check = check, .latent = 128, .width = 64, .batch = 64, .options = options,
+        .check = vkg_pyramid_check, .latent = 128, .width = 64, .batch = 64, .options = options,
         .gan = {.generator = generator, .discriminator = critic, .loss = VKG_LOSS_WASSERSTEIN, .discriminator_times = 5,
                 .regularizers = {.gradient_penalty = 10},
                 .optimizer_g = {.lr = 1e-4f, .beta1 = -1, .beta2 = 0.9f},

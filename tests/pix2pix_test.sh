@@ -93,6 +93,8 @@ ok "$pix2pix" bench "${small[@]}" --input edges --steps 1
 # --- words ---
 refused "two pictures side by side" "$pix2pix" train odd/deep --size 16 --out x
 refused "--size N makes them one" "$pix2pix" train odd --input grey --out x
+refused "sides of 24 and more" "$pix2pix" train both --size 16 --d-layers 3 --out x
+ok "$pix2pix" bench --size 24 --width 4 --d-layers 3 --steps 1
 refused "halved 2 times" "$pix2pix" train both --size 20 --levels 3 --out x
 refused "there is no command" "$pix2pix" generate pix2pix-whole
 refused "has no option --latent" "$pix2pix" train both --latent 3 --out x

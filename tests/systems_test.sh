@@ -25,6 +25,10 @@ image = lambda of, i: data[of][784 * i:784 * (i + 1)]
 assert image(0, 3) == image(1, 3) and image(0, 13) == image(1, 13)
 assert image(0, 4) != image(1, 4)
 PYTHON
+refused "8, 12, or k·2ⁿ with k from 4 to 7 and n from 2 to 8" "$sagan" train --size 10 --out x
+refused "images of 14×14" "$sagan" bench "${small[@]}" --size 14
+for size in 8 12 20; do ok "$sagan" bench "${small[@]}" --size $size --steps 1; done
+refused "does not know their classes" "$sagan" bench "${small[@]}" --history 16
 refused "the run knows 10 classes" "$sagan" generate sagan-whole --class 10
 refused "has no option --class" "$r3gan" generate r3gan-whole --class 1
 ok "$sagan" bench "${small[@]}" --steps 1

@@ -18,8 +18,8 @@ bool vkg_pyramid_check(const vkg_network_settings *settings, char *message, size
     const vkg_pyramid p = vkg_pyramid_of(settings->image[0]);
     if (settings->image[0] == settings->image[1] && p.base >= 4 && p.base <= 7 && p.doublings >= 1 && p.doublings <= 8)
         return true;
-    snprintf(message, message_size, "the networks are made for squares of k·2ⁿ with k from 4 to 7, such as 28, 32, 48 "
-                                    "and 64; --size 64 cuts and resizes");
+    snprintf(message, message_size, "the networks are made for squares of k·2ⁿ with k from 4 to 7 and n from 1 to 8, such as 28, 32, "
+                                    "48 and 64; --size 64 cuts and resizes");
     return false;
 }
 

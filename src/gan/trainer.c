@@ -94,6 +94,8 @@ static vkg_result build_variants(vkg_trainer *trainer, const vkg_trainer_desc *d
     for (uint32_t v = 0; v < trainer->timeline.combination_count && result == VKG_OK; v++) {
         struct vkg_step *step = &trainer->variants[trainer->variant_count++].step;
         result = step_build(log, desc, trainer->timeline.combinations[v], step);
+        if (result == VKG_OK && step->graph->error)
+            return VKG_ERROR_INVALID; /* which was said when it happened */
         averaged |= result == VKG_OK && step->averaged;
         failed |= result == VKG_OK && vkg_graph_error(step->graph);
     }

@@ -72,6 +72,14 @@ refused "they are what is translated" "$pix2pix" translate input --run folders-w
 refused "translate needs an image" "$pix2pix" translate --run pix2pix-whole
 refused "no such run" "$pix2pix" translate odd --run nowhere
 
+# --- results of one name would overwrite one another, and which of two inputs is the partner? ---
+mkdir twins
+cp odd/grey.png twins/a.png
+cp odd/grey.png twins/a.jpg # what a file is, its first bytes say
+refused "a.jpg and of a.png would both be called a.png" "$pix2pix" translate twins --run edges-whole --output twice
+[ ! -e twice ] || fail "translate began what it could not end"
+refused "have the same name but for the ending" "$pix2pix" train twins "${small[@]}" --pairs input --out x
+
 # --- evaluating: a pair of the training set is its own nearest, whatever the network makes of it ---
 ok "$pix2pix" evaluate pix2pix-whole --data test --output rows.png
 grep -q "the nearest training pair" out || { fail "evaluate compares with nothing"; cat out; }

@@ -65,6 +65,13 @@ ok "$srgan" upscale test --run at-whole --output large
 ok "$srgan" upscale test/wide.png --run behind-whole --output twice
 [ "$(size twice/wide.png)" = "300 90" ] || fail "×2 of 150×45 is $(size twice/wide.png)"
 
+# --- folders become a part of names: two that would be one ---
+mkdir -p one/a
+cp test/wide.png one/a/b.png
+cp test/wide.png one/a-b.png
+refused "would both be called a-b.png" "$srgan" upscale one --run at-whole --output large
+ok "$srgan" evaluate one --run at-whole
+
 # --- the same part by part: off by one at most, where rounding says so ---
 ok "$srgan" upscale test/wide.png --run at-whole --tile 400 --output whole
 ok "$srgan" upscale test/wide.png --run at-whole --tile 32 --output parts

@@ -231,6 +231,18 @@ static void test_two_folders(void **state)
                    "no partner", "maps");
     assert_null(view);
     vkg_dataset_close(&maps);
+
+    /* "1.jpg" and "1.png", on either side: which of them is the partner? */
+    save_png(files_path("maps/1.png"), SIDE, SIDE, 1, (const uint8_t[SIDE * SIDE]){0});
+    save_png(files_path("maps/1.jpg"), SIDE, SIDE, 1, (const uint8_t[SIDE * SIDE]){0});
+    maps = open_any(&messages, "maps");
+    expect_failure(&messages, VKG_ERROR_INVALID,
+                   vkg_view_create(photos, &(vkg_view_desc){VKG_PAIRING_DATASET, maps}, &view), "1.jpg",
+                   "the same name", "maps");
+    expect_failure(&messages, VKG_ERROR_INVALID,
+                   vkg_view_create(maps, &(vkg_view_desc){VKG_PAIRING_DATASET, photos}, &view), "1.jpg",
+                   "the same name", "maps");
+    vkg_dataset_close(&maps);
     vkg_dataset_close(&photos);
 }
 

@@ -149,7 +149,8 @@ VKG_API const char *vkg_app_generator_prefix(const vkg_app *app);
 VKG_API vkg_result vkg_app_load(vkg_app *app, vkg_state *state, const char *prefix);
 /* Opens the file or folder that the command line names (vkg_app_target) and calls `work` with every picture there, of its own
  * size and so many channels, in the order of their names. `work` may change the picture, which is freed after it; `name` is
- * vkg_dataset_name. Stops at the first error. Errors: INVALID where the command line names none. */
+ * vkg_dataset_name. Stops at the first error. Errors: INVALID where the command line names none, or, with --output, two whose results
+ * vkg_app_save_picture would give one name. */
 VKG_API vkg_result vkg_app_each_picture(vkg_app *app, uint32_t channels,
                                         vkg_result (*work)(void *user, vkg_image *picture, const char *name), void *user);
 /* Writes a picture into the folder of --output, which is made where it is missing, as NAME.png: `name` is an image's own

@@ -98,7 +98,7 @@ typedef enum vkg_pairing {
     VKG_PAIRING_LEFT,    /* the image holds both side by side: its left half is the input, its right the target */
     VKG_PAIRING_RIGHT,   /* the other way round */
     VKG_PAIRING_DATASET, /* the image of the same name, endings apart, of another set; of the same index where
-                          * images are no files */
+                          * images are no files. Two of one name in a set are an error */
     /* Made from the target: */
     VKG_PAIRING_GREY,   /* its luma, 1 channel; of targets of 1 or 3 */
     VKG_PAIRING_EDGES,  /* the same, dark on white: 1 − |Sobel's gradient of the luma|, at least −1 */

@@ -184,6 +184,11 @@ void fit_picture(const float *values, const uint32_t from[3], const uint32_t to[
 /* Rows of input, output and target. */
 vkg_result pairs_write_picture(const vkg_app *app, const struct pair_samples *samples, uint32_t count,
                                const vkg_view_shape *shape, const char *path);
+/* Where the result of a picture of a folder goes: its name below `folder` with the ending png; flat: folders in it become a part
+ * of the file's. false after a message. */
+bool result_path(const vkg_app *app, const char *folder, const char *name, bool flat, char path[PATH_BYTES]);
+/* An error where two images of a set would have results of one name, such as a.png and a.jpg. */
+vkg_result check_result_names(vkg_app *app, const vkg_dataset *set, bool flat);
 /* A picture of them as PNG: the program's own, or a grid. */
 vkg_result write_picture(vkg_app *app, const float *samples, uint32_t count, const uint32_t image[3], const char *path);
 

@@ -50,24 +50,70 @@ vkg_result write_picture(vkg_app *app, const float *samples, uint32_t count, con
     return result;
 }
 
+/* --- pictures of a folder, and what is made of them --- */
+
+/* "cat/7.jpg" is "cat/7.png" or, flat, "cat-7.png". false: that is too long. */
+static bool name_result(const char *name, bool flat, char file[PATH_BYTES])
+{
+    const char *dot = strrchr(name, '.'), *slash = strrchr(name, '/');
+    const int length = dot && (!slash || dot > slash) ? (int)(dot - name) : (int)strlen(name);
+    if (snprintf(file, PATH_BYTES, "%.*s.png", length, name) >= PATH_BYTES)
+        return false;
+    for (char *c = file; flat && *c; c++)
+        if (*c == '/')
+            *c = '-';
+    return true;
+}
+
+bool result_path(const vkg_app *app, const char *folder, const char *name, bool flat, char path[PATH_BYTES])
+{
+    char file[PATH_BYTES];
+    if (name_result(name, flat, file))
+        return run_path(app, folder, file, path);
+    app_error(app, "%s: the name is too long", name);
+    return false;
+}
+
+struct result_name {
+    const char *file, *of;
+};
+
+static int by_file(const void *a, const void *b)
+{
+    return strcmp(((const struct result_name *)a)->file, ((const struct result_name *)b)->file);
+}
+
+vkg_result check_result_names(vkg_app *app, const vkg_dataset *set, bool flat)
+{
+    const uint32_t count = vkg_dataset_get_info(set).count;
+    struct result_name *names = calloc(count, sizeof *names);
+    bool good = names != NULL;
+    for (uint32_t i = 0; i < count && good; i++) {
+        char file[PATH_BYTES];
+        const char *name = vkg_dataset_name(set, i);
+        names[i].of = name ? name : "picture";
+        good = name_result(names[i].of, flat, file) && (names[i].file = arena_strdup(&app->memory, file));
+    }
+    vkg_result result = good ? VKG_OK : vkg_fail(&app->log, VKG_ERROR_OUT_OF_MEMORY, "out of memory for the names of %u images", count);
+    if (good)
+        qsort(names, count, sizeof *names, by_file);
+    for (uint32_t i = 1; i < count && result == VKG_OK; i++)
+        if (by_file(&names[i - 1], &names[i]) == 0)
+            result = vkg_fail(&app->log, VKG_ERROR_INVALID, "%s: what is made of %s and of %s would both be called %s: rename one of them",
+                              app->options.target, names[i - 1].of, names[i].of, names[i].file);
+    free(names);
+    return result;
+}
+
 vkg_result vkg_app_save_picture(vkg_app *app, const vkg_image *picture, const char *name)
 {
-    const char *folder = app->options.output, *slash;
-    char file[PATH_BYTES], path[PATH_BYTES];
+    const char *folder = app->options.output;
+    char path[PATH_BYTES];
     if (!folder)
         return vkg_fail(&app->log, VKG_ERROR_INVALID, "%s: --output DIR says where the pictures go", app->command);
     if (mkdir(folder, 0777) != 0 && errno != EEXIST)
         return vkg_fail(&app->log, VKG_ERROR_IO, "%s: %s", folder, strerror(errno));
-    name = name ? name : "picture";
-    const char *dot = strrchr(name, '.');
-    slash = strrchr(name, '/');
-    const int length = dot && (!slash || dot > slash) ? (int)(dot - name) : (int)strlen(name);
-    if (snprintf(file, sizeof file, "%.*s.png", length, name) >= (int)sizeof file)
-        return vkg_fail(&app->log, VKG_ERROR_INVALID, "%s: the name is too long", name);
-    for (char *c = file; *c; c++)
-        if (*c == '/')
-            *c = '-';
-    if (!run_path(app, folder, file, path))
+    if (!result_path(app, folder, name ? name : "picture", true, path))
         return VKG_ERROR_INVALID;
     vkg_result result = vkg_image_save_png(&app->log, path, picture->width, picture->height, picture->channels, picture->pixels);
     if (result == VKG_OK)
@@ -103,6 +149,8 @@ vkg_result vkg_app_each_picture(vkg_app *app, uint32_t channels, vkg_result (*wo
         return vkg_fail(&app->log, VKG_ERROR_INVALID, "a picture or a folder of pictures is needed; see %s --help", app->desc->name);
     vkg_result result = vkg_dataset_open(&app->log, &(vkg_dataset_desc){.path = app->options.target, .any_size = true,
                                                                         .channels = channels}, &set);
+    if (result == VKG_OK && app->options.output)
+        result = check_result_names(app, set, true);
     const uint32_t count = result == VKG_OK ? vkg_dataset_get_info(set).count : 0;
     for (uint32_t i = 0; i < count && result == VKG_OK; i++) {
         const char *name = vkg_dataset_name(set, i);

@@ -43,6 +43,8 @@ static vkg_result open_images(struct translation *t, bool made)
     const uint32_t channels = made ? t->settings.image[2] : t->settings.input[2];
     vkg_result result = vkg_dataset_open(&app->log, &(vkg_dataset_desc){.path = target, .any_size = true, .channels = channels},
                                          &t->images);
+    if (result == VKG_OK && t->folder)
+        result = check_result_names(app, t->images, false);
     return result == VKG_OK && made ? open_view(t) : result;
 }
 
@@ -68,11 +70,10 @@ static vkg_result open_sampler(struct translation *t, const uint32_t shape[3])
 
 static vkg_result output_path(const struct translation *t, uint32_t index, char path[PATH_BYTES])
 {
-    const char *name = vkg_dataset_name(t->images, index), *dot = name ? strrchr(name, '.') : NULL;
     if (!t->folder)
         snprintf(path, PATH_BYTES, "%s", t->output);
-    else if (snprintf(path, PATH_BYTES, "%s/%.*s.png", t->output, dot ? (int)(dot - name) : 0, name ? name : "") >= PATH_BYTES)
-        return vkg_fail(&t->app->log, VKG_ERROR_INVALID, "%s/%s: the path is too long", t->output, name ? name : "");
+    else if (!result_path(t->app, t->output, vkg_dataset_name(t->images, index), false, path))
+        return VKG_ERROR_INVALID;
     char *slash = strrchr(path, '/');
     if (!slash || slash == path)
         return VKG_OK;

@@ -26,13 +26,31 @@ static int compare_stems(const void *a, const void *b)
     return order ? order : p->length < q->length ? -1 : p->length > q->length;
 }
 
+/* All stems of a set, sorted. Errors: INVALID where two are the same. */
+static vkg_result sort_stems(const vkg_dataset *set, struct stem *stems)
+{
+    const vkg_dataset_info info = vkg_dataset_get_info(set);
+    for (uint32_t i = 0; i < info.count; ++i)
+        stems[i] = make_stem(set, i);
+    qsort(stems, info.count, sizeof *stems, compare_stems);
+    for (uint32_t i = 1; i < info.count; ++i)
+        if (compare_stems(&stems[i - 1], &stems[i]) == 0)
+            return vkg_fail(dataset_log(set), VKG_ERROR_INVALID,
+                            "%s: %s and %s have the same name but for the ending, by which partners are found",
+                            info.path, stems[i - 1].name, stems[i].name);
+    return VKG_OK;
+}
+
+/* `stems` has room for the larger of the two sets. */
 static vkg_result match(const vkg_dataset *dataset, const vkg_dataset *inputs, struct stem *stems,
                         uint32_t *partners)
 {
     vkg_dataset_info info = vkg_dataset_get_info(dataset), other = vkg_dataset_get_info(inputs);
-    for (uint32_t i = 0; i < other.count; ++i)
-        stems[i] = make_stem(inputs, i);
-    qsort(stems, other.count, sizeof *stems, compare_stems);
+    vkg_result result = sort_stems(dataset, stems);
+    if (result == VKG_OK)
+        result = sort_stems(inputs, stems);
+    if (result != VKG_OK)
+        return result;
     for (uint32_t i = 0; i < info.count; ++i) {
         struct stem stem = make_stem(dataset, i);
         const struct stem *found = bsearch(&stem, stems, other.count, sizeof *stems, compare_stems);
@@ -60,7 +78,7 @@ static vkg_result match_indices(const vkg_dataset *dataset, const vkg_dataset *i
 vkg_result find_partners(const vkg_dataset *dataset, const vkg_dataset *inputs, uint32_t **partners)
 {
     vkg_dataset_info info = vkg_dataset_get_info(dataset), other = vkg_dataset_get_info(inputs);
-    struct stem *stems = calloc(other.count, sizeof *stems);
+    struct stem *stems = calloc(info.count > other.count ? info.count : other.count, sizeof *stems);
     *partners = calloc(info.count, sizeof **partners);
     bool named = vkg_dataset_name(dataset, 0) && vkg_dataset_name(inputs, 0);
     vkg_result result = VKG_ERROR_OUT_OF_MEMORY;

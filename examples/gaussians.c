@@ -76,8 +76,10 @@ static vkg_result open_points(vkg_app *app, const char *path, vkg_dataset **data
 static bool check(const vkg_network_settings *s, char *message, size_t message_size)
 {
     const uint32_t modes = (uint32_t)vkg_app_number(s->user, "modes"), side = (uint32_t)sqrtf((float)modes);
+    const uint32_t batch = (uint32_t)vkg_app_number(s->user, "batch"), pack = (uint32_t)vkg_app_number(s->user, "pack");
+    snprintf(message, message_size, "a batch of %u is no multiple of the points that are judged together, --pack %u", batch, pack);
     if ((int)vkg_app_number(s->user, "shape") == RING || side * side == modes)
-        return true;
+        return batch % pack == 0;
     snprintf(message, message_size, "%u modes are no square grid; --modes 9, 16 or 25, or --shape ring", modes);
     return false;
 }
@@ -86,8 +88,7 @@ static bool check(const vkg_network_settings *s, char *message, size_t message_s
 
 static vkg_tensor *layer(vkg_graph *g, vkg_tensor *x, const char *name, uint32_t out, float gain)
 {
-    const vkg_shape shape = vkg_tensor_shape(x);
-    const vkg_init init = vkg_init_kaiming_normal(gain, shape.dims[shape.rank - 1]);
+    const vkg_init init = vkg_init_kaiming_normal(gain, vkg_tensor_shape(x).dims[1]);
     return vkg_linear(g, x, &(vkg_linear_desc){.name = name, .out = out, .bias = true, .weight = {.init = &init}});
 }
 

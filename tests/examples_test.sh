@@ -17,6 +17,7 @@ resumes ring "$gaussians" "${small[@]}" --shape ring --modes 25 --sigma 0.1 --sa
 grep -q '"shape":.*"ring"' ring-parts/config.json || fail "config.json does not name the program's own choice"
 ok "$gaussians" evaluate ring-whole --count 500 --json
 grep -q '"high_quality":' out || { fail "evaluate does not say what the program measures"; cat out; }
+refused "has no option --features" "$gaussians" train "${small[@]}" --out x --features file
 refused "has no option --evaluate-every" "$gaussians" train "${small[@]}" --out x --steps 2 --evaluate-every 1
 python3 - <<'PYTHON' || fail "the ring's log has not what was measured"
 import json
@@ -47,6 +48,8 @@ ok "$gaussians" bench "${small[@]}" --steps 1
 
 # --- words ---
 refused "10 modes are no square grid" "$gaussians" train --modes 10 --out x
+refused "--pack 3" "$gaussians" train "${small[@]}" --pack 3 --out x
+ok "$gaussians" bench --width 8 --batch 15 --pack 3 --steps 1
 refused "expected grid|ring" "$gaussians" train --shape star --out x
 refused "--sigma 5: expected a number from 0.001 to 1" "$gaussians" train --sigma 5 --out x
 refused "--modes 2.5: expected a whole number" "$gaussians" train --modes 2.5 --out x

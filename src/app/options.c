@@ -78,6 +78,8 @@ static bool add_common(vkg_app *app, const struct option_row *row)
     if (!does_something(app, row))
         return true;
     *added = *row;
+    if (app->desc->measure && row->offset == AT(features)) /* which --evaluate-every would use */
+        added->commands &= ~(unsigned)TRAIN;
     for (unsigned bit = OWN; own && own->name; own++, bit *= 2)
         added->commands &= is_among(own->without, row->name) ? ~bit : ~0u;
     if (row->offset == AT(recipe) && !(added->argument = recipe_words(app)))

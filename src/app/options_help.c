@@ -19,13 +19,24 @@ static void print_examples(const vkg_app *app, FILE *out)
         fprintf(out, "  %s generate runs/first --count 100 --output samples.png\n", name);
 }
 
+/* What it does stands in a column, behind the longest of them. */
+static void print_command(const vkg_app *app, const char *name, const char *arguments, const char *help, FILE *out)
+{
+    int widest = 0;
+    for (const struct command_row *row = app->commands; row < app->commands + app->command_count; row++) {
+        const int width = (int)(strlen(row->name) + strlen(row->arguments));
+        widest = width > widest ? width : widest;
+    }
+    fprintf(out, "  %s %s %-*s  %s\n", app->desc->name, name, widest - (int)strlen(name), arguments, help);
+}
+
 void options_print_usage(const vkg_app *app, FILE *out)
 {
     const char *name = app->desc->name;
     fprintf(out, "%s: %s\n\nusage:\n", name, app->desc->summary);
     for (const struct command_row *row = app->commands; row < app->commands + app->command_count; row++)
-        fprintf(out, "  %s %s %-16s %s\n", name, row->name, row->arguments, row->help);
-    fprintf(out, "  %s COMMAND --help     the command's options\n", name);
+        print_command(app, row->name, row->arguments, row->help, out);
+    print_command(app, "COMMAND", "--help", "the command's options", out);
     for (const vkg_app_recipe *recipe = app->desc->recipes; recipe && recipe->name; recipe++)
         fprintf(out, "\n--recipe %s: %s:\n    %s\n", recipe->name, recipe->help, recipe->options);
     fprintf(out, "\nexamples:\n");
@@ -37,7 +48,9 @@ static void print_default(struct options *options, const struct option_row *row)
 {
     const double value = row->kind == FLAG || row->kind == TEXT ? 0 : *(double *)option_field(options, row);
     int length;
-    if (row->kind == CHOICE) {
+    if (row->kind == WHOLE && value != 0) {
+        printf(" [%.0f]", value);
+    } else if (row->kind == CHOICE) {
         const char *word = option_word(row->argument, (int)value, &length);
         printf(" [%.*s]", length, word);
     } else if (value != 0) {

@@ -31,5 +31,10 @@ cmp -s a.safetensors b.safetensors || fail "the same seed gave other weights"
 grep -q nothing.safetensors err || fail "does not name the file that is not there"
 "$program" --epoch 3 >out 2>err
 [ $? = 2 ] || fail "an unknown option"
+"$program" --seed 1x >out 2>err
+[ $? = 2 ] || fail "a seed that is no number"
+"$program" --check a.safetensors --epochs 3 >out 2>err
+[ $? = 2 ] || fail "an option that --check does not heed"
+"$program" --help >out 2>err && grep -q usage out || fail "--help"
 
 verdict

@@ -264,7 +264,11 @@ static vkg_result upscale(void *user, vkg_image *small, const char *name)
 static int command_upscale(vkg_app *app)
 {
     struct work w = {0};
-    return work_on(app, &w, upscale) != VKG_OK;
+    const vkg_log *log = vkg_app_log(app);
+    if (vkg_app_text(app, "output"))
+        return work_on(app, &w, upscale) != VKG_OK;
+    log->callback(log->user, VKG_LOG_ERROR, "upscale needs --output DIR, where the pictures go"); /* not when the first is made */
+    return 2;
 }
 
 static void print_row(const char *name, const vkg_image_score *scores, uint32_t count)

@@ -129,7 +129,7 @@ refused "upscale has no option --seed" "$srgan" upscale test --seed 1
 
 # --- words ---
 refused "--factor 3" "$srgan" train "${small[@]}" --crop 33 --factor 3 --out x
-refused "--output DIR says where" "$srgan" upscale test --run at-whole
+refused "upscale needs --output DIR" "$srgan" upscale nowhere --run nothing
 refused "nowhere: cannot be opened" "$srgan" upscale nowhere --run at-whole --output x
 refused "parts of 20 with a reach of 10" "$srgan" upscale test --run at-whole --output x --tile 20
 [ "$("$srgan" train "${small[@]}" --pretrain 0 --vgg train/0.png --out y 2>&1 | grep -c 'cannot be read as weights of VGG')" -ge 1 ] ||

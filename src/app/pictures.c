@@ -110,7 +110,7 @@ vkg_result vkg_app_save_picture(vkg_app *app, const vkg_image *picture, const ch
     const char *folder = app->options.output;
     char path[PATH_BYTES];
     if (!folder)
-        return vkg_fail(&app->log, VKG_ERROR_INVALID, "%s: --output DIR says where the pictures go", app->command);
+        return vkg_fail(&app->log, VKG_ERROR_INVALID, "--output DIR says where the pictures go");
     if (mkdir(folder, 0777) != 0 && errno != EEXIST)
         return vkg_fail(&app->log, VKG_ERROR_IO, "%s: %s", folder, strerror(errno));
     if (!result_path(app, folder, name ? name : "picture", true, path))

@@ -1,5 +1,6 @@
 /* train, what it writes: checkpoints, samples, log.jsonl, progress. */
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -94,6 +95,12 @@ vkg_result training_write_log(struct training *t, const vkg_trainer_report *repo
     return result;
 }
 
+/* Learning rates are small, and other numbers steady in width. */
+static void show_value(const char *name, double value)
+{
+    printf(value != 0 && fabs(value) < 0.01 ? "  %s %.1e" : "  %s %.3f", name, value);
+}
+
 void training_show_progress(struct training *t, const vkg_trainer_report *report)
 {
     enum { BAR = 24 };
@@ -115,7 +122,7 @@ void training_show_progress(struct training *t, const vkg_trainer_report *report
         printf("/%" PRIu64, t->last_step);
     for (uint32_t i = 0; i < report->count; i++)
         if (report->phases[i] && strncmp(report->names[i], "grad_", 5) != 0)
-            printf("  %s %.3f", report->names[i], (double)report->values[i]);
+            show_value(report->names[i], (double)report->values[i]);
     printf("  %.0f images/s  %s left%s", speed * images_a_step(&t->app->options), duration_text(left > 0 ? left : 0, time),
            terminal ? "\x1b[K" : "\n");
     fflush(stdout);

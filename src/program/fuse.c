@@ -211,6 +211,12 @@ static void build_chain(struct analysis *a, const vkg_tensor *node)
     }
 }
 
+/* Is the leaf read at the element that is computed? */
+static bool is_in_place(const struct fused_read *leaf, const vkg_shape *space)
+{
+    return !leaf->through && shape_equal(&leaf->tensor->shape, space);
+}
+
 /* Is what the node's chain reads still there when its last reader runs? An assignment reads every element before it overwrites that. */
 static bool leaves_last(const struct analysis *a, const vkg_tensor *node)
 {
@@ -222,7 +228,7 @@ static bool leaves_last(const struct analysis *a, const vkg_tensor *node)
     for (uint32_t l = 0; l < chain->leaf_count; l++) {
         const struct fused_read *leaf = &chain->leaves[l];
         if (tensor_storage(leaf->tensor)->superseded == last)
-            in_place &= !leaf->through && shape_equal(&leaf->tensor->shape, &node->shape);
+            in_place &= is_in_place(leaf, &node->shape);
     }
     return in_place;
 }
@@ -264,29 +270,38 @@ static void decide_inlining(struct analysis *a)
 
 /* --- units --- */
 
-/* How often the chain that ends in `node` reads this storage. */
-static uint32_t count_reads(const struct analysis *a, const vkg_tensor *node, const vkg_tensor *storage)
+/* Does the unit read the storage? With `in_place` only what is read elsewhere than at the element that is computed counts. */
+static bool unit_reads(const struct analysis *a, const struct unit *unit, const vkg_tensor *storage, bool in_place)
 {
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < node->input_count; i++) {
-        const vkg_tensor *read = node->inputs[i];
-        if (tensor_storage(read) == storage)
-            count++;
-        else if (fused_is_inline(read, a->fusion->inlined))
-            count += count_reads(a, tensor_storage(read), storage);
+    bool reads = false;
+    for (uint32_t i = 0; i < unit->fused.output_count; i++) {
+        const struct chain *chain = &a->chains[unit->fused.outputs[i]->id];
+        for (uint32_t l = 0; l < chain->leaf_count; l++)
+            reads |= tensor_storage(chain->leaves[l].tensor) == storage && !(in_place && is_in_place(&chain->leaves[l], &unit->fused.space));
     }
-    return count;
+    if (unit->node) {
+        const struct epilogue *epilogue = &a->fusion->epilogues[tensor_storage(unit->node)->id];
+        for (uint32_t i = 0; i < unit->node->input_count; i++)
+            reads |= tensor_storage(unit->node->inputs[i]) == storage;
+        reads |= (epilogue->bias && tensor_storage(epilogue->bias) == storage) || (epilogue->step && tensor_storage(epilogue->step) == storage);
+    }
+    return reads;
 }
 
-/* May an assignment run in unit `u`? Only when nobody but its own chain reads the old value, and behind what assigned that. */
+/* May an assignment run in unit `u`? Only where no unit behind that still reads the old value, which chains may have as a leaf of what they
+ * compute inside, nor `u` itself but element by element, as a kernel loads before it stores; and behind what assigned the old value. */
 static bool assign_may_move(const struct analysis *a, const vkg_tensor *node, uint32_t u)
 {
-    for (size_t id = 0; id < node->id; id++) {
-        const vkg_tensor *leaf = a->graph->tensors[id];
-        if (leaf->op == &op_state && leaf->superseded == node->id)
-            return a->uses[id] == count_reads(a, node, leaf) && leaf->id <= a->fusion->units[u].fused.outputs[0]->id;
-    }
-    return false;
+    const vkg_tensor *old = NULL;
+    for (size_t id = 0; id < node->id && !old; id++)
+        if (a->graph->tensors[id]->op == &op_state && a->graph->tensors[id]->superseded == node->id)
+            old = a->graph->tensors[id];
+    if (!old || old->id > a->fusion->units[u].fused.outputs[0]->id || unit_reads(a, &a->fusion->units[u], old, true))
+        return false;
+    bool read_later = false;
+    for (size_t later = u + 1; later < a->fusion->unit_count; later++)
+        read_later |= unit_reads(a, &a->fusion->units[later], old, false);
+    return !read_later;
 }
 
 /* Is everything that the chain of `node` reads there when unit `u` runs? */
@@ -301,8 +316,7 @@ static bool leaves_are_ready(const struct analysis *a, const vkg_tensor *node, u
                 return false;
             continue;
         }
-        bool own = a->unit_of[storage->id] == u && kernel->axes == 0 &&
-                   !chain->leaves[l].through && shape_equal(&chain->leaves[l].tensor->shape, &kernel->space);
+        bool own = a->unit_of[storage->id] == u && kernel->axes == 0 && is_in_place(&chain->leaves[l], &kernel->space);
         if (a->unit_of[storage->id] >= u && !own)
             return false;
     }

@@ -1,6 +1,7 @@
 /* Profiles: one run in a recording of its own, with a timestamp on both sides of every dispatch. */
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "program/commands.h"
 #include "program/completion.h"
 #include "program/profile.h"
@@ -95,17 +96,19 @@ static void destroy(struct profile *profile)
     free(profile->segments);
 }
 
-vkg_result profile_run(struct vkg_program *program, uint32_t slot, struct dispatch_time *times)
+vkg_result profile_run(struct vkg_program *program, uint32_t slot, struct dispatch_time *times, double *whole)
 {
     struct profile profile = {.program = program};
     vkg_result result = commands_want_segments(program);
     if (result == VKG_OK)
         result = record(&profile);
     if (result == VKG_OK) {
+        const double start = seconds_now();
         result = run_send(program, slot, profile.segments, program->segment_count);
         /* what was sent before an error is still being run */
         vkg_result waited = result == VKG_OK ? vkg_program_wait(program, slot) : device_wait_idle(program->device);
         result = result == VKG_OK ? waited : result;
+        *whole = seconds_now() - start;
     }
     if (result == VKG_OK)
         result = read_stamps(&profile, times);
@@ -137,7 +140,8 @@ vkg_result vkg_program_profile(vkg_program *program, vkg_dispatch_profile *dispa
     struct dispatch_time *times = calloc(*count + 1, sizeof *times);
     if (!times)
         return vkg_fail(&program->device->log, VKG_ERROR_OUT_OF_MEMORY, "%s: no memory for a profile", program->name);
-    result = profile_run(program, 0, times);
+    double whole;
+    result = profile_run(program, 0, times, &whole);
     for (uint32_t i = 0; i < *count && i < room && result == VKG_OK; i++) {
         const struct prepared_dispatch *dispatch = &program->dispatches[i];
         dispatches[i] = (vkg_dispatch_profile){

@@ -4,6 +4,7 @@
 #include "program/completion.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "program/arrivals.h"
 #include "program/commands.h"
@@ -16,6 +17,11 @@ static uint64_t word_offset(const struct vkg_program *program, uint32_t word)
 uint64_t completion_bytes(uint64_t dispatches)
 {
     return (dispatches + 2) * sizeof(uint32_t); /* there are no more segments than dispatches, and one at the least */
+}
+
+void completion_clear(const struct vkg_program *program, uint64_t dispatches)
+{
+    memset((char *)program->readback.mapped + word_offset(program, 0), 0, completion_bytes(dispatches));
 }
 
 void completion_record_begin(const struct vkg_program *program, VkCommandBuffer commands, uint32_t slot)

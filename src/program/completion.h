@@ -9,6 +9,8 @@ enum { RUN_NUMBER_BYTES = STORAGE_GRAIN };
 
 /* Bytes of the readback buffer, from completion_offset on: the number of the run that began last, then a word a segment. */
 uint64_t completion_bytes(uint64_t dispatches);
+/* Fresh memory may hold what looks like a later run's words. */
+void completion_clear(const struct vkg_program *program, uint64_t dispatches);
 /* Into a slot's upload commands: the run's number comes to the device's side. */
 void completion_record_begin(const struct vkg_program *program, VkCommandBuffer commands, uint32_t slot);
 /* Into a segment's commands, after its last dispatch: the run's number becomes the segment's word. */

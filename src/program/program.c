@@ -141,6 +141,8 @@ static vkg_result allocate(struct vkg_program *program, struct lowering *lowerin
     if (result == VKG_OK)
         result = buffer_create(device, BUFFER_READBACK, program->output_bytes * program->slot_count + completion_bytes(lowering->dispatch_count), "outputs",
                                &program->readback);
+    if (result == VKG_OK)
+        completion_clear(program, lowering->dispatch_count);
     return result;
 }
 

@@ -236,6 +236,29 @@ static void compiled_pipelines_are_kept(void **state)
     pipeline_file_close(&file);
 }
 
+/* What another build of the driver compiled, or what needs what is not enabled, is not found. */
+static void caches_are_of_what_is_enabled(void **state)
+{
+    (void)state;
+    vkg_device *device = open_device();
+    const vkg_device_caps caps = device->caps;
+    char *paths[4];
+    paths[0] = cache_file_path(device, "kernels", "txt");
+    device->caps.driver_info[0] ^= 1;
+    paths[1] = cache_file_path(device, "kernels", "txt");
+    device->caps = caps;
+    device->caps.fp16_storage = !caps.fp16_storage;
+    paths[2] = cache_file_path(device, "kernels", "txt");
+    device->caps = caps;
+    paths[3] = cache_file_path(device, "kernels", "txt");
+    assert_string_not_equal(paths[0], paths[1]);
+    assert_string_not_equal(paths[0], paths[2]);
+    assert_string_equal(paths[0], paths[3]);
+    for (int i = 0; i < 4; i++)
+        free(paths[i]);
+    vkg_device_destroy(&device);
+}
+
 /* --- the cache folder --- */
 
 static void no_cache_folder_is_one_warning(void **state)
@@ -278,6 +301,7 @@ int main(void)
         DEVICE_TEST(two_threads_with_a_device_each),
         DEVICE_TEST(damaged_pipeline_files_are_ignored),
         DEVICE_TEST(compiled_pipelines_are_kept),
+        DEVICE_TEST(caches_are_of_what_is_enabled),
         DEVICE_TEST(no_cache_folder_is_one_warning),
         DEVICE_TEST(cache_folders_are_made),
     };

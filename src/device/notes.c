@@ -1,5 +1,5 @@
 /* Notes: what was found out about kernels on a device, a line each, "key = value", in a text file of the cache folder
- * that a person can read. One file a driver, device, library version and set of shaders: what was found out about other
+ * that a person can read. One file a driver, device (with what is enabled of it), library version and set of shaders: what was found out about other
  * kernels says nothing of these. It only saves time and keeps choices as they are: whatever is
  * wrong with it, work goes on without. */
 #include <stdio.h>

@@ -1,4 +1,4 @@
-/* The file of compiled pipelines: one a driver, device and library version. It only saves time: whatever is
+/* The file of compiled pipelines: one a driver, device with what is enabled of it, and library version. It only saves time: whatever is
  * wrong with it, work goes on without.
  *
  * Layout, little endian: 8 bytes magic; 8 bytes length of the data; 8 bytes FNV-1a of the data; the driver's
@@ -86,14 +86,25 @@ static bool make_folder(char *path)
     return access(path, W_OK | X_OK) == 0;
 }
 
+/* What drivers of one version number may compile differently: a build of it, and what was enabled, which an application that hands over
+ * its device decides. */
+static uint32_t hash_of_features(const vkg_device_caps *caps)
+{
+    const uint32_t enabled[] = {caps->fp16_storage, caps->shader_float16, caps->subgroup_size_control, caps->robust_buffer_access,
+                                caps->cooperative_matrix, caps->matrix_float16.m, caps->matrix_bfloat16.m};
+    uint64_t hash = hash_bytes(HASH_START, caps->driver_info, strlen(caps->driver_info));
+    hash = hash_bytes(hash, enabled, sizeof enabled);
+    return (uint32_t)(hash ^ hash >> 32);
+}
+
 static char *file_path(const vkg_device *device, const char *folder, const char *kind, const char *extension)
 {
     const vkg_device_caps *caps = &device->caps;
     char uuid[2 * sizeof caps->pipeline_uuid + 1];
     for (size_t i = 0; i < sizeof caps->pipeline_uuid; ++i)
         snprintf(uuid + 2 * i, 3, "%02x", caps->pipeline_uuid[i]);
-    return format_text("%s/%s-%s-%08" PRIx32 "-%08" PRIx32 "-%08" PRIx32 "-" VKGAN_VERSION ".%s",
-                       folder, kind, uuid, caps->vendor_id, caps->device_id, caps->driver_version, extension);
+    return format_text("%s/%s-%s-%08" PRIx32 "-%08" PRIx32 "-%08" PRIx32 "-%08" PRIx32 "-" VKGAN_VERSION ".%s",
+                       folder, kind, uuid, caps->vendor_id, caps->device_id, caps->driver_version, hash_of_features(caps), extension);
 }
 
 char *cache_file_path(const vkg_device *device, const char *kind, const char *extension)

@@ -23,6 +23,8 @@ static void list_counts_and_describes(void **state)
         if (*caps[i].problem)
             continue;
         assert_true(caps[i].max_workgroup_invocations >= 128);
+        assert_true(caps[i].max_workgroup_invocations <= caps[i].max_workgroup_size[0]);
+        assert_true(caps[i].max_buffer_size >= 1 << 30);
         assert_true(caps[i].max_push_constants >= PIPELINE_PUSH_BYTES);
         assert_true(caps[i].max_storage_buffer_range >= 1 << 27);
         assert_true(caps[i].max_memory_allocation_size >= 1 << 30);

@@ -221,6 +221,20 @@ static void what_is_computed_again_is_the_same(void **unused)
     assert_true(bytes[1] < bytes[0]);
 }
 
+/* --- limits --- */
+
+/* A texel buffer of ten texels and a part of one is none of ten. */
+static void texels_that_do_not_fit_are_read_from_storage(void **unused)
+{
+    (void)unused;
+    vkg_device device = {.caps = {.kernels = VKG_KERNELS_TEXEL, .max_texel_buffer_elements = 10}};
+    const struct lowering lowering = {.device = &device};
+    assert_int_equal(lowering_read_format(&lowering, 160, true), FORMAT_TEXEL_VEC4);
+    assert_int_equal(lowering_read_format(&lowering, 164, true), FORMAT_STORAGE);
+    assert_int_equal(lowering_read_format(&lowering, 40, false), FORMAT_TEXEL_SCALAR);
+    assert_int_equal(lowering_read_format(&lowering, 42, false), FORMAT_STORAGE);
+}
+
 /* --- C and GLSL agree on push constants --- */
 
 /* The push constants are the shader's only struct whose members lie at other offsets than 0. */
@@ -247,6 +261,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(plan_never_shares_living_memory), cmocka_unit_test(what_is_computed_again_is_the_same),
-        cmocka_unit_test(waves_keep_what_depends_in_order), cmocka_unit_test(push_constants_match_glsl)};
+        cmocka_unit_test(waves_keep_what_depends_in_order), cmocka_unit_test(texels_that_do_not_fit_are_read_from_storage),
+        cmocka_unit_test(push_constants_match_glsl)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

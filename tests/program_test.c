@@ -166,6 +166,64 @@ static void timestamps_may_all_be_the_same(void **unused)
     toy_destroy(&toy);
 }
 
+/* --- limits --- */
+
+/* Two tensors that live at once, of which a buffer holds one. */
+static void no_buffer_is_larger_than_the_device_allows(void **unused)
+{
+    (void)unused;
+    enum { ELEMENTS = 200000, LIMIT = 1 << 20 };
+    vkg_graph *graph;
+    vkg_state *state;
+    vkg_program *program;
+    vkg_device *device = test_device();
+    const uint64_t most = device->caps.max_buffer_size;
+    assert_int_equal(vkg_graph_create(test_log(), &graph), VKG_OK);
+    vkg_tensor *a = vkg_random_normal(graph, VKG_SHAPE(ELEMENTS)), *b = vkg_random_normal(graph, VKG_SHAPE(ELEMENTS));
+    vkg_output(graph, "y", vkg_sum(graph, vkg_mul(graph, a, vkg_flip(graph, b, 1)), VKG_ALL_AXES, false));
+    assert_int_equal(vkg_state_create(device, &graph, 1, 1, &state), VKG_OK);
+    device->caps.max_buffer_size = LIMIT;
+    assert_int_equal(vkg_program_create(device, graph, state, NULL, &program), VKG_OK);
+    assert_in_range(program->block_count, 2, PLAN_MAX_BLOCKS);
+    assert_int_equal(vkg_program_run(program), VKG_OK);
+    vkg_program_destroy(&program);
+    vkg_state_destroy(&state);
+    vkg_buffer(graph, "s", VKG_SHAPE(2 * ELEMENTS), (vkg_init){0});
+    test_expect_errors(true);
+    assert_int_equal(vkg_state_create(device, &graph, 1, 1, &state), VKG_ERROR_OUT_OF_MEMORY);
+    assert_non_null(strstr(test_last_error(), "maxBufferSize"));
+    test_expect_errors(false);
+    device->caps.max_buffer_size = most;
+    vkg_graph_destroy(&graph);
+}
+
+/* A moving average sees the whole of its shadow. */
+static void no_range_is_larger_than_the_device_allows(void **unused)
+{
+    (void)unused;
+    vkg_graph *graph;
+    vkg_state *state;
+    vkg_program *program;
+    vkg_device *device = test_device();
+    const uint64_t most = device->caps.max_storage_buffer_range;
+    assert_int_equal(vkg_graph_create(test_log(), &graph), VKG_OK);
+    vkg_parameter(graph, "generator.w", VKG_SHAPE(1 << 15), (vkg_init){0});
+    assert_true(vkg_ema_update(graph, &(vkg_ema){.of = "generator", .decay = 0.9f}, 1));
+    assert_int_equal(vkg_state_create(device, &graph, 1, 1, &state), VKG_OK);
+    for (int allowed = 1; allowed >= 0; allowed--) {
+        test_expect_errors(!allowed);
+        const vkg_result result = vkg_program_create(device, graph, state, NULL, &program);
+        assert_int_equal(result, allowed ? VKG_OK : VKG_ERROR_UNSUPPORTED);
+        vkg_program_destroy(&program);
+        device->caps.max_storage_buffer_range = 1 << 16;
+    }
+    assert_non_null(strstr(test_last_error(), "maxStorageBufferRange"));
+    test_expect_errors(false);
+    device->caps.max_storage_buffer_range = most;
+    vkg_state_destroy(&state);
+    vkg_graph_destroy(&graph);
+}
+
 /* --- memory as it is found --- */
 
 static PFN_vkMapMemory true_map;
@@ -657,7 +715,8 @@ int main(void)
         cmocka_unit_test(every_way_to_run_gives_the_same_bits), cmocka_unit_test(few_bytes_go_in_front),
         cmocka_unit_test(inputs_arrive_in_their_own_run), cmocka_unit_test(submissions_are_cut),
         cmocka_unit_test(submissions_follow_what_was_measured),
-        cmocka_unit_test(timestamps_may_all_be_the_same), cmocka_unit_test(completion_begins_with_nothing), cmocka_unit_test(slots_are_guarded),
+        cmocka_unit_test(timestamps_may_all_be_the_same), cmocka_unit_test(completion_begins_with_nothing),
+        cmocka_unit_test(no_buffer_is_larger_than_the_device_allows), cmocka_unit_test(no_range_is_larger_than_the_device_allows), cmocka_unit_test(slots_are_guarded),
         cmocka_unit_test(a_profile_is_a_run), cmocka_unit_test(profiles_are_guarded),
         cmocka_unit_test(a_profile_counts_what_is_done), cmocka_unit_test(nan_is_not_hidden),
         cmocka_unit_test(denormals_cost_nothing), cmocka_unit_test(views_are_of_one_kind),

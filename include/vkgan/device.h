@@ -75,7 +75,7 @@ typedef struct vkg_device_caps {
     uint64_t min_texel_buffer_offset_alignment;
     uint64_t max_texel_buffer_elements;
     uint32_t max_workgroup_size[3];
-    uint32_t max_workgroup_invocations;
+    uint32_t max_workgroup_invocations; /* no more than max_workgroup_size[0], as kernels' workgroups have one dimension */
     uint32_t max_workgroup_count[3];
     uint32_t max_shared_memory;             /* of one workgroup */
     uint32_t max_storage_buffers_per_stage; /* storage bindings of one kernel */
@@ -84,6 +84,7 @@ typedef struct vkg_device_caps {
     uint32_t max_resources_per_stage; /* bindings of one kernel, of all kinds together */
     uint32_t max_push_constants;
     uint64_t max_memory_allocation_size;
+    uint64_t max_buffer_size; /* UINT64_MAX where the driver does not say */
     uint32_t heap_count;
     uint64_t heap_sizes[VKG_DEVICE_HEAPS];
     bool heap_device_local[VKG_DEVICE_HEAPS];

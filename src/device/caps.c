@@ -91,6 +91,7 @@ static vkg_result find_extensions(vkg_device *device, struct candidate *candidat
         .cooperative_matrix = matrices && extension_listed(known, count, COOPERATIVE_MATRIX_EXTENSION),
         .bfloat16 = matrices && extension_listed(known, count, BFLOAT16_EXTENSION),
         .memory_model = core12,
+        .maintenance4 = core13 || extension_listed(known, count, VK_KHR_MAINTENANCE_4_EXTENSION_NAME),
         .portability = extension_listed(known, count, "VK_KHR_portability_subset"),
     };
     free(known);
@@ -188,7 +189,7 @@ static void copy_limits(vkg_device_caps *caps, const VkPhysicalDeviceLimits *lim
     caps->min_texel_buffer_offset_alignment = limits->minTexelBufferOffsetAlignment;
     caps->max_texel_buffer_elements = limits->maxTexelBufferElements;
     memcpy(caps->max_workgroup_size, limits->maxComputeWorkGroupSize, sizeof caps->max_workgroup_size);
-    caps->max_workgroup_invocations = limits->maxComputeWorkGroupInvocations;
+    caps->max_workgroup_invocations = least(limits->maxComputeWorkGroupInvocations, limits->maxComputeWorkGroupSize[0]);
     memcpy(caps->max_workgroup_count, limits->maxComputeWorkGroupCount, sizeof caps->max_workgroup_count);
     caps->max_shared_memory = limits->maxComputeSharedMemorySize;
     caps->max_storage_buffers_per_stage =
@@ -206,6 +207,8 @@ static void inspect_properties(vkg_device *device, struct candidate *candidate)
     VkPhysicalDeviceSubgroupSizeControlProperties sizes = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_PROPERTIES};
     VkPhysicalDeviceDriverProperties driver = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_DRIVER_PROPERTIES};
+    VkPhysicalDeviceMaintenance4Properties buffers = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MAINTENANCE_4_PROPERTIES, .maxBufferSize = UINT64_MAX};
     VkPhysicalDeviceMaintenance3Properties maintenance = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MAINTENANCE_3_PROPERTIES};
     VkPhysicalDeviceSubgroupProperties subgroup = {
@@ -220,12 +223,17 @@ static void inspect_properties(vkg_device *device, struct candidate *candidate)
         sizes.pNext = properties.pNext;
         properties.pNext = &sizes;
     }
+    if (candidate->extensions.maintenance4) {
+        buffers.pNext = properties.pNext;
+        properties.pNext = &buffers;
+    }
     device->instance_vk.vkGetPhysicalDeviceProperties2(candidate->physical, &properties);
     copy_limits(caps, &properties.properties.limits);
     copy_text(caps->driver_name, sizeof caps->driver_name, driver.driverName);
     copy_text(caps->driver_info, sizeof caps->driver_info, driver.driverInfo);
     caps->driver_id = (uint32_t)driver.driverID;
     caps->max_memory_allocation_size = maintenance.maxMemoryAllocationSize;
+    caps->max_buffer_size = buffers.maxBufferSize;
     bool compute = subgroup.supportedStages & VK_SHADER_STAGE_COMPUTE_BIT;
     caps->subgroup_basic = compute && (subgroup.supportedOperations & VK_SUBGROUP_FEATURE_BASIC_BIT);
     caps->subgroup_arithmetic = compute && (subgroup.supportedOperations & VK_SUBGROUP_FEATURE_ARITHMETIC_BIT);

@@ -30,13 +30,14 @@ vkg_result setting_switch(const vkg_log *log, const char *variable, bool *value)
 
 /* --- caps.c --- */
 
-/* Device extensions that the library enables where they are found. */
+/* Device extensions that the library enables, or only asks for limits, where they are found. */
 struct extension_set {
     bool driver_properties; /* VK_KHR_driver_properties, or Vulkan 1.2 */
     bool float16_int8;      /* VK_KHR_shader_float16_int8, or Vulkan 1.2 */
     bool timeline;          /* VK_KHR_timeline_semaphore, or Vulkan 1.2 */
     bool subgroup_size;     /* VK_EXT_subgroup_size_control, or Vulkan 1.3 */
     bool memory_model;      /* Vulkan 1.2; the extension before it is not used */
+    bool maintenance4;      /* VK_KHR_maintenance4, or Vulkan 1.3: for its limits only */
     bool cooperative_matrix;
     bool bfloat16;
     bool portability; /* VK_KHR_portability_subset: must be enabled where it is there */

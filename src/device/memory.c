@@ -122,6 +122,11 @@ static vkg_result build(vkg_device *device, const struct kind_rule *rule, const 
         .queueFamilyIndexCount = shared ? 2 : 0,
         .pQueueFamilyIndices = families,
     };
+    if (info.size > device->caps.max_buffer_size) {
+        char why[128];
+        snprintf(why, sizeof why, "one buffer may have at most %" PRIu64 " bytes (maxBufferSize)", device->caps.max_buffer_size);
+        return refuse_size(device, buffer->size, name, why);
+    }
     VkResult made = device->vk.vkCreateBuffer(device->handle, &info, NULL, &buffer->handle);
     if (made == VK_ERROR_OUT_OF_DEVICE_MEMORY || made == VK_ERROR_OUT_OF_HOST_MEMORY)
         return refuse_size(device, buffer->size, name, "the driver has no more");

@@ -147,6 +147,22 @@ uint64_t dispatch_bytes(const struct dispatch *dispatch)
     return bytes;
 }
 
+vkg_result lowering_check_ranges(const struct lowering *lowering)
+{
+    const vkg_device_caps *caps = &lowering->device->caps;
+    for (size_t d = 0; d < lowering->dispatch_count; d++)
+        for (uint32_t b = 0; b < lowering->dispatches[d].binding_count; b++) {
+            const struct binding *binding = &lowering->dispatches[d].bindings[b];
+            if (binding->format == FORMAT_STORAGE && binding->bytes > caps->max_storage_buffer_range)
+                return vkg_fail(&lowering->device->log, VKG_ERROR_UNSUPPORTED,
+                                "%s: a kernel is to see %llu bytes at once, and a buffer range on %s has at most %llu "
+                                "(maxStorageBufferRange): use a smaller batch or size",
+                                lowering->dispatches[d].label, (unsigned long long)binding->bytes, caps->name,
+                                (unsigned long long)caps->max_storage_buffer_range);
+        }
+    return VKG_OK;
+}
+
 void dispatch_push(struct dispatch *dispatch, const void *data, uint32_t bytes)
 {
     assert(bytes <= PIPELINE_PUSH_BYTES && bytes % 4 == 0);
@@ -170,7 +186,7 @@ vkg_result dispatch_grid(struct lowering *lowering, struct dispatch *dispatch, u
 enum binding_format lowering_read_format(const struct lowering *lowering, uint64_t bytes, bool vec4)
 {
     const vkg_device_caps *caps = &lowering->device->caps;
-    if (caps->kernels != VKG_KERNELS_TEXEL || bytes / (vec4 ? 16 : 4) > caps->max_texel_buffer_elements)
+    if (caps->kernels != VKG_KERNELS_TEXEL || bytes > (vec4 ? 16 : 4) * caps->max_texel_buffer_elements)
         return FORMAT_STORAGE;
     return vec4 ? FORMAT_TEXEL_VEC4 : FORMAT_TEXEL_SCALAR;
 }

@@ -115,6 +115,8 @@ vkg_result lowering_bind_tensor(struct lowering *lowering, struct dispatch *disp
 /* Binds where a kernel writes a tensor: its memory, or float32 elsewhere, unless that is NULL. */
 vkg_result lowering_bind_written(struct lowering *lowering, struct dispatch *dispatch, const vkg_tensor *tensor,
                                  const struct placement *floats);
+/* Whether the device lets kernels see all that is bound as a storage buffer; to be asked when all are lowered. */
+vkg_result lowering_check_ranges(const struct lowering *lowering);
 /* What a binding touches, before tensors have places: bytes of its storage, or of the state, whose storages are ranges of one buffer. */
 struct extent {
     size_t memory; /* the storage; storage_count: the state */

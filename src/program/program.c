@@ -109,6 +109,8 @@ static vkg_result lower_graph(struct vkg_program *program, struct lowering *lowe
     if (result == VKG_OK)
         result = lower_units(lowering, &fusion);
     if (result == VKG_OK)
+        result = lowering_check_ranges(lowering);
+    if (result == VKG_OK)
         result = order_dispatches(lowering);
     fusion_free(&fusion);
     return result;
@@ -126,7 +128,7 @@ static vkg_result allocate(struct vkg_program *program, struct lowering *lowerin
         .alignment = greater(STORAGE_GRAIN, greater(device->caps.min_storage_buffer_offset_alignment,
                                                     device->caps.min_texel_buffer_offset_alignment)),
         /* what drivers report as the largest allocation is not always true; a GiB is, and some bytes for a view */
-        .block_bytes = lesser(device->caps.max_memory_allocation_size - VIEW_MARGIN, gibibyte + VIEW_STEP)};
+        .block_bytes = lesser(lesser(device->caps.max_memory_allocation_size, device->caps.max_buffer_size) - VIEW_MARGIN, gibibyte + VIEW_STEP)};
     vkg_result result = plan_memory(lowering, &options, &plan);
     for (; result == VKG_OK && program->block_count < plan.block_count; program->block_count++)
         result = buffer_create(device, BUFFER_DEVICE, plan.block_bytes[program->block_count], program->name,

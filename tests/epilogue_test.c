@@ -306,10 +306,13 @@ static void of_sums_in_parts(void **unused)
     (void)unused;
     static const uint32_t columns[] = {5, 4, 20, 100};
     uint32_t candidate, found = 0;
+    bool *fixed = &test_device()->caps.shared_sizes_fixed; /* where it is, nobody leaves moments of such sums */
+    const bool was_fixed = *fixed;
     for (uint32_t i = 0; i < 9; i++) { /* the last one has several tiles of rows, where a kernel cuts so many sums at all */
         const enum conv_direction direction = (enum conv_direction)(i % 2);
         const uint32_t few = columns[i / 2 % 4 + i / 8 * 3], many = 72, side = i < 8 ? 4 + test_random(3) : 12;
         const bool finishes = finish_can(vkg_device_get_caps(test_device()), few);
+        *fixed = was_fixed || i / 2 % 2;
         struct conv_problem p = {.n = 1 + test_random(2), .ih = side, .iw = side + 1, .kh = 4, .kw = 4, .sh = 1 + i / 2 % 2, .sw = 1, .ph = 1,
                                  .pw = 1, .dh = 1, .dw = 1, .groups = 1, .ci = direction ? few : many, .co = direction ? many : few};
         p.oh = (p.ih - 2) / p.sh + 1;
@@ -320,11 +323,12 @@ static void of_sums_in_parts(void **unused)
             found++;
             check(&p, direction, dtype, candidate, 1 + (int)test_random(ALL));
             check(&p, direction, dtype, candidate, ALL);
-            check_moments(&p, direction, dtype, candidate, finishes);
+            check_moments(&p, direction, dtype, candidate, finishes && !*fixed);
             if (dtype_is_half(dtype))
                 check_copy(&p, direction, dtype, candidate, test_random(2), finishes);
         }
     }
+    *fixed = was_fixed;
     assert_true(found >= 8);
 }
 

@@ -235,6 +235,34 @@ static void texels_that_do_not_fit_are_read_from_storage(void **unused)
     assert_int_equal(lowering_read_format(&lowering, 42, false), FORMAT_STORAGE);
 }
 
+/* How many invocations share one of `count` sums of many parts. */
+static uint32_t lanes_of_parts(vkg_device *device, uint32_t count)
+{
+    vkg_graph *graph;
+    struct placement placement = {.storage = UINT32_MAX};
+    vkg_dtype dtype = VKG_FLOAT32;
+    struct lowering lowering = {.device = device, .placements = &placement, .memory = &dtype};
+    assert_int_equal(vkg_graph_create(test_log(), &graph), VKG_OK);
+    const vkg_tensor *sums = vkg_input(graph, "sums", VKG_SHAPE(count)); /* tensor 0 */
+    const struct partial_results partial = {.outer = 1, .inner = count, .parts = 4096};
+    assert_int_equal(lowering_reduce_parts(&lowering, &partial, sums), VKG_OK);
+    const uint32_t lanes = lowering.dispatches[0].constants[2];
+    free(lowering.dispatches);
+    free(lowering.storages);
+    vkg_graph_destroy(&graph);
+    return lanes;
+}
+
+static void shared_memory_is_not_sized_where_it_cannot_be(void **unused)
+{
+    (void)unused;
+    vkg_device device = {.caps = {.type = VKG_DEVICE_DISCRETE, .kernels = VKG_KERNELS_TILED, .max_storage_buffer_range = UINT64_MAX,
+                                  .max_workgroup_invocations = 1024, .max_workgroup_count = {65535, 65535, 65535}}};
+    assert_true(lanes_of_parts(&device, 8) > 1);
+    device.caps.shared_sizes_fixed = true;
+    assert_int_equal(lanes_of_parts(&device, 8), 1);
+}
+
 /* --- C and GLSL agree on push constants --- */
 
 /* The push constants are the shader's only struct whose members lie at other offsets than 0. */
@@ -262,6 +290,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(plan_never_shares_living_memory), cmocka_unit_test(what_is_computed_again_is_the_same),
         cmocka_unit_test(waves_keep_what_depends_in_order), cmocka_unit_test(texels_that_do_not_fit_are_read_from_storage),
+        cmocka_unit_test(shared_memory_is_not_sized_where_it_cannot_be),
         cmocka_unit_test(push_constants_match_glsl)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -68,6 +68,8 @@ typedef struct vkg_device_caps {
     uint32_t max_loop_iterations;
     /* No workgroup reads what others of its dispatch wrote, as the driver has no barrier for it. */
     bool workgroups_apart;
+    /* Arrays in shared memory have the sizes that shaders are written with: specialisation constants cannot change them. */
+    bool shared_sizes_fixed;
 
     /* Limits, as Vulkan names them. */
     uint64_t max_storage_buffer_range;

@@ -15,17 +15,17 @@ struct driver_fact {
     uint32_t driver_id;
     uint32_t first_release, last_release;
     uint32_t max_loop_iterations;
-    bool workgroups_apart;
+    bool workgroups_apart, shared_sizes_fixed;
 };
 
 static const struct driver_fact driver_facts[] = {
     /* llvmpipe ends the loops of an invocation after 65,535 iterations in total, without an error: so measured
      * with Mesa 22.3.6, and no longer with 25.0.7. What is left is for iterations that a kernel does not count.
      */
-    {VK_DRIVER_ID_MESA_LLVMPIPE, 0, 249999, 60000, false},
+    {VK_DRIVER_ID_MESA_LLVMPIPE, 0, 249999, 60000, false, false},
     /* Metal has no counterpart of a memory barrier that not all invocations reach: what is made of it stands still there, and orders
-     * memory within one workgroup only (MoltenVK's issue 973). */
-    {VK_DRIVER_ID_MOLTENVK, 0, UINT32_MAX, UINT32_MAX, true},
+     * memory within one workgroup only (MoltenVK's issue 973). Nor can its specialisation, by function constants, size an array. */
+    {VK_DRIVER_ID_MOLTENVK, 0, UINT32_MAX, UINT32_MAX, true, true},
 };
 
 static uint32_t driver_release(const vkg_device_caps *caps)
@@ -46,6 +46,7 @@ static void apply_driver_facts(vkg_device_caps *caps)
             continue;
         caps->max_loop_iterations = fact->max_loop_iterations;
         caps->workgroups_apart = fact->workgroups_apart;
+        caps->shared_sizes_fixed = fact->shared_sizes_fixed;
         return;
     }
 }

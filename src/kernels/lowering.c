@@ -237,7 +237,8 @@ static uint32_t choose_lanes(const vkg_device_caps *caps, uint64_t count, uint64
 {
     enum { BUSY = 32768, MOST = 64, PARTS_A_LANE = 4 };
     uint32_t lanes = 1;
-    while (caps->type != VKG_DEVICE_CPU && lanes < MOST && count * lanes < BUSY && lanes * 2 * PARTS_A_LANE <= parts)
+    const bool shares = caps->type != VKG_DEVICE_CPU && !caps->shared_sizes_fixed;
+    while (shares && lanes < MOST && count * lanes < BUSY && lanes * 2 * PARTS_A_LANE <= parts)
         lanes *= 2;
     return lanes;
 }

@@ -53,7 +53,8 @@ uint32_t conv_node_candidates(const vkg_device_caps *caps, const vkg_tensor *nod
         const bool whole = plans[i].push.split == 1, writes_halves = whole ? step->copies : dtype_is_half(plans[i].dtype);
         uint32_t able = EPILOGUE_OF_ALL;
         plans[i].finishes &= epilogue_wanted(epilogue) != 0;
-        able |= plans[i].finishes || (whole && step->moments_tile[0]) ? EPILOGUE_MOMENTS : 0;
+        const bool finish_moments = plans[i].finishes && !caps->shared_sizes_fixed;
+        able |= finish_moments || (whole && step->moments_tile[0]) ? EPILOGUE_MOMENTS : 0;
         able |= (plans[i].finishes || whole) && writes_halves ? EPILOGUE_COPY | EPILOGUE_ONLY_COPY | EPILOGUE_HALF_STEP : 0;
         plans[i].epilogue = epilogue_wanted(epilogue) & able;
     }

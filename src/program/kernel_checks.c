@@ -60,6 +60,36 @@ static void expect_ones(const struct check *check, double *elements)
     }
 }
 
+/* Whole numbers through every type that a kernel stores and another one loads; turned around in between, so that they lie in memory.
+ * Bytes are stored in fours, so that where columns do not come in fours a part of them is read. */
+enum { STORED_COLUMNS = 12 };
+
+static const uint32_t in_fours = STORED_COLUMNS, in_ones = 7;
+
+static vkg_tensor *store_as(vkg_graph *graph, vkg_tensor *a, vkg_dtype dtype)
+{
+    return vkg_cast(graph, vkg_flip(graph, vkg_cast(graph, a, dtype), 3), VKG_FLOAT32);
+}
+
+static void build_types(struct check *check)
+{
+    vkg_graph *g = check->graph;
+    const uint32_t *columns = check->settings;
+    vkg_tensor *a = vkg_cast(g, add_input(check, VKG_SHAPE(LINES, STORED_COLUMNS), VKG_INT32), VKG_FLOAT32);
+    a = vkg_slice(g, store_as(g, vkg_affine(g, a, 40, 3), VKG_UINT8), 1, 0, *columns, 1);
+    a = store_as(g, store_as(g, vkg_affine(g, a, 0.25f, 0), VKG_FLOAT16), VKG_BFLOAT16);
+    check->result = store_as(g, vkg_affine(g, a, -4, 0), VKG_INT32);
+}
+
+static void expect_types(const struct check *check, double *elements)
+{
+    const uint32_t columns = *(const uint32_t *)check->settings;
+    for (uint32_t i = 0; i < LINES * columns; i++) { /* what is turned around four times: first whole, then what is left of it */
+        const uint32_t line = i / columns, column = columns - 1 - i % columns;
+        elements[i] = -(40.0 * check->places[0][line * STORED_COLUMNS + STORED_COLUMNS - 1 - column] + 3);
+    }
+}
+
 /* Enough that sums are made of parts, whose lengths differ among neighbours; and columns that no workgroup has side by side, so that
  * another kernel adds these. */
 enum { KEPT = 12, SUMMED = 1203 };
@@ -308,6 +338,31 @@ static void expect_map(const struct check *check, double *elements)
                     (double)map_weight[t] * (double)check->numbers[0][map_index[t] * WIDTH + k];
 }
 
+/* The gradient of the greatest of windows, which overlap, of the sum of their squares. */
+enum { POOLED = 6, WINDOW = 3, WINDOWS = 3, CHANNELS = 4 };
+
+static void build_pool(struct check *check)
+{
+    vkg_tensor *a = add_numbers(check, VKG_SHAPE(1, POOLED, POOLED, CHANNELS));
+    const vkg_pool_desc desc = {.kernel = {WINDOW, WINDOW}, .stride = {2, 2}, .padding = {1, 1}};
+    vkg_gradients(check->graph, vkg_square(check->graph, vkg_max_pool(check->graph, a, &desc)), &a, 1, &check->result);
+}
+
+static void expect_pool(const struct check *check, double *elements)
+{
+    for (uint32_t i = 0; i < WINDOWS * WINDOWS * CHANNELS; i++) {
+        const uint32_t y = i / CHANNELS / WINDOWS * 2, x = i / CHANNELS % WINDOWS * 2; /* its middle */
+        uint32_t greatest = (y * POOLED + x) * CHANNELS + i % CHANNELS;
+        for (uint32_t k = 0; k < WINDOW * WINDOW; k++) {
+            const uint32_t row = y + k / WINDOW - 1, column = x + k % WINDOW - 1; /* or beyond the last one, in front of the first */
+            const uint32_t at = (row * POOLED + column) * CHANNELS + i % CHANNELS;
+            if (row < POOLED && column < POOLED && check->numbers[0][at] > check->numbers[0][greatest])
+                greatest = at;
+        }
+        elements[greatest] += 2 * (double)check->numbers[0][greatest];
+    }
+}
+
 /* --- attention --- */
 
 /* More rows and columns than a tile has. */
@@ -419,6 +474,8 @@ static void expect_attention_gradients(const struct check *check, double *elemen
 const struct kernel_check kernel_checks[] = {
     {"pointwise chains of fours", build_fours, expect_fours, NULL, NULL},
     {"pointwise chains", build_ones, expect_ones, NULL, NULL},
+    {"types by fours", build_types, expect_types, &in_fours, NULL},
+    {"types", build_types, expect_types, &in_ones, NULL},
     {"sums", build_sums, expect_sums, NULL, NULL},
     {SUMS_OF_WORKGROUPS, build_sums_of_workgroups, expect_sums_of_workgroups, NULL, "a kernel more adds up the parts of sums"},
     {"squared deviations", build_deviations, expect_deviations, NULL, NULL},
@@ -436,6 +493,7 @@ const struct kernel_check kernel_checks[] = {
     {"scatter_add", build_scatter, expect_scatter, NULL, NULL},
     {"cumsum", build_cumsum, expect_cumsum, NULL, NULL},
     {"linear_map", build_map, expect_map, NULL, NULL},
+    {"gradients of max_pool", build_pool, expect_pool, NULL, NULL},
     {"attention", build_attention, expect_attention, &attention_of_floats, ATTENTION_INSTEAD, true, 0},
     {"attention of float16", build_attention, expect_attention, &attention_of_float16, ATTENTION_INSTEAD, true, 4e-3},
     {"attention of bfloat16", build_attention, expect_attention, &attention_of_bfloat16, ATTENTION_INSTEAD, true, 3e-2},

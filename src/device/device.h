@@ -1,5 +1,5 @@
 /* The device room: everything that the rest of the library needs of Vulkan.
- * Only this folder and program/record.c see volk.h. */
+ * Who calls Vulkan beside this folder: docs/architecture.md. */
 #ifndef VKG_DEVICE_DEVICE_H
 #define VKG_DEVICE_DEVICE_H
 

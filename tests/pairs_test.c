@@ -269,6 +269,12 @@ static void images_are_of_the_settings(void **unused)
     vkg_state_destroy(&state);
 }
 
+static vkg_tensor *itself(vkg_graph *g, vkg_tensor *x, const vkg_network_settings *s)
+{
+    (void)s;
+    return vkg_mul(g, x, vkg_parameter(g, "w", VKG_SHAPE(1), (vkg_init){VKG_INIT_CONSTANT, 1, 0}));
+}
+
 /* Judges by a channel of the pair: the input is the first. */
 static vkg_tensor *by_channel(vkg_graph *g, vkg_tensor *x, const vkg_network_settings *s)
 {
@@ -297,6 +303,41 @@ static void colours_change_of_the_image_alone(void **unused)
     }
 }
 
+/* Both as one: where the image is 0 the input is, and ADA changes nothing at first. */
+static void pairs_move_as_one(void **unused)
+{
+    (void)unused;
+    enum { SIDE = 8, PIXELS = SIDE * SIDE };
+    static const vkg_augment_desc augments[] = {{.kind = VKG_AUGMENT_DIFF, .changes = VKG_CHANGE_CUTOUT},
+                                                {.kind = VKG_AUGMENT_DIFF, .changes = VKG_CHANGE_TRANSLATION},
+                                                {.kind = VKG_AUGMENT_DIFF}, {.kind = VKG_AUGMENT_ADA}};
+    float images[PIXELS];
+    for (int i = 0; i < PIXELS; i++)
+        images[i] = 0.5f + (float)i / 64;
+    for (uint32_t row = 0; row < 4; row++) {
+        double sums[2];
+        for (uint32_t channel = 0; channel < 2; channel++) { /* the same seed: what is random is the same */
+            const vkg_gan_desc gan = {.generator = itself, .discriminator = by_channel, .loss = VKG_LOSS_WASSERSTEIN, .conditional = true,
+                                      .augment = augments[row],
+                                      .settings = {.image = {SIDE, SIDE, 1}, .input = {SIDE, SIDE, 1}, .width = 1, .user = &channel}};
+            vkg_trainer *trainer;
+            vkg_trainer_report report;
+            assert_int_equal(create_common(&gan, &trainer), VKG_OK);
+            assert_int_equal(vkg_trainer_step(trainer, &(vkg_batch){.images = images, .inputs = images}, NULL), VKG_OK);
+            assert_int_equal(vkg_trainer_finish(trainer, &report), VKG_OK);
+            sums[channel] = reported(&report, "score_real");
+            vkg_trainer_destroy(&trainer);
+        }
+        const double unchanged = 0.5 + 31.5 / 64;
+        if (augments[row].changes != 0 || augments[row].kind == VKG_AUGMENT_ADA)
+            assert_float_equal(sums[0], sums[1], 1e-5);
+        if (augments[row].kind == VKG_AUGMENT_ADA)
+            assert_float_equal(sums[0], unchanged, 1e-5);
+        else
+            assert_true(fabs(sums[0] - unchanged) > 1e-3); /* all changes move, too */
+    }
+}
+
 static void wrong_pairs_are_refused(void **unused)
 {
     (void)unused;
@@ -318,6 +359,6 @@ int main(void)
         cmocka_unit_test(inputs_reach_phases), cmocka_unit_test(what_is_missing_is_said), cmocka_unit_test(samplers_translate),
         cmocka_unit_test(samplers_know_what_they_make_images_of), cmocka_unit_test(discriminators_judge_pairs),
         cmocka_unit_test(samplers_of_latents_leave_training_alone), cmocka_unit_test(images_are_of_the_settings),
-        cmocka_unit_test(colours_change_of_the_image_alone), cmocka_unit_test(wrong_pairs_are_refused)};
+        cmocka_unit_test(colours_change_of_the_image_alone), cmocka_unit_test(pairs_move_as_one), cmocka_unit_test(wrong_pairs_are_refused)};
     return cmocka_run_group_tests(tests, NULL, test_device_close);
 }

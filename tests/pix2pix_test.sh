@@ -63,6 +63,14 @@ ok "$pix2pix" translate odd/deep/small.png --run pix2pix-whole --seed 2 --output
 cmp -s one.png other.png && fail "chance changes nothing: there is no dropout"
 ok "$pix2pix" translate odd/deep/small.png --run edges-whole
 size translated.png 37 21 2
+for count in 1 2; do # images that are no files have no names
+    mkdir nameless$count
+    python3 -c "import struct, sys; sys.stdout.buffer.write(struct.pack('>4I', 0x803, $count, 16, 16) + bytes(256 * $count))" \
+        >nameless$count/train-images-idx3-ubyte
+done
+ok "$pix2pix" translate nameless1 --run pix2pix-whole --output named
+size named/picture.png 16 16 2
+refused "its 2 images have no names" "$pix2pix" translate nameless2 --run pix2pix-whole --output named
 ok "$pix2pix" translate test --run pix2pix-whole --as-trained --output of-pairs
 ok "$pix2pix" translate input --run pix2pix-whole --output of-inputs
 for i in 12 15; do

@@ -237,9 +237,12 @@ typedef struct vkg_sampler_desc {
                                     * moving average (vkg_ema) */
 } vkg_sampler_desc;
 
-/* Errors: INVALID (images of another shape than settings.image), those of vkg_program_create; *sampler is NULL then. */
+/* Errors: INVALID (images of another shape than settings.image; where they are made of inputs, of other channels), those of
+ * vkg_program_create; *sampler is NULL then. */
 VKG_API vkg_result vkg_sampler_create(vkg_device *device, const vkg_sampler_desc *desc, vkg_sampler **sampler);
 VKG_API void vkg_sampler_destroy(vkg_sampler **sampler);
+/* Height, width and channels of its images: settings.image, or what becomes of inputs of settings.input. */
+VKG_API void vkg_sampler_image(const vkg_sampler *sampler, uint32_t image[3]);
 /* Where settings.classes is not 0: the class of all images from now on; −1, as at first, for image i that of number
  * i mod classes. A class that there is not is an error (INVALID) of what runs next. */
 VKG_API void vkg_sampler_set_label(vkg_sampler *sampler, int32_t label);
@@ -252,7 +255,7 @@ VKG_API vkg_result vkg_sampler_generate(vkg_sampler *sampler, uint64_t seed, uin
                                         float *images);
 /* The images of given latents, [count, settings.latent]; a generator that draws itself does so as for seed 0. */
 VKG_API vkg_result vkg_sampler_draw(vkg_sampler *sampler, const float *latents, uint32_t count, float *images);
-/* Where settings.input is not 0: images of `inputs`, [count, h, w, c], in place of drawn ones. What a generator draws itself,
+/* Where settings.input is not 0: images (of the shape of vkg_sampler_image) of `inputs`, [count, h, w, c], in place of drawn ones. What a generator draws itself,
  * as by dropout, depends on the seed, the place among the inputs and desc.batch alone; batch norms that use the statistics of
  * their batch make an image depend on the others of its run, which the last run fills up with its first. */
 VKG_API vkg_result vkg_sampler_translate(vkg_sampler *sampler, uint64_t seed, const float *inputs, uint32_t count,
@@ -273,7 +276,7 @@ typedef struct vkg_tiles_desc {
     const char *scope; /* where its tensors are: NULL means "generator"; must outlive the tiles */
     vkg_network_settings settings; /* `input` and `image` with their channels alone; sides are filled in. `user` must outlive the tiles */
     uint32_t factor; /* the output is so many times the input's size; 0 means 1 */
-    uint32_t side;   /* of a part of the input, at most 16384; 0 means 128, or six times the reach */
+    uint32_t side;   /* of a part of the input, at most 16384; 0 means 128, or six times the reach (rounded up to steps) */
     /* How many pixels of the input, to either side, a pixel of the output depends on; less than half of `side`, at most 2048. A network
      * that sees its whole input at once (normalisation of each picture, attention) has no such number. */
     uint32_t reach;

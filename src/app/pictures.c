@@ -68,6 +68,7 @@ static bool name_result(const char *name, bool flat, char file[PATH_BYTES])
 bool result_path(const vkg_app *app, const char *folder, const char *name, bool flat, char path[PATH_BYTES])
 {
     char file[PATH_BYTES];
+    name = name ? name : "picture";
     if (name_result(name, flat, file))
         return run_path(app, folder, file, path);
     app_error(app, "%s: the name is too long", name);
@@ -86,13 +87,20 @@ static int by_file(const void *a, const void *b)
 vkg_result check_result_names(vkg_app *app, const vkg_dataset *set, bool flat)
 {
     const uint32_t count = vkg_dataset_get_info(set).count;
+    if (!vkg_dataset_name(set, 0)) /* of no files */
+        return count == 1 ? VKG_OK
+                          : vkg_fail(&app->log, VKG_ERROR_INVALID, "%s: its %u images have no names for their results: expected image files",
+                                     app->options.target, count);
     struct result_name *names = calloc(count, sizeof *names);
     bool good = names != NULL;
     for (uint32_t i = 0; i < count && good; i++) {
         char file[PATH_BYTES];
-        const char *name = vkg_dataset_name(set, i);
-        names[i].of = name ? name : "picture";
-        good = name_result(names[i].of, flat, file) && (names[i].file = arena_strdup(&app->memory, file));
+        names[i].of = vkg_dataset_name(set, i);
+        if (!name_result(names[i].of, flat, file)) {
+            free(names);
+            return vkg_fail(&app->log, VKG_ERROR_INVALID, "%s: the name is too long", vkg_dataset_name(set, i));
+        }
+        good = (names[i].file = arena_strdup(&app->memory, file)) != NULL;
     }
     vkg_result result = good ? VKG_OK : vkg_fail(&app->log, VKG_ERROR_OUT_OF_MEMORY, "out of memory for the names of %u images", count);
     if (good)
@@ -113,7 +121,7 @@ vkg_result vkg_app_save_picture(vkg_app *app, const vkg_image *picture, const ch
         return vkg_fail(&app->log, VKG_ERROR_INVALID, "--output DIR says where the pictures go");
     if (mkdir(folder, 0777) != 0 && errno != EEXIST)
         return vkg_fail(&app->log, VKG_ERROR_IO, "%s: %s", folder, strerror(errno));
-    if (!result_path(app, folder, name ? name : "picture", true, path))
+    if (!result_path(app, folder, name, true, path))
         return VKG_ERROR_INVALID;
     vkg_result result = vkg_image_save_png(&app->log, path, picture->width, picture->height, picture->channels, picture->pixels);
     if (result == VKG_OK)

@@ -8,7 +8,6 @@
 struct translation {
     vkg_app *app;
     vkg_network_settings settings; /* input: of the newest image */
-    uint32_t trained_input[3];
     vkg_dataset *images;
     vkg_view *view; /* that makes inputs of them; NULL: they are the inputs */
     vkg_sampler *sampler;
@@ -98,14 +97,6 @@ static vkg_result save(const struct translation *t, uint32_t index, const float 
     return result;
 }
 
-/* What is made of an input of that shape: the generator may enlarge. */
-static void output_shape(const struct translation *t, const uint32_t input[3], uint32_t output[3])
-{
-    for (int i = 0; i < 2; i++)
-        output[i] = (uint32_t)((uint64_t)input[i] * t->settings.image[i] / t->trained_input[i]);
-    output[2] = t->settings.image[2];
-}
-
 static vkg_result translate_image(struct translation *t, uint32_t index)
 {
     uint32_t input[3], output[3], height, width;
@@ -116,7 +107,7 @@ static vkg_result translate_image(struct translation *t, uint32_t index)
         result = open_sampler(t, input);
     if (result != VKG_OK)
         return result;
-    output_shape(t, input, output);
+    vkg_sampler_image(t->sampler, output);
     float *from = malloc((size_t)input[0] * input[1] * input[2] * sizeof *from);
     float *to = malloc((size_t)output[0] * output[1] * output[2] * sizeof *to);
     float *image = malloc((size_t)height * width * t->settings.image[2] * sizeof *image); /* only a view needs it */
@@ -137,7 +128,6 @@ int vkg_app_translate(vkg_app *app, bool made)
     struct translation t = {.app = app};
     uint32_t count = 0;
     vkg_result result = vkg_app_open_run(app, &t.settings);
-    memcpy(t.trained_input, t.settings.input, sizeof t.trained_input);
     if (result == VKG_OK)
         result = open_images(&t, made);
     if (result == VKG_OK)

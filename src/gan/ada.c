@@ -213,12 +213,11 @@ static bool draw_numbers(struct draws *draws, const vkg_tensor *images, const vk
 vkg_tensor *vkg_ada_augment(vkg_graph *graph, vkg_tensor *images, uint32_t changes, vkg_tensor *p,
                             const vkg_ada_noise *noise)
 {
-    const uint32_t known = VKG_CHANGE_BLIT | VKG_CHANGE_GEOMETRY | VKG_CHANGE_COLOR;
-    vkg_tensor *wrong = wrong_augmentation(graph, "ada_augment", images, changes, known);
+    vkg_tensor *wrong = wrong_augmentation(graph, "ada_augment", images, changes, ADA_CHANGES);
     struct draws draws = {.graph = graph, .p = p};
     if (wrong || !draw_numbers(&draws, images, noise))
         return graph->poison;
-    changes = changes ? changes : known;
+    changes = changes ? changes : ADA_CHANGES;
     const uint32_t height = images->shape.dims[1], width = images->shape.dims[2];
     vkg_tensor *zero = vkg_constant(graph, 0, VKG_SCALAR), *one = vkg_constant(graph, 1, VKG_SCALAR);
     struct motion motion = {.graph = graph, .m = {{one, zero, zero}, {zero, one, zero}}};

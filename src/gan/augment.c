@@ -118,11 +118,10 @@ static vkg_tensor *cut_out(vkg_graph *graph, vkg_tensor *images, vkg_tensor *uni
 
 vkg_tensor *vkg_diff_augment(vkg_graph *graph, vkg_tensor *images, uint32_t changes, vkg_tensor *uniform)
 {
-    const uint32_t known = VKG_CHANGE_COLOR | VKG_CHANGE_TRANSLATION | VKG_CHANGE_CUTOUT;
-    vkg_tensor *wrong = wrong_augmentation(graph, "diff_augment", images, changes, known);
+    vkg_tensor *wrong = wrong_augmentation(graph, "diff_augment", images, changes, DIFF_CHANGES);
     if (wrong)
         return wrong;
-    changes = changes ? changes : known;
+    changes = changes ? changes : DIFF_CHANGES;
     uniform = uniform_numbers(graph, "diff_augment", images, uniform, 7);
     if (changes & VKG_CHANGE_COLOR)
         images = change_color(graph, images, uniform);

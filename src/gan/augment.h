@@ -3,6 +3,13 @@
 #define VKG_GAN_AUGMENT_H
 
 #include "graph/graph.h"
+#include "vkgan/augment.h"
+
+/* All that the two know. */
+enum {
+    DIFF_CHANGES = VKG_CHANGE_COLOR | VKG_CHANGE_TRANSLATION | VKG_CHANGE_CUTOUT,
+    ADA_CHANGES = VKG_CHANGE_BLIT | VKG_CHANGE_GEOMETRY | VKG_CHANGE_COLOR,
+};
 
 /* NULL, or a poisoned tensor: `images` are no images, or `changes` holds what is not in `known`. */
 vkg_tensor *wrong_augmentation(vkg_graph *graph, const char *call, const vkg_tensor *images, uint32_t changes,

@@ -7,7 +7,7 @@
 vkg_tensor *network_call(vkg_graph *graph, vkg_network network, const char *scope, vkg_tensor *input,
                          const vkg_network_settings *settings);
 
-/* The same of a generator, which fails where its images are not [N, image[0], image[1], image[2]]. */
+/* The same of a generator, which fails where its images are not [N, image[0], image[1], image[2]]; a side of 0: any. */
 vkg_tensor *network_generate(vkg_graph *graph, vkg_network generator, const char *scope, vkg_tensor *input,
                              const vkg_network_settings *settings, const uint32_t image[3]);
 

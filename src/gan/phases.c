@@ -1,5 +1,6 @@
 /* The common case: discriminator, then generator, after PyTorch's DCGAN example, with the losses and regularisers of
  * vkg_gan_desc. */
+#include "gan/augment.h"
 #include "gan/network.h"
 #include "gan/step.h"
 #include "vkgan/gan.h"
@@ -18,8 +19,11 @@ vkg_tensor *network_generate(vkg_graph *graph, vkg_network generator, const char
                              const vkg_network_settings *settings, const uint32_t image[3])
 {
     vkg_tensor *images = network_call(graph, generator, scope, input, settings);
-    const vkg_shape expected = VKG_SHAPE(input->shape.dims[0], image[0], image[1], image[2]);
-    if (images->poisoned || shape_equal(&images->shape, &expected))
+    const vkg_shape *made = &images->shape;
+    vkg_shape expected = VKG_SHAPE(input->shape.dims[0], image[0], image[1], image[2]);
+    for (uint32_t i = 1; i < 3 && made->rank == 4; i++)
+        expected.dims[i] = expected.dims[i] ? expected.dims[i] : made->dims[i];
+    if (images->poisoned || shape_equal(made, &expected))
         return images;
     return graph_fail(graph, "the generator in \"%s\" makes images %s, expected %s", scope, SHAPE(&images->shape), SHAPE(&expected));
 }
@@ -93,8 +97,7 @@ static vkg_tensor *change(vkg_graph *graph, const vkg_augment_desc *augment, uin
 static vkg_tensor *change_pair(vkg_step *step, const vkg_augment_desc *augment, vkg_tensor *pair)
 {
     vkg_graph *graph = vkg_step_graph(step);
-    const uint32_t all = augment->kind == VKG_AUGMENT_DIFF ? VKG_CHANGE_COLOR | VKG_CHANGE_TRANSLATION | VKG_CHANGE_CUTOUT
-                                                           : VKG_CHANGE_COLOR | VKG_CHANGE_BLIT | VKG_CHANGE_GEOMETRY;
+    const uint32_t all = augment->kind == VKG_AUGMENT_DIFF ? DIFF_CHANGES : ADA_CHANGES;
     const uint32_t changes = augment->changes ? augment->changes : all, moves = changes & ~(uint32_t)VKG_CHANGE_COLOR;
     if (changes & VKG_CHANGE_COLOR && !pair->poisoned) {
         const uint32_t inputs = step->input[2], channels = pair->shape.dims[3] - inputs;

@@ -43,10 +43,11 @@ static vkg_result build_graph(vkg_device *device, const vkg_sampler_desc *desc, 
         sampler->labels = vkg_input_typed(sampler->graph, "labels", VKG_SHAPE(n), VKG_INT32);
     settings.evaluation = true;
     settings.labels = sampler->labels;
+    const uint32_t any_size[3] = {0, 0, settings.image[2]}; /* of inputs of another size than those of the training, for example */
     sampler->images = network_generate(sampler->graph, desc->generator, desc->scope ? desc->scope : "generator",
-                                       sampler->input, &settings, settings.image);
+                                       sampler->input, &settings, sampler->of_inputs ? any_size : settings.image);
     vkg_output(sampler->graph, "images", sampler->images);
-    return VKG_OK;
+    return sampler->graph->error ? VKG_ERROR_INVALID : VKG_OK; /* which was said when it happened */
 }
 
 vkg_result vkg_sampler_create_state(vkg_device *device, const vkg_sampler_desc *desc, vkg_state **state)
@@ -96,6 +97,12 @@ void vkg_sampler_destroy(vkg_sampler **sampler)
     *sampler = NULL;
 }
 
+void vkg_sampler_image(const vkg_sampler *sampler, uint32_t image[3])
+{
+    const vkg_shape shape = vkg_tensor_shape(sampler->images);
+    memcpy(image, shape.dims + 1, 3 * sizeof *image);
+}
+
 void vkg_sampler_latents(uint64_t seed, uint64_t number, uint32_t latent, float *z)
 {
     const uint32_t key[2] = {(uint32_t)seed, (uint32_t)(seed >> 32)};
@@ -114,7 +121,6 @@ void vkg_sampler_set_label(vkg_sampler *sampler, int32_t label)
 {
     sampler->label = label;
 }
-
 
 /* --- what a generator draws itself, as by dropout, is a function of seed and place, and a training whose state this is does not
  * notice --- */

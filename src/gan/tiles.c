@@ -94,9 +94,15 @@ static vkg_result prepare(vkg_tiles *tiles, uint32_t height, uint32_t width)
     if (!tiles->part || !tiles->made)
         return vkg_fail(&tiles->device->log, VKG_ERROR_OUT_OF_MEMORY, "vkg_tiles_run: out of host memory");
     vkg_result result = vkg_sampler_create(tiles->device, &desc, &tiles->sampler);
-    if (result == VKG_OK)
-        tiles->height = height, tiles->width = width;
-    return result;
+    if (result != VKG_OK)
+        return result;
+    uint32_t made[3];
+    vkg_sampler_image(tiles->sampler, made);
+    if (made[0] != desc.settings.image[0] || made[1] != desc.settings.image[1])
+        return vkg_fail(&tiles->device->log, VKG_ERROR_INVALID, "vkg_tiles_run: the generator makes %u×%u of parts of %u×%u, expected %u×%u",
+                        made[0], made[1], height, width, desc.settings.image[0], desc.settings.image[1]);
+    tiles->height = height, tiles->width = width;
+    return VKG_OK;
 }
 
 /* Along one side of the picture: a part of it, and what of that is kept, because all that it depends on lies in the part. */

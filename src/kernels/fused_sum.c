@@ -163,7 +163,7 @@ static bool adds_parts(const struct fused_writer *w, const struct sum_extents *e
     const vkg_device_caps *caps = &w->lowering->device->caps;
     const uint32_t outputs = w->kernel->output_count, bindings = w->leaf_count + outputs + 2,
                    shared_bytes = outputs * workgroup * w->dims.width * 4 + 64;
-    bool able = caps->kernels != VKG_KERNELS_TEXEL && !caps->workgroups_apart &&
+    bool able = caps->kernels != VKG_KERNELS_TEXEL && !caps->workgroups_apart && !caps->shared_sizes_fixed &&
                 kernel_check_trust(w->lowering->device, SUMS_OF_WORKGROUPS) != TRUST_WRONG &&
                 extents->inner <= workgroup && workgroup % extents->inner == 0 && shared_bytes <= caps->max_shared_memory &&
                 bindings <= PIPELINE_MAX_BINDINGS && bindings <= caps->max_storage_buffers_per_stage;

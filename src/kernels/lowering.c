@@ -294,10 +294,6 @@ static vkg_result convert_halves(struct lowering *lowering, const char *shader, 
 {
     const vkg_device_caps *caps = &lowering->device->caps;
     const uint32_t count = (uint32_t)((elements + 3) / 4), workgroup = simple_workgroup(caps);
-    if (elements * 4 > caps->max_storage_buffer_range)
-        return vkg_fail(&lowering->device->log, VKG_ERROR_UNSUPPORTED,
-                        "%s: %llu elements are more than a buffer range on %s holds (maxStorageBufferRange): use a "
-                        "smaller batch or size", shader, (unsigned long long)elements, caps->name);
     struct dispatch *dispatch = lowering_add_dispatch(lowering, shader, shader_find(shader));
     if (!dispatch)
         return lowering_out_of_memory(lowering);

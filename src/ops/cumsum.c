@@ -66,11 +66,6 @@ static vkg_result lower_cumsum(struct lowering *lowering, const vkg_tensor *node
     vkg_result result = lowering_place(lowering, node->inputs[0], &from);
     if (result == VKG_OK)
         result = lowering_place(lowering, node, &to);
-    if (result == VKG_OK && bytes > lowering->device->caps.max_storage_buffer_range)
-        result = vkg_fail(&lowering->device->log, VKG_ERROR_UNSUPPORTED,
-                          "%s: a tensor of shape %s is larger than a "
-                          "buffer range on %s (maxStorageBufferRange)",
-                          node->op->name, SHAPE(&node->shape), lowering->device->caps.name);
     if (result != VKG_OK)
         return result;
     struct cumsum_push push = {outer * blocks * inner, size, inner, block, blocks, reversed, 0};

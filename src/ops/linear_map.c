@@ -146,11 +146,6 @@ static vkg_result bind_result(struct lowering *lowering, struct dispatch *dispat
     if (partial->parts == 1)
         return lowering_bind_tensor(lowering, dispatch, node, FORMAT_STORAGE, false, true);
     uint64_t bytes = partial->outer * partial->parts * partial->inner * 4;
-    if (bytes > lowering->device->caps.max_storage_buffer_range)
-        return vkg_fail(&lowering->device->log, VKG_ERROR_UNSUPPORTED,
-                        "linear_map of shape %s: its rows are summed in %u parts, which are larger than a buffer "
-                        "range on %s (maxStorageBufferRange)",
-                        SHAPE(&node->shape), (uint32_t)partial->parts, lowering->device->caps.name);
     vkg_result result = lowering_add_storage(lowering, STORAGE_TEMPORARY, bytes, &partial->at.storage);
     if (result != VKG_OK)
         return result;

@@ -270,14 +270,14 @@ static void decide_inlining(struct analysis *a)
 
 /* --- units --- */
 
-/* Does the unit read the storage? With `in_place` only what is read elsewhere than at the element that is computed counts. */
-static bool unit_reads(const struct analysis *a, const struct unit *unit, const vkg_tensor *storage, bool in_place)
+/* Does the unit read the storage? elsewhere_only: at the element that is computed does not count. */
+static bool unit_reads(const struct analysis *a, const struct unit *unit, const vkg_tensor *storage, bool elsewhere_only)
 {
     bool reads = false;
     for (uint32_t i = 0; i < unit->fused.output_count; i++) {
         const struct chain *chain = &a->chains[unit->fused.outputs[i]->id];
         for (uint32_t l = 0; l < chain->leaf_count; l++)
-            reads |= tensor_storage(chain->leaves[l].tensor) == storage && !(in_place && is_in_place(&chain->leaves[l], &unit->fused.space));
+            reads |= tensor_storage(chain->leaves[l].tensor) == storage && !(elsewhere_only && is_in_place(&chain->leaves[l], &unit->fused.space));
     }
     if (unit->node) {
         const struct epilogue *epilogue = &a->fusion->epilogues[tensor_storage(unit->node)->id];

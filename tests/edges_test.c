@@ -47,6 +47,17 @@ static void end(struct edge *e)
     vkg_graph_destroy(&e->graph);
 }
 
+static void signs(void **unused)
+{
+    (void)unused;
+    struct edge e;
+    begin(&e, VKG_SHAPE(7));
+    e.y = vkg_sign(e.graph, e.x);
+    run(&e, (const float[]){NAN, -INFINITY, -2, -0.0f, 0, 1e-30f, INFINITY}, false);
+    expect(&e, e.y, (const float[]){0, -1, -1, 0, 0, 1, 1}, "sign");
+    end(&e);
+}
+
 static void a_nan_is_the_greatest(void **unused)
 {
     (void)unused;
@@ -173,7 +184,7 @@ int main(int argc, char **argv)
 {
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);
-    const struct CMUnitTest tests[] = {cmocka_unit_test(a_nan_is_the_greatest),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(signs), cmocka_unit_test(a_nan_is_the_greatest),
                                        cmocka_unit_test(places_beyond_float32_are_refused),
                                        cmocka_unit_test(logsumexp_of_infinities),
                                        cmocka_unit_test(no_slope_at_the_border),

@@ -340,16 +340,17 @@ static void one_infinite_length_is_no_mean(void **unused)
     vkg_output(g, "penalty", vkg_path_length_penalty(g, images, x, &desc, NULL));
     assert_int_equal(vkg_state_create(test_device(), &g, 1, 0, &state), VKG_OK);
     assert_int_equal(vkg_program_create(test_device(), g, state, NULL, &program), VKG_OK);
-    const float scales[] = {1, INFINITY, 1};
-    float means[3];
-    for (int i = 0; i < 3; i++) {
+    const float scales[] = {1, INFINITY, NAN, 1};
+    float means[4];
+    for (int i = 0; i < 4; i++) {
         *(float *)vkg_program_input(program, scale, 0) = scales[i];
         assert_int_equal(vkg_program_run(program), VKG_OK);
         assert_int_equal(vkg_state_read(state, vkg_state_find(state, "mean"), &means[i]), VKG_OK);
     }
     assert_float_equal(means[0], 0.01, 1e-6); /* a length of 1, of which a hundredth counts */
     assert_float_equal(means[1], 0.01, 1e-6);
-    assert_float_equal(means[2], 0.0199, 1e-6);
+    assert_float_equal(means[2], 0.01, 1e-6);
+    assert_float_equal(means[3], 0.0199, 1e-6);
     vkg_program_destroy(&program);
     vkg_state_destroy(&state);
     vkg_graph_destroy(&g);

@@ -1,8 +1,8 @@
 /* Regularisers: losses that are made of gradients. */
-#include <float.h>
 #include <math.h>
 
 #include "graph/graph.h"
+#include "ops/ops.h"
 #include "vkgan/gan_loss.h"
 #include "vkgan/ops.h"
 
@@ -108,9 +108,8 @@ static vkg_tensor *move_mean(vkg_graph *graph, const vkg_path_length_desc *desc,
     vkg_tensor *before = vkg_buffer(graph, desc->name, VKG_SHAPE(1), (vkg_init){VKG_INIT_CONSTANT, 0, 0});
     vkg_tensor *way = vkg_sub(graph, vkg_detach(graph, mean_length), before);
     vkg_tensor *after = vkg_add(graph, before, vkg_affine(graph, way, desc->decay == 0 ? 0.01f : desc->decay, 0));
-    /* A batch whose gradients are no numbers, as of halves that overflowed, does not spoil the mean for ever: comparisons with NaN fail. */
-    vkg_tensor *most = vkg_constant(graph, FLT_MAX, VKG_SCALAR);
-    vkg_assign(graph, before, vkg_where(graph, vkg_less_equal(graph, vkg_abs(graph, after), most), after, before));
+    /* one batch whose gradients are no numbers, as of halves that overflowed, does not spoil the mean for ever */
+    vkg_assign(graph, before, vkg_where(graph, not_finite(graph, after), before, after));
     return after;
 }
 

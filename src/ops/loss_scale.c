@@ -8,9 +8,13 @@
 /* Both ends have a reciprocal that is a normal number, which optimisers multiply by. */
 static const float LEAST_SCALE = 0x1p-126f, GREATEST_SCALE = 0x1p126f;
 
-/* 1 where an element is infinite or NaN, else 0. */
 static const struct op op_not_finite = {.name = "not finite", .doc = "|a| = ∞ or a ≠ a ? 1 : 0", .kind = OP_POINTWISE,
                                         .glsl = "is_not_finite(a)"};
+
+vkg_tensor *not_finite(vkg_graph *graph, vkg_tensor *a)
+{
+    return pointwise_unary(graph, &op_not_finite, a, 0, 0);
+}
 
 /* 1/a of a power of two within those ends, by its exponent: a division may be off by 2.5 units in the last place. */
 static const struct op op_reciprocal_of_power = {.name = "reciprocal of a power of two", .doc = "1/a",
@@ -64,8 +68,7 @@ static vkg_tensor *any_not_finite(vkg_graph *graph, vkg_tensor *const *gradients
 {
     vkg_tensor *total = vkg_constant(graph, 0, VKG_SHAPE(1));
     for (uint32_t i = 0; i < count; i++) {
-        vkg_tensor *found = pointwise_unary(graph, &op_not_finite, gradients[i], 0, 0);
-        total = vkg_add(graph, total, vkg_sum(graph, found, VKG_ALL_AXES, false));
+        total = vkg_add(graph, total, vkg_sum(graph, not_finite(graph, gradients[i]), VKG_ALL_AXES, false));
     }
     return vkg_less(graph, vkg_constant(graph, 0, VKG_SHAPE(1)), total);
 }

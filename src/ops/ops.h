@@ -8,6 +8,8 @@
 
 /* A pointwise operation of one input and two constants. */
 vkg_tensor *pointwise_unary(vkg_graph *graph, const struct op *op, vkg_tensor *a, float p, float q);
+/* 1 where an element is infinite or NaN, else 0: by the bits, as drivers may take it that none is. */
+vkg_tensor *not_finite(vkg_graph *graph, vkg_tensor *a);
 
 /* The type of moved elements: words stay what they are, smaller types become float32, since not every device can store
  * them one by one. */

@@ -191,7 +191,7 @@ static vkg_tensor *greatest_along(vkg_graph *graph, vkg_tensor *a, uint32_t axis
 {
     vkg_tensor *padded = a, *greatest = NULL, *winner = vkg_constant(graph, 0, VKG_SCALAR);
     if (w->kernel == 1 && w->stride == 1)
-        return vkg_cast(graph, a, VKG_FLOAT32);
+        return a;
     if (w->padding)
         padded = vkg_pad(graph, a, axis, (int32_t)w->padding, (int32_t)w->padding, VKG_PAD_CONSTANT, -INFINITY);
     for (uint32_t k = 0; k < w->kernel; k++) {
@@ -230,7 +230,8 @@ vkg_tensor *vkg_max_pool(vkg_graph *graph, vkg_tensor *x, const vkg_pool_desc *d
                 "max_pool: axis %u of %s with a kernel of %u; at most 2^24 elements (places are "
                 "computed in float32) and kernels of 4096",
                 i + 1, SHAPE(&x->shape), windows[i].kernel);
-    for (uint32_t i = x->shape.rank - 2; i-- > 0;)
+    x = vkg_cast(graph, x, VKG_FLOAT32);
+    for (uint32_t i = x->shape.rank - 2; i-- > 0 && !x->poisoned;)
         x = greatest_along(graph, x, i + 1, &windows[i]);
     return x;
 }

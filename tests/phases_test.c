@@ -444,9 +444,9 @@ static void bad_lists_are_refused(void **unused)
     const char *const messages[] = {
         "phases 0 and 1 have the same name, \"a\"", "phase \"b\": shares is \"c\", and there is no phase of that name",
         "phase \"b\": shares is \"a\", expected another phase that trains the same", "which shares another's optimiser itself",
-        "phase \"b\": lazy is set, and shares is not", "phase \"a\": until is 5, expected a step behind from, 5",
+        "phase \"b\": lazy is set, and shares is not", "phase \"a\" never runs: no multiple of every, 1, lies from step 5 to before until, 5",
         "no phase runs at step 0", "no phase runs at step 8",
-        "phase 1 (\"b\"): name, loss and trains are required", "phase \"b\" never runs: no multiple of every, 16, lies from step 1 to before 8"};
+        "phase 1 (\"b\"): name, loss and trains are required", "phase \"b\" never runs: no multiple of every, 16, lies from step 1 to before until, 8"};
     for (int i = 0; i < 10; i++) {
         vkg_trainer *trainer;
         const vkg_trainer_desc desc = {.phases = lists[i], .phase_count = 2, .batch = 1, .image = {1, 1, 1}};

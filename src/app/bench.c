@@ -140,7 +140,7 @@ static void print_text(const vkg_app *app, const uint32_t image[3], const struct
            images_a_step(&app->options) / m->step);
     printf("work:     %.2f GFLOP a step, %.1f GFLOP/s; %u dispatches, %u barriers, %u submissions, %u pipelines\n",
            s->flops / 1e9, s->flops / m->step / 1e9, s->dispatches, s->barriers, s->submissions, s->pipelines);
-    printf("memory:   %.1f MB for the largest step (%.1f MB without sharing), %.1f MB of parameters and moments\n",
+    printf("memory:   %.1f MB for the largest of these steps (%.1f MB without sharing), %.1f MB of parameters and moments\n",
            (double)s->temporary_bytes / 1e6, (double)s->temporary_bytes_unaliased / 1e6, (double)s->state_bytes / 1e6);
     printf("host:     %.0f µs of processor time a step to feed and submit, %zu bytes allocated in all %g steps\n",
            m->host * 1e6, m->allocated, app->options.steps);

@@ -54,12 +54,18 @@ static vkg_result create_trainer(struct training *t)
     return result;
 }
 
+static vkg_result refuse_second_run(const struct training *t)
+{
+    return !run_exists(t->folder) ? VKG_OK
+                                  : vkg_fail(&t->app->log, VKG_ERROR_INVALID,
+                                             "%s holds a run already: --resume goes on with it, --out DIR begins another", t->folder);
+}
+
 static vkg_result start_run(struct training *t)
 {
     vkg_app *app = t->app;
-    if (run_exists(t->folder))
-        return vkg_fail(&app->log, VKG_ERROR_INVALID,
-                        "%s holds a run already: --resume goes on with it, --out DIR begins another", t->folder);
+    if (refuse_second_run(t) != VKG_OK)
+        return VKG_ERROR_INVALID;
     if (app->options.lr_schedule > 0 && app->options.lr_steps == 0)
         app->options.lr_steps = app->options.steps; /* and not what --steps says when the run is resumed */
     return open_data(t, app->options.target);
@@ -104,7 +110,9 @@ static vkg_result reopen_run(struct training *t)
 static vkg_result open_run(struct training *t)
 {
     vkg_result result = t->app->options.resume ? reopen_run(t) : start_run(t);
-    return result == VKG_OK ? run_create(t->app, t->folder, &t->lock) : result;
+    if (result == VKG_OK)
+        result = run_create(t->app, t->folder, &t->lock);
+    return result == VKG_OK && !t->app->options.resume ? refuse_second_run(t) : result; /* that came while data were opened */
 }
 
 /* Nothing of it counts when a run begins anew. */

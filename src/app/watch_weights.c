@@ -137,13 +137,24 @@ static vkg_result look_at_network(struct training *t, const char *network, bool 
     return result;
 }
 
-/* Does any step behind `after`, up to `step`, update a network? */
+/* What a phase trains, by itself or as the one whose optimiser it shares. */
+static const char *trained_by(const vkg_app *app, const vkg_phase *phase)
+{
+    const vkg_phase *owner = app->phases;
+    while (phase->shares && owner < app->phases + app->phase_count - 1 && strcmp(owner->name, phase->shares) != 0)
+        owner++;
+    return phase->shares ? owner->trains : phase->trains;
+}
+
+/* Does any step behind `after`, up to `step`, update a network, or a part of it? */
 static bool is_trained(const vkg_app *app, const char *network, uint64_t after, uint64_t step)
 {
-    for (const vkg_phase *phase = app->phases; phase < app->phases + app->phase_count; phase++)
-        if (phase->trains && strncmp(phase->trains, network, strlen(network)) == 0 && phase->from < step &&
-            (phase->until == 0 || phase->until > after))
+    for (const vkg_phase *phase = app->phases; phase < app->phases + app->phase_count; phase++) {
+        const char *trains = trained_by(app, phase);
+        const size_t a = strlen(trains), b = strlen(network);
+        if (strncmp(trains, network, a < b ? a : b) == 0 && phase->from < step && (phase->until == 0 || phase->until > after))
             return true;
+    }
     return false;
 }
 

@@ -111,11 +111,12 @@ struct draft {
 static vkg_result find_target(const vkg_log *log, const char *path, struct draft *draft)
 {
     if (!realpath(path, draft->target)) {
+        const int error = errno;
         struct stat link;
         if (strlen(path) >= sizeof draft->target)
             return vkg_fail(log, VKG_ERROR_IO, "%.80s…: cannot be written: %s", path, strerror(ENAMETOOLONG));
         if (lstat(path, &link) == 0 && S_ISLNK(link.st_mode))
-            return vkg_fail(log, VKG_ERROR_IO, "%s: cannot be written: is a symbolic link to a file that is not there", path);
+            return vkg_fail(log, VKG_ERROR_IO, "%s: cannot be written: is a symbolic link that leads to no file: %s", path, strerror(error));
         strcpy(draft->target, path);
     }
     draft->replaces = stat(draft->target, &draft->old) == 0;

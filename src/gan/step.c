@@ -68,8 +68,7 @@ void vkg_step_report(vkg_step *step, const char *name, vkg_tensor *scalar)
         graph_fail(step->graph, "vkg_step_report \"%s\": shape %s is not a scalar", name, SHAPE(&scalar->shape));
         return;
     }
-    if (scalar->dtype != VKG_FLOAT32)
-        scalar = vkg_cast(step->graph, scalar, VKG_FLOAT32);
+    scalar = vkg_cast(step->graph, scalar, VKG_FLOAT32);
     uint32_t i = 0;
     while (i < step->report_count && strcmp(step->reports[i].name, name) != 0)
         i++;

@@ -89,13 +89,9 @@ vkg_result timeline_create(const vkg_log *log, const vkg_trainer_desc *desc, str
     *timeline = (struct timeline){.period = 1};
     for (uint32_t p = 0; p < desc->phase_count; p++) {
         const vkg_phase *phase = &desc->phases[p];
-        if (phase->until != 0 && phase->until <= phase->from)
-            return vkg_fail(log, VKG_ERROR_INVALID,
-                            "phase \"%s\": until is %" PRIu64 ", expected a step behind from, %" PRIu64 " (or 0: no end)",
-                            phase->name, phase->until, phase->from);
         if (phase->until != 0 && round_up(phase->from, every(phase)) >= phase->until)
             return vkg_fail(log, VKG_ERROR_INVALID,
-                            "phase \"%s\" never runs: no multiple of every, %u, lies from step %" PRIu64 " to before %" PRIu64,
+                            "phase \"%s\" never runs: no multiple of every, %u, lies from step %" PRIu64 " to before until, %" PRIu64 " (0: no end)",
                             phase->name, every(phase), phase->from, phase->until);
         timeline->period = least_common_multiple(timeline->period, every(phase));
     }

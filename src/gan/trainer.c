@@ -89,17 +89,18 @@ static void count_steps_alike(vkg_trainer *trainer)
 static vkg_result build_variants(vkg_trainer *trainer, const vkg_trainer_desc *desc)
 {
     const vkg_log *log = &trainer->device->log;
-    bool averaged = desc->ema.of == NULL, failed = false;
+    bool averaged = desc->ema.of == NULL;
     vkg_result result = VKG_OK;
     for (uint32_t v = 0; v < trainer->timeline.combination_count && result == VKG_OK; v++) {
         struct vkg_step *step = &trainer->variants[trainer->variant_count++].step;
         result = step_build(log, desc, trainer->timeline.combinations[v], step);
         if (result == VKG_OK && step->graph->error)
             return VKG_ERROR_INVALID; /* which was said when it happened */
+        if (result == VKG_OK && step->graph->out_of_memory)
+            result = vkg_fail(log, VKG_ERROR_OUT_OF_MEMORY, "vkg_trainer_create: out of host memory");
         averaged |= result == VKG_OK && step->averaged;
-        failed |= result == VKG_OK && vkg_graph_error(step->graph);
     }
-    if (result == VKG_OK && !averaged && !failed) /* what failed says more */
+    if (result == VKG_OK && !averaged)
         return vkg_fail(log, VKG_ERROR_INVALID, "ema.of is \"%s\": no phase builds a tensor whose name begins so",
                         desc->ema.of);
     if (result == VKG_OK)

@@ -71,8 +71,9 @@ static const struct op op_finite_or_zero = {.name = "finite_or_zero", .doc = "a 
 
 vkg_tensor *vkg_logsumexp(vkg_graph *graph, vkg_tensor *x, uint32_t axes, bool keep)
 {
-    vkg_tensor *greatest = pointwise_unary(graph, &op_finite_or_zero, vkg_max(graph, x, axes, true), 0, 0);
-    vkg_tensor *sum = vkg_sum(graph, vkg_exp(graph, vkg_sub(graph, x, greatest)), axes, true);
+    vkg_tensor *greatest = vkg_max(graph, x, axes, true), *shift = pointwise_unary(graph, &op_finite_or_zero, greatest, 0, 0);
+    vkg_tensor *sum = vkg_sum(graph, vkg_exp(graph, vkg_sub(graph, x, shift)), axes, true);
+    /* an infinity is added as it is: of e⁻∞ some drivers make more than nothing */
     vkg_tensor *kept = vkg_add(graph, vkg_ln(graph, sum), greatest);
     if (!kept->poisoned)
         kept = graph_add_node(graph, &(struct node_desc){.op = &op_logsumexp, .shape = kept->shape, .input_count = 1, .inputs = &x,

@@ -145,11 +145,6 @@ static vkg_result restore_random(const vkg_sampler *sampler, const uint32_t kept
 
 /* --- runs --- */
 
-static uint32_t at_most_a_batch(const vkg_sampler *sampler, uint32_t count)
-{
-    return count < sampler->batch ? count : sampler->batch;
-}
-
 /* Runs with the latents or inputs that are there, as images number, number + 1, …; writes the first `count`. */
 static vkg_result run_batch(vkg_sampler *sampler, uint64_t seed, uint64_t number, uint32_t count, float *images)
 {
@@ -168,6 +163,36 @@ static vkg_result run_batch(vkg_sampler *sampler, uint64_t seed, uint64_t number
     return result;
 }
 
+/* A batch of what is given, filled up with its first; or of the latents that the seed defines. */
+static void fill_batch(vkg_sampler *sampler, const float *given, uint64_t seed, uint64_t number, uint32_t count)
+{
+    const uint64_t elements = vkg_tensor_elements(sampler->input) / sampler->batch;
+    float *filled = vkg_program_input(sampler->program, sampler->input, 0);
+    for (uint32_t i = 0; i < sampler->batch; i++)
+        if (given)
+            memcpy(filled + i * elements, given + (i < count ? i : 0) * elements, elements * sizeof *given);
+        else
+            vkg_sampler_latents(seed, number + i, sampler->latent, filled + i * elements);
+}
+
+/* Images first, first + 1, … of given latents or inputs, or, where these are NULL, of the seed's latents. */
+static vkg_result run_all(vkg_sampler *sampler, const float *given, uint64_t seed, uint64_t first, uint32_t count, float *images)
+{
+    const uint64_t elements = vkg_tensor_elements(sampler->input) / sampler->batch;
+    uint32_t kept[4];
+    vkg_result result = keep_random(sampler, kept);
+    if (result != VKG_OK)
+        return result;
+    for (uint32_t done = 0; done < count && result == VKG_OK; done += sampler->batch) {
+        const uint32_t part = count - done < sampler->batch ? count - done : sampler->batch;
+        fill_batch(sampler, given ? given + done * elements : NULL, seed, first + done, part);
+        result = run_batch(sampler, seed, first + done, part, images + done * sampler->image_elements);
+    }
+    return restore_random(sampler, kept, result);
+}
+
+/* --- the public calls --- */
+
 static vkg_result wrong_call(const vkg_sampler *sampler)
 {
     return vkg_fail(&sampler->device->log, VKG_ERROR_INVALID, "the generator makes images of %s, see vkg_sampler_%s",
@@ -176,61 +201,15 @@ static vkg_result wrong_call(const vkg_sampler *sampler)
 
 vkg_result vkg_sampler_generate(vkg_sampler *sampler, uint64_t seed, uint64_t first, uint32_t count, float *images)
 {
-    if (sampler->of_inputs)
-        return wrong_call(sampler);
-    float *z = vkg_program_input(sampler->program, sampler->input, 0);
-    uint32_t kept[4];
-    vkg_result result = keep_random(sampler, kept);
-    if (result != VKG_OK)
-        return result;
-    for (uint32_t done = 0; done < count && result == VKG_OK; done += sampler->batch) {
-        for (uint32_t i = 0; i < sampler->batch; i++)
-            vkg_sampler_latents(seed, first + done + i, sampler->latent, z + (uint64_t)i * sampler->latent);
-        result = run_batch(sampler, seed, first + done, at_most_a_batch(sampler, count - done), images + done * sampler->image_elements);
-    }
-    return restore_random(sampler, kept, result);
+    return sampler->of_inputs ? wrong_call(sampler) : run_all(sampler, NULL, seed, first, count, images);
 }
 
 vkg_result vkg_sampler_draw(vkg_sampler *sampler, const float *latents, uint32_t count, float *images)
 {
-    if (sampler->of_inputs)
-        return wrong_call(sampler);
-    float *z = vkg_program_input(sampler->program, sampler->input, 0);
-    uint32_t kept[4];
-    vkg_result result = keep_random(sampler, kept);
-    if (result != VKG_OK)
-        return result;
-    for (uint32_t done = 0; done < count && result == VKG_OK; done += sampler->batch) {
-        const uint32_t part = at_most_a_batch(sampler, count - done);
-        memcpy(z, latents + (uint64_t)done * sampler->latent, (uint64_t)part * sampler->latent * sizeof *z);
-        result = run_batch(sampler, 0, done, part, images + done * sampler->image_elements);
-    }
-    return restore_random(sampler, kept, result);
-}
-
-/* --- of inputs --- */
-
-static void fill_with_inputs(vkg_sampler *sampler, const float *inputs, uint32_t count)
-{
-    const uint64_t elements = vkg_tensor_elements(sampler->input) / sampler->batch;
-    float *filled = vkg_program_input(sampler->program, sampler->input, 0);
-    for (uint32_t i = 0; i < sampler->batch; i++)
-        memcpy(filled + i * elements, inputs + (i < count ? i : 0) * elements, elements * sizeof *inputs);
+    return sampler->of_inputs ? wrong_call(sampler) : run_all(sampler, latents, 0, 0, count, images);
 }
 
 vkg_result vkg_sampler_translate(vkg_sampler *sampler, uint64_t seed, const float *inputs, uint32_t count, float *images)
 {
-    if (!sampler->of_inputs)
-        return wrong_call(sampler);
-    const uint64_t elements = vkg_tensor_elements(sampler->input) / sampler->batch;
-    uint32_t kept[4];
-    vkg_result result = keep_random(sampler, kept);
-    if (result != VKG_OK)
-        return result;
-    for (uint32_t done = 0; done < count && result == VKG_OK; done += sampler->batch) {
-        const uint32_t part = at_most_a_batch(sampler, count - done);
-        fill_with_inputs(sampler, inputs + done * elements, part);
-        result = run_batch(sampler, seed, done, part, images + done * sampler->image_elements);
-    }
-    return restore_random(sampler, kept, result);
+    return sampler->of_inputs ? run_all(sampler, inputs, seed, 0, count, images) : wrong_call(sampler);
 }

@@ -151,6 +151,16 @@ vkg_result run_write_config(vkg_app *app, const char *folder, const struct run_i
 vkg_result run_read_config(vkg_app *app, const char *folder, struct run_image *image);
 /* The checkpoint of the highest step; *step is 0 and path "" where there is none. */
 vkg_result run_newest_checkpoint(const vkg_app *app, const char *folder, char path[PATH_BYTES], uint64_t *step);
+/* The pictures samples/step-NUMBER.png, by step, of which names are the order for six digits alone. free() items, whatever the result. */
+struct run_sample {
+    uint64_t step;
+    char name[64];
+};
+struct run_samples {
+    struct run_sample *items;
+    size_t count, capacity;
+};
+vkg_result run_find_samples(const vkg_log *log, const char *folder, struct run_samples *samples);
 /* Drops the lines of log.jsonl that are of later steps than `step`. */
 vkg_result run_trim_log(const vkg_app *app, const char *folder, uint64_t step);
 

@@ -2,21 +2,19 @@
  * makes curves of log.jsonl's lines. Long runs are thinned, so that a report stays small enough to be sent on. */
 #include "app/report.h"
 
-#include <dirent.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "app/app.h"
-#include "base/arena.h"
 #include "base/file.h"
 #include "io/json.h"
 
 extern const unsigned char report_page[];
 extern const size_t report_page_size;
 
-enum { MAX_FRAMES = 60, MAX_PICTURE_BYTES = 8 << 20, MAX_LINES = 2000, MAX_NAME = 64 };
+enum { MAX_FRAMES = 60, MAX_PICTURE_BYTES = 8 << 20, MAX_LINES = 2000 };
 
 static bool find_path(const vkg_log *log, const char *folder, const char *name, char path[PATH_BYTES])
 {
@@ -132,50 +130,6 @@ static vkg_result put_log(const vkg_log *log, const char *folder, struct json_te
 
 /* --- pictures --- */
 
-struct picture {
-    uint64_t step;
-    char name[MAX_NAME];
-};
-
-struct pictures {
-    struct picture *items;
-    size_t count, capacity;
-};
-
-static int by_step(const void *a, const void *b)
-{
-    const uint64_t x = ((const struct picture *)a)->step, y = ((const struct picture *)b)->step;
-    return (x > y) - (x < y);
-}
-
-/* The files samples/step-NUMBER.png, by step. */
-static vkg_result find_pictures(const vkg_log *log, const char *folder, struct pictures *pictures)
-{
-    char path[PATH_BYTES];
-    if (!find_path(log, folder, "samples", path))
-        return VKG_ERROR_INVALID;
-    DIR *directory = opendir(path);
-    for (const struct dirent *entry; directory && (entry = readdir(directory));) {
-        uint64_t step;
-        int used = 0;
-        if (sscanf(entry->d_name, "step-%" SCNu64 ".png%n", &step, &used) != 1 || used == 0 || entry->d_name[used] != 0 ||
-            used >= MAX_NAME)
-            continue;
-        if (!array_reserve((void **)&pictures->items, &pictures->capacity, pictures->count, sizeof *pictures->items)) {
-            closedir(directory);
-            return vkg_fail(log, VKG_ERROR_OUT_OF_MEMORY, "%s: out of memory for the report", path);
-        }
-        struct picture *picture = &pictures->items[pictures->count++];
-        picture->step = step;
-        memcpy(picture->name, entry->d_name, (size_t)used + 1);
-    }
-    if (directory)
-        closedir(directory);
-    if (pictures->count > 0)
-        qsort(pictures->items, pictures->count, sizeof *pictures->items, by_step);
-    return VKG_OK;
-}
-
 static void put_base64(struct json_text *page, const uint8_t *bytes, size_t size)
 {
     static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -188,10 +142,10 @@ static void put_base64(struct json_text *page, const uint8_t *bytes, size_t size
 }
 
 /* *size: of the file. */
-static vkg_result put_picture(const vkg_log *log, const char *folder, const struct picture *picture, struct json_text *page,
+static vkg_result put_picture(const vkg_log *log, const char *folder, const struct run_sample *picture, struct json_text *page,
                               size_t *size)
 {
-    char path[PATH_BYTES], name[MAX_NAME + 16], tag[128];
+    char path[PATH_BYTES], name[sizeof picture->name + 16], tag[128];
     void *bytes;
     snprintf(name, sizeof name, "samples/%s", picture->name);
     if (!find_path(log, folder, name, path))
@@ -210,9 +164,9 @@ static vkg_result put_picture(const vkg_log *log, const char *folder, const stru
 /* So many, evenly apart, as there is room for. */
 static vkg_result put_pictures(const vkg_log *log, const char *folder, struct json_text *page)
 {
-    struct pictures pictures = {0};
+    struct run_samples pictures = {0};
     size_t frames = MAX_FRAMES, size = 0;
-    vkg_result result = find_pictures(log, folder, &pictures);
+    vkg_result result = run_find_samples(log, folder, &pictures);
     put(page, "<template id=\"pictures\">\n");
     const size_t begin = page->length, count = pictures.count;
     for (size_t frame = 0; frame < frames && count > 0 && result == VKG_OK; frame++) {

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "app/app.h"
+#include "base/arena.h"
 #include "base/file.h"
 
 bool run_path(const vkg_app *app, const char *folder, const char *name, char path[PATH_BYTES])
@@ -96,6 +97,40 @@ vkg_result run_newest_checkpoint(const vkg_app *app, const char *folder, char pa
     closedir(directory);
     if (found && !run_path(app, checkpoints, name, path))
         return VKG_ERROR_INVALID;
+    return VKG_OK;
+}
+
+/* --- samples --- */
+
+static int by_step(const void *a, const void *b)
+{
+    const uint64_t x = ((const struct run_sample *)a)->step, y = ((const struct run_sample *)b)->step;
+    return (x > y) - (x < y);
+}
+
+vkg_result run_find_samples(const vkg_log *log, const char *folder, struct run_samples *samples)
+{
+    char path[PATH_BYTES];
+    if (snprintf(path, sizeof path, "%s/samples", folder) >= (int)sizeof path)
+        return vkg_fail(log, VKG_ERROR_INVALID, "%s/samples: the path is too long", folder);
+    DIR *directory = opendir(path);
+    for (const struct dirent *entry; directory && (entry = readdir(directory));) {
+        struct run_sample sample;
+        int used = 0;
+        if (sscanf(entry->d_name, "step-%" SCNu64 ".png%n", &sample.step, &used) != 1 || used == 0 || entry->d_name[used] != 0 ||
+            used >= (int)sizeof sample.name)
+            continue;
+        if (!array_reserve((void **)&samples->items, &samples->capacity, samples->count, sizeof *samples->items)) {
+            closedir(directory);
+            return vkg_fail(log, VKG_ERROR_OUT_OF_MEMORY, "%s: out of memory for its list", path);
+        }
+        memcpy(sample.name, entry->d_name, (size_t)used + 1);
+        samples->items[samples->count++] = sample;
+    }
+    if (directory)
+        closedir(directory);
+    if (samples->count > 0)
+        qsort(samples->items, samples->count, sizeof *samples->items, by_step);
     return VKG_OK;
 }
 
